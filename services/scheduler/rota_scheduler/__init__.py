@@ -1,0 +1,30 @@
+"""The scheduler: timers, schedules and runs.
+
+Who is authoritative: PostgreSQL, alone. There is no leader, and what a replica knows by heart may be forgotten: it
+sleeps until the next due time that the database told it, is woken early when one of its own transactions commits a
+nearer one, and looks again once a second for what other replicas have committed (`ticker`).
+
+Three things are due at a time, and each is taken from the database by one transaction that locks rows nobody else
+holds (`FOR UPDATE SKIP LOCKED`), moves them to their next state and writes what follows from it:
+
+- A timer (`timers`): armed -> fired. The transaction clears `fire_at`, remembers it as `fired_for` and appends
+  `reminder.fired`. A newer event of the task arms it again, unless it asks for the very time that fired last.
+- A schedule (`schedules`): its cursor `next_fire_at` moves from one nominal time to the next. The transaction
+  compares and swaps the cursor and inserts the runs, unique by (schedule, nominal time).
+- A run (`runs`): pending -> running -> succeeded | failed, or back to pending after a failure that may pass. A claim
+  gives it a lease and a fence, a number that grows with each claim.
+
+The races:
+
+- Two replicas find the same row due: one locks it, the other skips it, and finds it moved on afterwards.
+- A replica dies before its commit: nothing happened, the row is still due. After its commit: events are in the log,
+  runs in their table.
+- A replica dies, or sleeps beyond its lease, while it executes a run: another claims the run with the next fence.
+  Whatever the first one still reports carries the old fence and is refused. The action may then have been taken twice;
+  each attempt carries the run's id as idempotency key, so that its effect need not be.
+- Events of a task arrive twice or in the wrong order: a timer keeps the version of the task it knows, also after the
+  task is gone, and ignores older ones.
+
+The clocks of replicas may differ by a fraction of a lease (60 s, while an attempt takes 15 s at most): a clock that is
+ahead fires that much early, and nothing else changes.
+"""

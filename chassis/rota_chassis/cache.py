@@ -1,0 +1,69 @@
+"""Cache-aside on Redis that never serves what a committed write made stale, and never fails a request.
+
+A write calls `invalidate` after its commit, which leaves a tombstone for a few seconds. A reader stores what it loaded
+only if the key is absent; so a reader that loaded the old value before the write cannot store it after (the lease of
+"Scaling Memcache at Facebook", NSDI 2013, section 3.2.1). If Redis cannot be reached, look-ups miss; an invalidation
+that could not be made leaves a stale value for at most `ttl_s`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from redis.exceptions import RedisError
+
+from rota_chassis.logs import logger
+from rota_chassis.telemetry import CACHE_REQUESTS
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from uuid import UUID
+
+    from redis.asyncio import Redis
+
+TOMBSTONE_S = 5
+_TOMBSTONE = b"-"
+_LOG = logger(__name__)
+
+
+class Cache:
+    """JSON values by key; keys carry the workspace as hash tag, so that Redis Cluster keeps a tenant together."""
+
+    def __init__(self, redis: Redis, service: str) -> None:
+        self._redis = redis
+        self._service = service
+
+    def key(self, workspace_id: UUID, *parts: str | UUID) -> str:
+        """`rota:<service>:{<workspace>}:<part>:<part>`."""
+        return ":".join(["rota", self._service, f"{{{workspace_id}}}", *map(str, parts)])
+
+    async def get_or_load(self, key: str, load: Callable[[], Awaitable[Any]], *, ttl_s: int) -> Any:
+        """The cached value, or the loaded one, which is then kept; None is loaded each time."""
+        try:
+            kept = await self._redis.get(key)
+        except (RedisError, OSError, TimeoutError) as error:
+            _LOG.warning("cache.unavailable", error=repr(error))
+            CACHE_REQUESTS.labels("unavailable").inc()
+            return await load()
+        if kept is not None and kept != _TOMBSTONE:
+            CACHE_REQUESTS.labels("hit").inc()
+            return orjson.loads(kept)
+        CACHE_REQUESTS.labels("miss").inc()
+        value = await load()
+        if value is not None and kept is None:
+            try:
+                await self._redis.set(key, orjson.dumps(value), nx=True, ex=ttl_s)
+            except (RedisError, OSError, TimeoutError) as error:
+                _LOG.warning("cache.unavailable", error=repr(error))
+        return value
+
+    async def invalidate(self, *keys: str) -> None:
+        """Forget the values; call it after the commit that made them stale."""
+        try:
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for key in keys:
+                    pipeline.set(key, _TOMBSTONE, ex=TOMBSTONE_S)
+                await pipeline.execute()
+        except (RedisError, OSError, TimeoutError) as error:
+            _LOG.warning("cache.not_invalidated", keys=keys, error=repr(error))

@@ -1,0 +1,228 @@
+"""The errors a caller can see, and how they travel.
+
+Every error has a stable `code` (UPPER_SNAKE, google.rpc.ErrorInfo.reason, domain "rota"), a gRPC status, an HTTP
+status, and a sentence that tells the caller what to do (AIP-193). Between services it travels as google.rpc.Status in
+trailing metadata; the gateway turns it into a problem document (RFC 9457).
+
+    RotaError
+    ├─ InvalidArgument 400      ├─ NotFound 404           ├─ RateLimited 429
+    ├─ Unauthenticated 401      ├─ AlreadyExists 409      ├─ Internal 500
+    ├─ PermissionDenied 403     ├─ Conflict 409           ├─ Unavailable 503
+    ├─ Unprocessable 422        └─ PreconditionFailed 412 └─ DeadlineExceeded 504
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, ClassVar
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+DOMAIN = "rota"
+STATUS_TRAILER = "grpc-status-details-bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One field that is wrong.
+
+    Attributes:
+        field: Path in the request message, for example "action.http.url" or "assignee_ids[1]".
+        description: What is wrong with it, for a person.
+        reason: Stable short word, for a program.
+    """
+
+    field: str
+    description: str
+    reason: str = "invalid"
+
+
+class RotaError(Exception):
+    """An error with a stable code; raise one of its subclasses."""
+
+    status: ClassVar[grpc.StatusCode] = grpc.StatusCode.UNKNOWN
+    http_status: ClassVar[int] = 500
+    default_code: ClassVar[str] = "UNKNOWN"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        code: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        violations: Iterable[Violation] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.code = code or self.default_code
+        self.metadata = dict(metadata or {})
+        self.violations = tuple(violations)
+
+
+class InvalidArgument(RotaError):
+    """The request is wrong in itself, whatever the state of the system."""
+
+    status = grpc.StatusCode.INVALID_ARGUMENT
+    http_status = 400
+    default_code = "INVALID_ARGUMENT"
+
+
+class Unauthenticated(RotaError):
+    """No identity, or one that does not hold."""
+
+    status = grpc.StatusCode.UNAUTHENTICATED
+    http_status = 401
+    default_code = "UNAUTHENTICATED"
+
+
+class PermissionDenied(RotaError):
+    """The caller may know of the resource, but not do this to it."""
+
+    status = grpc.StatusCode.PERMISSION_DENIED
+    http_status = 403
+    default_code = "PERMISSION_DENIED"
+
+
+class NotFound(RotaError):
+    """The resource does not exist, or the caller may not know that it does."""
+
+    status = grpc.StatusCode.NOT_FOUND
+    http_status = 404
+    default_code = "NOT_FOUND"
+
+
+class AlreadyExists(RotaError):
+    """A resource with the same identity exists."""
+
+    status = grpc.StatusCode.ALREADY_EXISTS
+    http_status = 409
+    default_code = "ALREADY_EXISTS"
+
+
+class Conflict(RotaError):
+    """The state of the resource does not allow it, or another writer was faster."""
+
+    status = grpc.StatusCode.ABORTED
+    http_status = 409
+    default_code = "CONFLICT"
+
+
+class PreconditionFailed(RotaError):
+    """A condition that the caller set does not hold (RFC 9110, section 13)."""
+
+    status = grpc.StatusCode.FAILED_PRECONDITION
+    http_status = 412
+    default_code = "PRECONDITION_FAILED"
+
+
+class Unprocessable(RotaError):
+    """The request is well formed but contradicts an earlier one."""
+
+    status = grpc.StatusCode.FAILED_PRECONDITION
+    http_status = 422
+    default_code = "UNPROCESSABLE"
+
+
+class RateLimited(RotaError):
+    """The caller used up a quota; try again later."""
+
+    status = grpc.StatusCode.RESOURCE_EXHAUSTED
+    http_status = 429
+    default_code = "RATE_LIMITED"
+
+
+class Internal(RotaError):
+    """A fault of ours; its cause is in the log under the trace id, never in the answer."""
+
+    status = grpc.StatusCode.INTERNAL
+    http_status = 500
+    default_code = "INTERNAL"
+
+
+class Unavailable(RotaError):
+    """Something that is needed does not answer; trying again may help."""
+
+    status = grpc.StatusCode.UNAVAILABLE
+    http_status = 503
+    default_code = "UNAVAILABLE"
+
+
+class DeadlineExceeded(RotaError):
+    """The time that the caller gave is over; whether the call took effect is not known."""
+
+    status = grpc.StatusCode.DEADLINE_EXCEEDED
+    http_status = 504
+    default_code = "DEADLINE_EXCEEDED"
+
+
+def to_status(error: RotaError) -> status_pb2.Status:
+    """The error as google.rpc.Status with ErrorInfo and, for wrong fields, BadRequest."""
+    status = status_pb2.Status(code=error.status.value[0], message=error.detail)
+    metadata = {**error.metadata, "http_status": str(error.http_status)}
+    _pack(status, error_details_pb2.ErrorInfo(reason=error.code, domain=DOMAIN, metadata=metadata))
+    if error.violations:
+        bad = error_details_pb2.BadRequest()
+        for violation in error.violations:
+            bad.field_violations.add(field=violation.field, description=violation.description, reason=violation.reason)
+        _pack(status, bad)
+    return status
+
+
+def from_status(status: status_pb2.Status) -> RotaError:
+    """The error that `to_status` packed; a foreign status becomes the class of its code."""
+    info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    for detail in status.details:
+        for target in (info, bad):
+            if detail.Is(target.DESCRIPTOR):
+                detail.Unpack(target)
+    metadata = dict(info.metadata)
+    http_status = metadata.pop("http_status", None)
+    kind = _by_http_status().get(http_status) or _BY_CODE.get(status.code, Internal)
+    return kind(
+        status.message,
+        code=info.reason or None,
+        metadata=metadata,
+        violations=[Violation(v.field, v.description, v.reason) for v in bad.field_violations],
+    )
+
+
+def from_rpc_error(error: grpc.aio.AioRpcError) -> RotaError:
+    """The error behind a failed call, whether a service sent it or the channel made it (connection, deadline)."""
+    for key, value in error.trailing_metadata() or ():
+        if key == STATUS_TRAILER:
+            return from_status(status_pb2.Status.FromString(value if isinstance(value, bytes) else value.encode()))
+    kind = _BY_CODE.get(error.code().value[0], Internal)
+    return kind(error.details() or error.code().name)
+
+
+def _pack(status: status_pb2.Status, detail: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest) -> None:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    status.details.append(packed)
+
+
+@cache
+def _by_http_status() -> dict[str | None, type[RotaError]]:
+    return {str(kind.http_status): kind for kind in reversed(RotaError.__subclasses__())}
+
+
+_BY_CODE: dict[int, type[RotaError]] = {
+    code_pb2.INVALID_ARGUMENT: InvalidArgument,
+    code_pb2.OUT_OF_RANGE: InvalidArgument,
+    code_pb2.UNAUTHENTICATED: Unauthenticated,
+    code_pb2.PERMISSION_DENIED: PermissionDenied,
+    code_pb2.NOT_FOUND: NotFound,
+    code_pb2.ALREADY_EXISTS: AlreadyExists,
+    code_pb2.ABORTED: Conflict,
+    code_pb2.FAILED_PRECONDITION: PreconditionFailed,
+    code_pb2.RESOURCE_EXHAUSTED: RateLimited,
+    code_pb2.UNAVAILABLE: Unavailable,
+    code_pb2.CANCELLED: Unavailable,
+    code_pb2.DEADLINE_EXCEEDED: DeadlineExceeded,
+}

@@ -1,0 +1,1 @@
+"""The event log of a service, its relay to JetStream, and consumers."""

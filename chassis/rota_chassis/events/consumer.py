@@ -1,0 +1,171 @@
+"""A durable consumer: each event takes effect once, in a transaction of its own, however often it is delivered.
+
+- The inbox row and the effect commit together; a second delivery finds the row and is only acknowledged. The process
+  may die at any instruction: before the commit nothing happened, after it the redelivery does nothing.
+- Events of one aggregate are handled in order, those of different aggregates side by side. A delivery that failed
+  comes again after its successors may have been handled: handlers compare `aggregate_version` where order matters.
+- A failing event is tried again with growing delays; after the last, JetStream's advisory lands in the dead-letter
+  stream and the event stays in `ROTA_EVENTS` for whoever repairs and replays it. What cannot be read is given up at
+  once, the same way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from nats.errors import Error as NatsError
+from nats.js import api
+from opentelemetry import trace
+from sqlalchemy import Column, DateTime, MetaData, Table, Text, bindparam, func
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+from sqlalchemy.dialects.postgresql import insert
+
+from rota_chassis.errors import Unavailable
+from rota_chassis.events.envelope import SUBJECT_PREFIX, Event, MalformedEvent, parse
+from rota_chassis.events.pull import BATCH, Pull
+from rota_chassis.events.stream import EVENTS_STREAM
+from rota_chassis.logs import logger
+from rota_chassis.postgres.statements import statement
+from rota_chassis.telemetry import EVENTS_HANDLED, TRACER, extract
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+    from rota_chassis.postgres.database import Database, UnitOfWork
+
+    Handler = Callable[[UnitOfWork, Event], Awaitable[None]]
+
+ACK_WAIT_S = 30
+BACKOFF_S = (0.2, 1, 5, 30, 120, 600)
+LANES = 8
+RETRY_S = 1.0
+
+_LOG = logger(__name__)
+
+INBOX = Table(
+    "inbox",
+    MetaData(),
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("consumer", Text, primary_key=True),
+    Column("event_id", PgUUID, primary_key=True),
+    Column("received_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+_RECEIVE = statement(
+    insert(INBOX)
+    .values(workspace_id=bindparam("workspace_id"), consumer=bindparam("consumer"), event_id=bindparam("event_id"))
+    .on_conflict_do_nothing()
+)
+
+
+class Consumer:
+    """Handles the types of events that `handlers` names, under a durable name.
+
+    Args:
+        name: Durable name; the replicas of a service share it, and the work.
+        handlers: By type of event. A handler gets the transaction that also holds the inbox row; what it writes and
+            appends commits with it.
+        after_commit: Called when handled events have committed, to wake what waits for their effect.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        handlers: Mapping[str, Handler],
+        *,
+        database: Database,
+        nats: Client,
+        after_commit: Callable[[], None] | None = None,
+    ) -> None:
+        self._name = name
+        self._handlers = handlers
+        self._database = database
+        self._nats = nats
+        self._after_commit = after_commit
+
+    async def run(self) -> None:
+        """Consume until cancelled; what is in hand then is delivered again later."""
+        while True:
+            try:
+                await self._ensure()
+                async with Pull(self._nats, EVENTS_STREAM, self._name).open() as messages, asyncio.TaskGroup() as group:
+                    await self._distribute(messages, group)
+            except* (NatsError, OSError, TimeoutError) as group_error:
+                _LOG.warning("consumer.interrupted", consumer=self._name, error=repr(group_error.exceptions[0]))
+                await asyncio.sleep(RETRY_S)
+
+    async def _ensure(self) -> None:
+        """Make the durable consumer, or bring it up to date with the handlers."""
+        await self._nats.jetstream().add_consumer(
+            EVENTS_STREAM,
+            api.ConsumerConfig(
+                durable_name=self._name,
+                deliver_policy=api.DeliverPolicy.ALL,
+                ack_policy=api.AckPolicy.EXPLICIT,
+                ack_wait=ACK_WAIT_S,
+                max_deliver=len(BACKOFF_S) + 1,
+                max_ack_pending=4 * BATCH,
+                filter_subjects=[f"{SUBJECT_PREFIX}.*.{name}" for name in sorted(self._handlers)],
+            ),
+        )
+
+    async def _distribute(self, messages: AsyncIterator[Msg], group: asyncio.TaskGroup) -> None:
+        lanes: list[asyncio.Queue[tuple[Msg, Event]]] = [asyncio.Queue(maxsize=BATCH) for _ in range(LANES)]
+        for lane in lanes:
+            group.create_task(self._work(lane))
+        async for message in messages:
+            try:
+                event = parse(message.headers, message.data, message.metadata.sequence.stream)
+            except MalformedEvent as error:
+                _LOG.error("consumer.malformed", consumer=self._name, subject=message.subject, error=str(error))
+                EVENTS_HANDLED.labels("malformed", "terminated").inc()
+                await message.term()
+                continue
+            await lanes[event.aggregate_id.int % LANES].put((message, event))
+
+    async def _work(self, lane: asyncio.Queue[tuple[Msg, Event]]) -> None:
+        while True:
+            message, event = await lane.get()
+            with TRACER.start_as_current_span(
+                f"consume {event.type}",
+                context=extract({"traceparent": event.traceparent or ""}),
+                kind=trace.SpanKind.CONSUMER,
+            ):
+                await self._receive(message, event)
+
+    async def _receive(self, message: Msg, event: Event) -> None:
+        try:
+            outcome = await self.handle(event)
+        except Exception as error:  # noqa: BLE001 (whatever a handler raises, the event is tried again and counted)
+            delivered = message.metadata.num_delivered
+            delay = BACKOFF_S[min(delivered, len(BACKOFF_S)) - 1]
+            _LOG.warning(
+                "consumer.failed",
+                consumer=self._name,
+                event_type=event.type,
+                event_id=event.id,
+                delivered=delivered,
+                retry_s=delay if delivered <= len(BACKOFF_S) else None,
+                error=repr(error),
+                exc_info=not isinstance(error, Unavailable),
+            )
+            EVENTS_HANDLED.labels(event.type, "failed").inc()
+            await message.nak(delay=delay)
+            return
+        EVENTS_HANDLED.labels(event.type, outcome).inc()
+        await message.ack()
+
+    async def handle(self, event: Event) -> str:
+        """Let the event take effect, once; returns "handled", or "duplicate" when it already had."""
+        async with self._database.transaction() as work:
+            fresh = await work.execute(
+                _RECEIVE, workspace_id=event.workspace_id, consumer=self._name, event_id=event.id
+            )
+            if fresh:
+                await self._handlers[event.type](work, event)
+        if fresh and self._after_commit is not None:
+            self._after_commit()
+        return "handled" if fresh else "duplicate"

@@ -1,0 +1,115 @@
+"""The event log: outbox, audit trail and history of a service in one table, written with the change it tells of.
+
+An aggregate's row is locked before its events are written, and each event carries the aggregate's version; so
+positions of one aggregate grow in the order of its versions, and the relay may publish whatever is committed in
+position order. Across aggregates a later position can become visible before an earlier one: whoever reads the log by
+cursor must stop at rows whose `xid` is below `pg_snapshot_xmin(pg_current_snapshot())`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Identity,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    bindparam,
+    insert,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+
+from rota_chassis.events.types import event_type_of
+from rota_chassis.identity import current_principal
+from rota_chassis.ids import uuid7
+from rota_chassis.postgres.statements import statement
+from rota_chassis.telemetry import traceparent
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from google.protobuf.message import Message
+
+EVENTS = Table(
+    "events",
+    MetaData(),
+    Column("position", BigInteger, Identity(always=True)),
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("id", PgUUID, primary_key=True),
+    Column("aggregate", Text, nullable=False),
+    Column("aggregate_id", PgUUID, nullable=False),
+    Column("aggregate_version", Integer, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("schema_version", SmallInteger, nullable=False),
+    Column("data", JSONB, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("time", DateTime(timezone=True), nullable=False),
+    Column("traceparent", Text),
+    Column("published_at", DateTime(timezone=True)),
+)
+
+_WRITTEN = tuple(column.name for column in EVENTS.c if column.name not in {"position", "published_at"})
+
+INSERT_EVENT = statement(insert(EVENTS).values({name: bindparam(name) for name in _WRITTEN}))
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """Something that happened to an aggregate.
+
+    Attributes:
+        workspace_id: The tenant it belongs to.
+        aggregate_id: The thing it happened to.
+        aggregate_version: Version of the thing after it happened; unique for the thing.
+        data: A message of rota.events.v1; its class is the type of the event.
+        time: When it happened; absent means now.
+        id: Identity of the event; absent means a new one.
+    """
+
+    workspace_id: UUID
+    aggregate_id: UUID
+    aggregate_version: int
+    data: Message
+    time: datetime | None = None
+    id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingEvent:
+    """A new event with who did it and in which trace, ready to be written."""
+
+    event: NewEvent
+    actor: str
+    traceparent: str | None
+
+    @classmethod
+    def of(cls, event: NewEvent) -> PendingEvent:
+        """Take the actor and the trace from the current request."""
+        principal = current_principal()
+        return cls(event, principal.actor if principal else "system", traceparent())
+
+    def row(self) -> dict[str, Any]:
+        """The parameters of `INSERT_EVENT`."""
+        kind = event_type_of(type(self.event.data))
+        return {
+            "workspace_id": self.event.workspace_id,
+            "id": self.event.id or uuid7(),
+            "aggregate": kind.aggregate,
+            "aggregate_id": self.event.aggregate_id,
+            "aggregate_version": self.event.aggregate_version,
+            "type": kind.name,
+            "schema_version": kind.version,
+            "data": kind.encode(self.event.data),
+            "actor": self.actor,
+            "time": self.event.time or datetime.now(UTC),
+            "traceparent": self.traceparent,
+        }

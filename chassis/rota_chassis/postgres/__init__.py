@@ -1,0 +1,1 @@
+"""PostgreSQL: compiled statements on an asyncpg pool, units of work, migrations."""

@@ -1,0 +1,51 @@
+"""SQLAlchemy Core is the language, asyncpg the engine: each statement is compiled once, to SQL with $n parameters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.dialects.postgresql import asyncpg
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy.sql import ClauseElement
+
+_DIALECT = asyncpg.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+
+
+class Statement:
+    """SQL with named parameters, ready for asyncpg.
+
+    Attributes:
+        sql: The text, parameters as $1, $2, ….
+    """
+
+    __slots__ = ("_defaults", "_names", "sql")
+
+    def __init__(self, clause: ClauseElement) -> None:
+        compiled: Any = clause.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+        self.sql: str = compiled.string
+        self._names: tuple[str, ...] = tuple(compiled.positiontup or ())
+        self._defaults: dict[str, Any] = {
+            name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required
+        }
+
+    def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
+        """The values of $1, $2, … for these named parameters.
+
+        Raises:
+            TypeError: a parameter is missing, or one is given that the statement does not have.
+        """
+        unknown = parameters.keys() - set(self._names)
+        if unknown:
+            raise TypeError(f"the statement has no parameters {sorted(unknown)}: {self.sql}")
+        try:
+            return [parameters[name] if name in parameters else self._defaults[name] for name in self._names]
+        except KeyError as error:
+            raise TypeError(f"the statement needs the parameter {error}: {self.sql}") from error
+
+
+def statement(clause: ClauseElement) -> Statement:
+    """Compile a Core construct; parameters are its `bindparam`s, and the columns of an `insert` without values."""
+    return Statement(clause)

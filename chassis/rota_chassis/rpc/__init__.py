@@ -1,0 +1,1 @@
+"""gRPC: servers and channels with identity, deadlines, traces, validation and errors."""

@@ -1,0 +1,62 @@
+"""A gRPC server with the pipeline, health and reflection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from rota_chassis.rpc.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rota_chassis.tokens import TokenVerifier
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+MAX_METADATA_BYTES = 64 * 1024
+OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", 4 * MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", 2 * MAX_METADATA_BYTES),
+    ("grpc.so_reuseport", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+class RpcServer:
+    """Listens for RPCs; says NOT_SERVING until told otherwise."""
+
+    def __init__(self, verifier: TokenVerifier) -> None:
+        self._server = grpc.aio.server(interceptors=[Pipeline(verifier)], options=OPTIONS)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._services = [health.SERVICE_NAME, reflection.SERVICE_NAME]
+        reflection.enable_server_reflection(self._services, self._server)
+
+    def add(self, register: Callable[[Any, grpc.aio.Server], None], servicer: object) -> None:
+        """Serve a servicer; `register` is the generated `add_…Servicer_to_server`."""
+        register(servicer, self._server)
+
+    async def start(self, address: str) -> None:
+        """Listen on `host:port` or `unix:/path`.
+
+        Raises:
+            RuntimeError: the address is taken or cannot be used.
+        """
+        self._server.add_insecure_port(address)
+        await self._server.start()
+
+    async def set_serving(self, serving: bool) -> None:  # noqa: FBT001 (the one thing it sets)
+        """Answer health checks with SERVING or NOT_SERVING."""
+        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        await self._health.set("", status)
+
+    async def stop(self, grace_s: float) -> None:
+        """Refuse new calls, let those under way end for at most `grace_s` seconds."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_s)

@@ -1,0 +1,82 @@
+"""Traces (OpenTelemetry, W3C trace context) and metrics (Prometheus)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider, sampling
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from prometheus_client import Counter, Histogram, start_http_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from opentelemetry.context import Context
+
+TRACER = trace.get_tracer("rota")
+
+RPC_SECONDS = Histogram(
+    "rota_rpc_seconds",
+    "Time a service took to answer an RPC.",
+    ["method", "status"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+EVENTS_PUBLISHED = Counter("rota_events_published", "Events that the relay handed to JetStream.")
+EVENTS_HANDLED = Counter("rota_events_handled", "Events consumed, by outcome.", ["type", "outcome"])
+CACHE_REQUESTS = Counter("rota_cache_requests", "Cache look-ups, by outcome.", ["outcome"])
+
+_propagator = TraceContextTextMapPropagator()
+
+
+def configure(service: str, *, otlp_endpoint: str | None, metrics_listen: str | None) -> Callable[[], None]:
+    """Start tracing and, when asked, the metrics endpoint.
+
+    Without an OTLP endpoint nothing is recorded, but trace ids are still made and passed on, so that logs and problem
+    documents can be matched.
+
+    Returns:
+        A function that flushes and stops what was started.
+    """
+    sampler = sampling.ALWAYS_OFF if otlp_endpoint is None else sampling.ParentBased(sampling.ALWAYS_ON)
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": f"rota-{service}"}), sampler=sampler, shutdown_on_exit=False
+    )
+    if otlp_endpoint is not None:
+        # Imported here: the exporter brings an HTTP client that a system without a collector need not load.
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=otlp_endpoint)))
+    trace.set_tracer_provider(provider)
+    stop_metrics: Callable[[], None] | None = None
+    if metrics_listen is not None:
+        host, _, port = metrics_listen.rpartition(":")
+        server, _thread = start_http_server(int(port), host or "0.0.0.0")
+        stop_metrics = server.shutdown
+
+    def stop() -> None:
+        if stop_metrics is not None:
+            stop_metrics()
+        provider.shutdown()
+
+    return stop
+
+
+def extract(carrier: Mapping[str, str]) -> Context:
+    """The context that a `traceparent` header carries."""
+    return _propagator.extract(carrier)
+
+
+def traceparent() -> str | None:
+    """The current trace as a `traceparent` value (W3C Trace Context), or None outside of a trace."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier)
+    return carrier.get("traceparent")
+
+
+def trace_id() -> str | None:
+    """The current trace id, 32 hexadecimal digits, or None outside of a trace."""
+    context = trace.get_current_span().get_span_context()
+    return format(context.trace_id, "032x") if context.is_valid else None

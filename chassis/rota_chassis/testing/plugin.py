@@ -1,0 +1,58 @@
+"""Fixtures for tests with real servers. Each test process starts its own, when a test first asks for one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from rota_chassis.embedded.mail import MailSink
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """The folder of this process's servers, removed at the end."""
+    from rota_chassis.testing import servers  # noqa: PLC0415 (unit tests need none of it)
+
+    with servers.server_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+async def postgres_url(server_folder: Path) -> AsyncIterator[str]:
+    """A PostgreSQL server; the user may create databases."""
+    from rota_chassis.testing import servers  # noqa: PLC0415 (unit tests need none of it)
+
+    async with servers.running(servers.postgres(server_folder)) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+async def redis_url(server_folder: Path) -> AsyncIterator[str]:
+    """A Redis server."""
+    from rota_chassis.testing import servers  # noqa: PLC0415 (unit tests need none of it)
+
+    async with servers.running(servers.redis(server_folder)) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+async def nats_url(server_folder: Path) -> AsyncIterator[str]:
+    """A NATS server with JetStream, as the user who may do everything."""
+    from rota_chassis.testing import servers  # noqa: PLC0415 (unit tests need none of it)
+
+    async with servers.running(servers.nats(server_folder)) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+async def smtp_sink(server_folder: Path) -> AsyncIterator[MailSink]:
+    """A mail server: `url` to send to, `folder` with a file for each mail."""
+    from rota_chassis.testing import servers  # noqa: PLC0415 (unit tests need none of it)
+
+    async with servers.running(servers.mail_sink(server_folder)) as server:
+        yield server

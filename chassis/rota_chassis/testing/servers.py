@@ -1,0 +1,62 @@
+"""The embedded servers as tests want them: in a folder of their own, on random ports, quick rather than durable."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from rota_chassis.embedded.mail import MailSink
+from rota_chassis.embedded.nats import Nats
+from rota_chassis.embedded.postgres import Postgres
+from rota_chassis.embedded.process import Server
+from rota_chassis.embedded.redis import Redis
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+S = TypeVar("S", bound=Server)
+
+
+@contextmanager
+def server_folder() -> Iterator[Path]:
+    """A new private folder with a short path, removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="rota-test-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def running(server: S) -> AsyncIterator[S]:
+    """`server`, started, and stopped at the end whatever happens."""
+    try:
+        await server.start()
+        yield server
+    finally:
+        server.hurry()
+        await server.stop()
+
+
+def postgres(folder: Path) -> Postgres:
+    """A PostgreSQL server below `folder` that does not wait for the disk."""
+    return Postgres(folder / "postgres", folder, folder / "postgres.log", durable=False)
+
+
+def redis(folder: Path) -> Redis:
+    """A Redis server below `folder`."""
+    return Redis(folder, folder / "redis.log")
+
+
+def nats(folder: Path) -> Nats:
+    """A NATS server below `folder`, on any free port, with a password of its own."""
+    return Nats(folder / "nats", folder, folder / "nats.log", password=secrets.token_urlsafe(), port=None)
+
+
+def mail_sink(folder: Path) -> MailSink:
+    """A mail server below `folder`, on any free port."""
+    return MailSink(folder / "mail")

@@ -1,0 +1,69 @@
+"""Fixtures for tests of services: migrated databases, tokens, and streams without a past."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from rota_chassis.testing.tokens import TokenIssuer
+
+    MakeDatabase = Callable[[str], Awaitable[str]]
+
+
+@pytest.fixture(scope="session")
+async def make_database(postgres_url: str) -> AsyncIterator[MakeDatabase]:
+    """Makes databases: `await make_database("tasks")` is the address of a new, migrated one.
+
+    Each service is migrated once; its databases are copies of that one.
+    """
+    import asyncpg  # noqa: PLC0415 (unit tests need none of it)
+
+    from rota_chassis.postgres.migrations import migrate  # noqa: PLC0415
+    from rota_chassis.settings import database_url  # noqa: PLC0415
+
+    migrated: set[str] = set()
+    connection = await asyncpg.connect(postgres_url)
+
+    async def make(service: str) -> str:
+        template = f"template_{service}"
+        if service not in migrated:
+            await migrate(service, postgres_url, database=template)
+            migrated.add(service)
+        name = f"test_{service}_{secrets.token_hex(4)}"
+        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return database_url(postgres_url, name)
+
+    yield make
+    await connection.close()
+
+
+@pytest.fixture(scope="session")
+def issuer() -> TokenIssuer:
+    """Signs access tokens, and verifies them in services under test."""
+    from rota_chassis.testing.tokens import TokenIssuer  # noqa: PLC0415 (unit tests need none of it)
+
+    return TokenIssuer()
+
+
+@pytest.fixture
+async def fresh_nats_url(nats_url: str) -> str:
+    """The NATS server with its streams made anew: no events, no consumers."""
+    import nats  # noqa: PLC0415 (unit tests need none of it)
+    from nats.js.errors import NotFoundError  # noqa: PLC0415
+
+    from rota_chassis.events.stream import DEAD_LETTERS_STREAM, EVENTS_STREAM, ensure_streams  # noqa: PLC0415
+
+    client = await nats.connect(nats_url)
+    jetstream = client.jetstream()
+    for stream in (EVENTS_STREAM, DEAD_LETTERS_STREAM):
+        with contextlib.suppress(NotFoundError):
+            await jetstream.delete_stream(stream)
+    await ensure_streams(jetstream)
+    await client.close()
+    return nats_url

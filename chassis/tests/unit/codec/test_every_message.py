@@ -1,0 +1,233 @@
+"""Properties of every message type of the contract, against google.protobuf.json_format."""
+
+from __future__ import annotations
+
+import math
+import struct
+from datetime import UTC, datetime
+from os.path import commonprefix
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.json_format import MessageToDict
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rota_chassis.codec import DecodeError, decoder, encoder
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor
+    from google.protobuf.message import Message
+
+QUICK = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+
+WORDS = st.from_regex(r"[a-z]{1,8}(_[a-z]{1,8}){0,2}", fullmatch=True)
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+INTEGERS = {
+    32: (st.integers(-(2**31), 2**31 - 1), st.integers(0, 2**32 - 1)),
+    64: (st.integers(-(2**63), 2**63 - 1), st.integers(0, 2**64 - 1)),
+}
+MOMENTS = st.datetimes(timezones=st.just(UTC))
+PLAIN = st.recursive(
+    st.none() | st.booleans() | FINITE | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def fill_value(value: Any, plain: Any) -> None:
+    if plain is None:
+        value.null_value = 0
+    elif isinstance(plain, bool):
+        value.bool_value = plain
+    elif isinstance(plain, str):
+        value.string_value = plain
+    elif isinstance(plain, dict):
+        value.struct_value.SetInParent()
+        for name, item in plain.items():
+            fill_value(value.struct_value.fields[name], item)
+    elif isinstance(plain, list):
+        value.list_value.SetInParent()
+        for item in plain:
+            fill_value(value.list_value.values.add(), item)
+    else:
+        value.number_value = plain
+
+
+def draw_scalar(draw: st.DrawFn, field: FieldDescriptor) -> Any:
+    if field.enum_type is not None:
+        # Zero is null in JSON, which stands for "not set", not for an item of a list.
+        numbers = [value.number for value in field.enum_type.values if value.number or not field.has_presence]
+        explicit = field.is_repeated or field.has_presence or field.containing_type.GetOptions().map_entry
+        return draw(st.sampled_from([number for number in numbers if number or not explicit]))
+    if field.type == FieldDescriptor.TYPE_BOOL:
+        return draw(st.booleans())
+    if field.type == FieldDescriptor.TYPE_STRING:
+        return draw(TEXT)
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return draw(st.binary(max_size=12))
+    if field.type == FieldDescriptor.TYPE_DOUBLE:
+        return draw(FINITE)
+    if field.type == FieldDescriptor.TYPE_FLOAT:
+        return draw(st.integers(-4000, 4000)) / 4
+    bits = 64 if field.cpp_type in {FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64} else 32
+    unsigned = field.cpp_type in {FieldDescriptor.CPPTYPE_UINT32, FieldDescriptor.CPPTYPE_UINT64}
+    return draw(INTEGERS[bits][unsigned])
+
+
+def draw_into(draw: st.DrawFn, message: Any, depth: int, *, in_field: bool) -> None:
+    """Fill a message that is set; `in_field` ones of type Value are not null, since null there means absent."""
+    message.SetInParent()
+    name = message.DESCRIPTOR.full_name
+    if name == "google.protobuf.Timestamp":
+        message.FromDatetime(draw(MOMENTS))
+    elif name == "google.protobuf.Duration":
+        message.FromNanoseconds(draw(st.integers(-(10**18), 10**18)))
+    elif name == "google.protobuf.FieldMask":
+        message.paths.extend(draw(st.lists(WORDS, max_size=3)))
+    elif name == "google.protobuf.Value":
+        fill_value(message, draw(PLAIN.filter(lambda plain: plain is not None) if in_field else PLAIN))
+    elif name == "google.protobuf.Struct":
+        for key, plain in draw(st.dictionaries(TEXT, PLAIN, max_size=3)).items():
+            fill_value(message.fields[key], plain)
+    elif name == "google.protobuf.ListValue":
+        for plain in draw(st.lists(PLAIN, max_size=3)):
+            fill_value(message.values.add(), plain)
+    else:
+        fields = message.DESCRIPTOR.fields
+        chosen = draw(st.sets(st.sampled_from([field.name for field in fields]))) if fields else set()
+        for field in fields:
+            if field.name in chosen:
+                draw_field(draw, message, field, depth)
+
+
+def draw_field(draw: st.DrawFn, message: Any, field: FieldDescriptor, depth: int) -> None:
+    holder = getattr(message, field.name)
+    size = draw(st.integers(0, 2)) if field.is_repeated else 1
+    if field.message_type is not None and depth == 0 and field.message_type.full_name.endswith("Everything"):
+        return
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        key, value = field.message_type.fields
+        for _ in range(size):
+            name = draw_scalar(draw, key)
+            if value.message_type is None:
+                holder[name] = draw_scalar(draw, value)
+            elif depth or not value.message_type.full_name.endswith("Everything"):
+                holder[name].Clear()
+                draw_into(draw, holder[name], depth - 1, in_field=False)
+    elif field.message_type is not None:
+        for _ in range(size):
+            draw_into(draw, holder.add() if field.is_repeated else holder, depth - 1, in_field=not field.is_repeated)
+    elif field.is_repeated:
+        holder.extend(draw_scalar(draw, field) for _ in range(size))
+    else:
+        setattr(message, field.name, draw_scalar(draw, field))
+
+
+@st.composite
+def messages(draw: st.DrawFn, message_class: type[Message]) -> Any:
+    message = message_class()
+    draw_into(draw, message, 1, in_field=True)
+    return message
+
+
+def expected(descriptor: Descriptor, printed: Any) -> Any:
+    """What json_format prints, brought into the form of the REST API by rules written here anew."""
+    name = descriptor.full_name
+    if name == "google.protobuf.Timestamp":
+        return datetime.fromisoformat(printed).isoformat().replace("+00:00", "Z")
+    if name == "google.protobuf.FieldMask":
+        return "".join(f"_{char.lower()}" if char.isupper() else char for char in printed)
+    if name.startswith("google.protobuf."):
+        return printed
+    return {field.name: expected_field(field, printed.get(field.name)) for field in descriptor.fields}
+
+
+def expected_field(field: FieldDescriptor, printed: Any) -> Any:
+    if printed is None:
+        return None
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        value = field.message_type.fields_by_name["value"]
+        return {name: expected_value(value, item) for name, item in printed.items()}
+    if field.is_repeated:
+        return [expected_value(field, item) for item in printed]
+    return expected_value(field, printed)
+
+
+def expected_value(field: FieldDescriptor, printed: Any) -> Any:
+    if field.message_type is not None:
+        return expected(field.message_type, printed)
+    if field.enum_type is not None:
+        assert isinstance(printed, str)
+        shared = commonprefix([value.name for value in field.enum_type.values]).rpartition("_")[0]
+        word = printed.removeprefix(f"{shared}_").lower()
+        return None if word == "unspecified" else word
+    if field.cpp_type in {FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64}:
+        return int(printed)
+    return printed
+
+
+def test_encoding_agrees_with_json_format(message_class: type[Message]) -> None:
+    encode = encoder(message_class)
+
+    @QUICK
+    @given(messages(message_class))
+    def check(message: Message) -> None:
+        printed = MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+        assert encode(message) == expected(message.DESCRIPTOR, printed)
+
+    check()
+
+
+def test_decoding_what_was_encoded_gives_the_message_back(message_class: type[Message]) -> None:
+    encode, decode = encoder(message_class), decoder(message_class)
+
+    @QUICK
+    @given(messages(message_class))
+    def check(message: Message) -> None:
+        assert decode(orjson.loads(orjson.dumps(encode(message)))) == message
+
+    check()
+
+
+def test_any_json_is_decoded_or_refused_with_problems(message_class: type[Message]) -> None:
+    decode = decoder(message_class)
+    known = sorted({*(field.name for field in message_class.DESCRIPTOR.fields), "title", "http", "body"})
+    anything = st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text(st.characters(exclude_categories=[]), max_size=5)
+        | st.sampled_from(["1s", "2026-01-02T03:04:05Z", "todo", "AA=="]),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(known) | st.text(max_size=3), inner, max_size=4)
+        ),
+        max_leaves=12,
+    )
+
+    @QUICK
+    @given(st.dictionaries(st.sampled_from(known), anything, max_size=4) | anything)
+    def check(body: Any) -> None:
+        try:
+            decoded = decode(body)
+        except DecodeError as refused:
+            assert 1 <= len(refused.problems) <= 20
+            assert all(problem.pointer is not None and problem.detail for problem in refused.problems)
+        else:
+            assert message_class.FromString(decoded.SerializeToString()) == decoded
+
+    check()
+
+
+def test_single_precision_numbers_keep_their_value(message_class: type[Message]) -> None:
+    fields = [field for field in message_class.DESCRIPTOR.fields if field.type == FieldDescriptor.TYPE_FLOAT]
+    encode, decode = encoder(message_class), decoder(message_class)
+    number = struct.unpack("f", struct.pack("f", 0.1))[0]
+    for field in fields:
+        if not field.is_repeated:
+            message = message_class(**{field.name: number})
+            assert math.isclose(encode(message)[field.name], 0.1, rel_tol=1e-6)
+            assert decode(encode(message)) == message

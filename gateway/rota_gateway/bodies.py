@@ -1,0 +1,75 @@
+"""Request bodies: reading them, what type they may have, and JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from rota_gateway.problems import Problem, Refused, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import Receive
+
+JSON_TYPES = frozenset({"application/json"})
+PATCH_TYPES = frozenset({"application/json", "application/merge-patch+json"})
+
+
+class ClientGone(Exception):
+    """The client closed the connection before it had sent its request."""
+
+
+def has_body(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a request announces a body (RFC 9112, section 6.3)."""
+    length = headers.get(b"content-length")
+    return (length is not None and length != b"0") or b"transfer-encoding" in headers
+
+
+async def read_body(receive: Receive) -> bytes:
+    """The whole body.
+
+    Raises:
+        ClientGone: it never ended.
+    """
+    chunks = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def check_type(headers: Mapping[bytes, bytes], allowed: frozenset[str]) -> None:
+    """Refuse, with 415, a body that is not JSON in UTF-8.
+
+    Raises:
+        Refused: it is something else, or compressed.
+    """
+    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+    if encoding != b"identity":
+        raise refusal(
+            415, "UNSUPPORTED_CONTENT_ENCODING", "Send the body without a content coding.", accept_encoding="identity"
+        )
+    media_type, _, parameters = headers.get(b"content-type", b"").decode("latin-1").partition(";")
+    charset = parameters.strip().lower().replace('"', "")
+    if media_type.strip().lower() not in allowed or charset not in {"", "charset=utf-8"}:
+        names = " or ".join(sorted(allowed))
+        raise refusal(415, "UNSUPPORTED_MEDIA_TYPE", f"Send the body as {names}, in UTF-8.", accept=", ".join(allowed))
+
+
+def parse_json(body: bytes) -> Any:
+    """The value that a JSON text (RFC 8259) stands for.
+
+    Raises:
+        Refused: it is none; the problem says at which line and column.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        detail = f"The body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})."
+        errors = ({"pointer": "", "code": "invalid_json", "detail": f"{error.msg} at byte {error.pos}"},)
+        raise Refused(Problem(400, "MALFORMED_JSON", detail, errors)) from error

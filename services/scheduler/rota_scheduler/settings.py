@@ -1,0 +1,26 @@
+"""The environment of the scheduler."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from rota_chassis.settings import Environment, ServiceSettings
+
+
+class SchedulerSettings(ServiceSettings):
+    """What the scheduler reads beyond what all services share.
+
+    Attributes:
+        egress_allow_private: Whether HTTP actions may call loopback and private addresses; absent means in development
+            and test only.
+        run_slots: How many runs one replica executes at a time.
+    """
+
+    egress_allow_private: bool | None = None
+    run_slots: int = Field(default=32, ge=1, le=1000)
+
+    @property
+    def private_addresses_allowed(self) -> bool:
+        """Whether HTTP actions may call loopback and private addresses."""
+        if self.egress_allow_private is not None:
+            return self.egress_allow_private
+        return self.environment in (Environment.DEVELOPMENT, Environment.TEST)

@@ -1,0 +1,59 @@
+"""Sleeping until something is due."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from rota_chassis.errors import Unavailable
+from rota_chassis.logs import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from rota_chassis.clock import Clock
+
+POLL_S = 1.0
+_LOG = logger(__name__)
+
+
+class Ticker:
+    """Calls `tick` when it is time: at the instant it returned last, when woken, and at least once a second.
+
+    Args:
+        name: Shows in the log.
+        tick: Does what is due and returns when to tick next; None when it knows of nothing.
+        clock: Whose time counts.
+    """
+
+    def __init__(self, name: str, tick: Callable[[], Awaitable[datetime | None]], clock: Clock) -> None:
+        self._name = name
+        self._tick = tick
+        self._clock = clock
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Tick again now: something may have become due earlier than was known."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Tick until cancelled; while the database is away, once a second."""
+        while True:
+            self._woken.clear()
+            try:
+                due = await self._tick()
+            except Unavailable as error:
+                _LOG.warning("ticker.interrupted", ticker=self._name, error=repr(error.__cause__ or error))
+                due = self._clock.now() + timedelta(seconds=POLL_S)
+                self._woken.clear()
+            try:
+                async with asyncio.timeout(self._delay_s(due)):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+
+    def _delay_s(self, due: datetime | None) -> float:
+        if due is None:
+            return POLL_S
+        return min(max((due - self._clock.now()).total_seconds(), 0), POLL_S)

@@ -1,0 +1,104 @@
+"""When the scheduler has to speak of a task.
+
+A task has two timers: `reminder` at its `remind_at`, for which a time in the past means now, and `due` at its
+`due_at`, which stays silent when the task was already overdue as it was created. Only open tasks have armed timers.
+
+Each time fires once. Changing a task without changing the time does not fire it again, nor does closing and opening
+the task; another time arms the timer anew. A time that came while the task was closed fires when it is opened again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid5
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class Kind(StrEnum):
+    """Which of a task's times a timer stands for."""
+
+    REMINDER = "reminder"
+    DUE = "due"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedTask:
+    """What timers depend on.
+
+    Attributes:
+        version: Of the task, after the event that told of it.
+        is_open: Whether it exists and is neither done nor cancelled.
+        recipient_ids: Its assignees, or its creator when nobody is assigned.
+    """
+
+    workspace_id: UUID
+    id: UUID
+    version: int
+    is_open: bool
+    title: str
+    recipient_ids: tuple[UUID, ...]
+    created_at: datetime
+    remind_at: datetime | None
+    due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timer:
+    """One of a task's timers, as an event of the task wants it.
+
+    Attributes:
+        fire_at: When to fire; None for never.
+    """
+
+    workspace_id: UUID
+    task_id: UUID
+    kind: Kind
+    task_version: int
+    title: str
+    recipient_ids: tuple[UUID, ...]
+    fire_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Firing:
+    """A timer that has fired.
+
+    Attributes:
+        fired_for: The time that has come.
+        firings: How often this timer has fired, this time included.
+    """
+
+    workspace_id: UUID
+    task_id: UUID
+    kind: Kind
+    title: str
+    recipient_ids: tuple[UUID, ...]
+    fired_for: datetime
+    firings: int
+
+    @property
+    def reminder_id(self) -> UUID:
+        """Identity of the timer as an aggregate: the same for every firing."""
+        return uuid5(self.task_id, self.kind)
+
+
+def timers_of(task: TimedTask) -> list[Timer]:
+    """Both timers of a task, armed or not."""
+    due_at = task.due_at if task.due_at is not None and task.due_at > task.created_at else None
+    return [_timer(task, Kind.REMINDER, task.remind_at), _timer(task, Kind.DUE, due_at)]
+
+
+def _timer(task: TimedTask, kind: Kind, fire_at: datetime | None) -> Timer:
+    return Timer(
+        workspace_id=task.workspace_id,
+        task_id=task.id,
+        kind=kind,
+        task_version=task.version,
+        title=task.title,
+        recipient_ids=task.recipient_ids,
+        fire_at=fire_at if task.is_open else None,
+    )

@@ -1,0 +1,72 @@
+"""Firing the timers that are due."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from rota.events.v1 import events_pb2
+from rota_chassis.events.log import NewEvent
+
+from rota_scheduler.metrics import LATENESS_SECONDS
+from rota_scheduler.timers import store
+from rota_scheduler.timers.domain import Kind
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from rota_chassis.clock import Clock
+    from rota_chassis.postgres.database import Database
+
+    from rota_scheduler.timers.domain import Firing
+
+BATCH = 200
+_KINDS = {
+    Kind.REMINDER: events_pb2.REMINDER_KIND_REMINDER,
+    Kind.DUE: events_pb2.REMINDER_KIND_DUE,
+}
+
+
+@dataclass(frozen=True)
+class Timers:
+    """What firing timers needs."""
+
+    database: Database
+    clock: Clock
+
+
+async def fire_timers(timers: Timers) -> datetime | None:
+    """Fire a batch of the timers that are due; each firing and its event commit together.
+
+    Returns:
+        When to fire next: at once while there may be more, None when no timer is armed.
+    """
+    due = await store.next_due(timers.database)
+    now = timers.clock.now()
+    if due is None or due > now:
+        return due
+    async with timers.database.transaction() as work:
+        firings = await store.fire(work, now=now, limit=BATCH)
+        work.append(*(_event(firing, now) for firing in firings))
+    for firing in firings:
+        LATENESS_SECONDS.labels(firing.kind).observe((now - firing.fired_for).total_seconds())
+    return now if len(firings) == BATCH else await store.next_due(timers.database)
+
+
+def _event(firing: Firing, now: datetime) -> NewEvent:
+    fire_at = Timestamp()
+    fire_at.FromDatetime(firing.fired_for)
+    return NewEvent(
+        workspace_id=firing.workspace_id,
+        aggregate_id=firing.reminder_id,
+        aggregate_version=firing.firings,
+        data=events_pb2.ReminderFired(
+            kind=_KINDS[firing.kind],
+            task_id=str(firing.task_id),
+            fire_at=fire_at,
+            title=firing.title,
+            recipient_ids=[str(user_id) for user_id in firing.recipient_ids],
+        ),
+        time=now,
+    )

@@ -1,0 +1,112 @@
+"""Timers in PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rota_chassis.postgres.statements import statement
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    case,
+    func,
+    null,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+
+from rota_scheduler.timers.domain import Firing, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from rota_chassis.postgres.database import Reader, UnitOfWork
+
+    from rota_scheduler.timers.domain import Timer
+
+TIMERS = Table(
+    "timers",
+    MetaData(),
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("task_id", PgUUID, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("task_version", Integer, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("recipient_ids", ARRAY(PgUUID), nullable=False),
+    Column("fire_at", DateTime(timezone=True)),
+    Column("fired_for", DateTime(timezone=True)),
+    Column("firings", Integer, nullable=False),
+)
+_KEY = (TIMERS.c.workspace_id, TIMERS.c.task_id, TIMERS.c.kind)
+_TOLD_BY_TASK = ("task_version", "title", "recipient_ids")
+
+_NEW = insert(TIMERS).values(
+    {name: bindparam(name) for name in ("workspace_id", "task_id", "kind", *_TOLD_BY_TASK, "fire_at")}
+)
+_UPSERT = statement(
+    _NEW.on_conflict_do_update(
+        index_elements=_KEY,
+        set_={
+            **{name: _NEW.excluded[name] for name in _TOLD_BY_TASK},
+            "fire_at": case((_NEW.excluded.fire_at == TIMERS.c.fired_for, null()), else_=_NEW.excluded.fire_at),
+        },
+        where=TIMERS.c.task_version < _NEW.excluded.task_version,
+    )
+)
+_DUE = (
+    select(*_KEY)
+    .where(TIMERS.c.fire_at <= bindparam("now"))
+    .order_by(TIMERS.c.fire_at)
+    .limit(bindparam("limit", type_=Integer))
+    .with_for_update(skip_locked=True)
+    .cte("due")
+)
+_FIRE = statement(
+    update(TIMERS)
+    .where(and_(*(column == _DUE.c[column.name] for column in _KEY)))
+    .values(fire_at=null(), fired_for=TIMERS.c.fire_at, firings=TIMERS.c.firings + 1)
+    .returning(*(TIMERS.c[name] for name in Firing.__slots__))
+)
+_NEXT = statement(select(func.min(TIMERS.c.fire_at)).where(TIMERS.c.fire_at.is_not(None)))
+
+
+async def arm(work: UnitOfWork, timers: Sequence[Timer]) -> None:
+    """Write the timers, each unless one of a later version of its task is there."""
+    await work.execute_many(
+        _UPSERT,
+        [
+            {
+                "workspace_id": timer.workspace_id,
+                "task_id": timer.task_id,
+                "kind": timer.kind,
+                "task_version": timer.task_version,
+                "title": timer.title,
+                "recipient_ids": list(timer.recipient_ids),
+                "fire_at": timer.fire_at,
+            }
+            for timer in timers
+        ],
+    )
+
+
+async def fire(work: UnitOfWork, *, now: datetime, limit: int) -> Sequence[Firing]:
+    """Take at most `limit` timers that are due and that nobody else is taking."""
+    rows = await work.fetch(_FIRE, now=now, limit=limit)
+    return [
+        Firing(**{**row, "kind": Kind(row["kind"]), "recipient_ids": tuple(row["recipient_ids"])}) for row in rows
+    ]
+
+
+async def next_due(reader: Reader) -> datetime | None:
+    """When the next timer fires, over all workspaces."""
+    due: datetime | None = await reader.fetch_value(_NEXT)
+    return due

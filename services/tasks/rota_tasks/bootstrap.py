@@ -1,0 +1,33 @@
+"""Puts the tasks service together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rota.tasks.v1 import projects_pb2_grpc, tasks_pb2_grpc
+from rota_chassis.memberships import Memberships
+from rota_chassis.service import Service
+
+from rota_tasks.projects.commands import Projects
+from rota_tasks.projects.servicer import ProjectServicer
+from rota_tasks.settings import TasksSettings
+from rota_tasks.tasks.commands import Tasks
+from rota_tasks.tasks.servicer import TaskServicer
+
+if TYPE_CHECKING:
+    from rota_chassis.service import Runtime
+
+
+async def build(runtime: Runtime[TasksSettings]) -> None:
+    """Add the servicers and the copy of memberships to the runtime."""
+    memberships = Memberships(runtime.database, runtime.channels["auth"])
+    tasks = Tasks(runtime.database, memberships, runtime.clock)
+    projects = Projects(runtime.database, memberships, runtime.clock)
+    runtime.serve(tasks_pb2_grpc.add_TaskServiceServicer_to_server, TaskServicer(tasks, runtime.page_tokens))
+    runtime.serve(
+        projects_pb2_grpc.add_ProjectServiceServicer_to_server, ProjectServicer(projects, runtime.page_tokens)
+    )
+    runtime.consume(memberships.handlers())
+
+
+SERVICE = Service("tasks", TasksSettings, build)

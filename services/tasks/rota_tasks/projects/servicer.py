@@ -1,0 +1,58 @@
+"""rota.tasks.v1.ProjectService: messages in, use cases, messages out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from rota.tasks.v1 import projects_pb2, projects_pb2_grpc
+from rota_chassis.identity import require_user
+from rota_chassis.pagination import page_size
+
+from rota_tasks.projects import commands, queries
+from rota_tasks.projects.messages import project_message
+
+if TYPE_CHECKING:
+    from rota_chassis.pagination import PageTokens
+
+    from rota_tasks.projects.commands import Projects
+
+
+class ProjectServicer(projects_pb2_grpc.ProjectServiceServicer):
+    """Serves projects."""
+
+    def __init__(self, projects: Projects, page_tokens: PageTokens) -> None:
+        self._projects = projects
+        self._page_tokens = page_tokens
+
+    async def CreateProject(
+        self, request: projects_pb2.CreateProjectRequest, _context: Any
+    ) -> projects_pb2.CreateProjectResponse:
+        user = require_user()
+        workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id
+        project = await commands.create_project(self._projects, user, workspace_id=workspace_id, name=request.name)
+        return projects_pb2.CreateProjectResponse(project=project_message(project))
+
+    async def GetProject(
+        self, request: projects_pb2.GetProjectRequest, _context: Any
+    ) -> projects_pb2.GetProjectResponse:
+        project = await queries.get_project(self._projects, require_user(), project_id=UUID(request.id))
+        return projects_pb2.GetProjectResponse(project=project_message(project))
+
+    async def ListProjects(
+        self, request: projects_pb2.ListProjectsRequest, _context: Any
+    ) -> projects_pb2.ListProjectsResponse:
+        user = require_user()
+        workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else None
+        bound_to = ["projects", user.user_id, workspace_id]
+        before = None
+        if request.page_token:
+            before = UUID(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
+        limit = page_size(request.page_size)
+        found = await queries.list_projects(
+            self._projects, user, limit=limit + 1, before=before, workspace_id=workspace_id
+        )
+        answer = projects_pb2.ListProjectsResponse(projects=[project_message(project) for project in found[:limit]])
+        if len(found) > limit:
+            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
+        return answer

@@ -1,0 +1,87 @@
+"""Projects in PostgreSQL; every query is scoped to a workspace, or to those that the caller belongs to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rota_chassis.memberships import MEMBERSHIPS, visible_workspaces
+from rota_chassis.postgres.statements import statement
+from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text, bindparam, insert, or_, select, true
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+
+from rota_tasks.projects.domain import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from rota_chassis.postgres.database import Reader, UnitOfWork
+
+PROJECTS = Table(
+    "projects",
+    MetaData(),
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("id", PgUUID, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created_by", PgUUID, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("version", Integer, nullable=False),
+)
+_FIELDS = tuple(column.name for column in PROJECTS.c)
+
+_INSERT = statement(insert(PROJECTS).values({name: bindparam(name) for name in _FIELDS}))
+_GET = statement(
+    select(PROJECTS).where(PROJECTS.c.id == bindparam("id"), PROJECTS.c.workspace_id.in_(visible_workspaces()))
+)
+_EXISTS = statement(
+    select(PROJECTS.c.id).where(PROJECTS.c.workspace_id == bindparam("workspace_id"), PROJECTS.c.id == bindparam("id"))
+)
+_BEFORE = bindparam("before", type_=PgUUID)
+_WORKSPACE = bindparam("workspace_id", type_=PgUUID)
+_LIMIT = bindparam("limit", type_=Integer)
+_PAGE_OF_WORKSPACE = (
+    select(PROJECTS)
+    .where(
+        PROJECTS.c.workspace_id == MEMBERSHIPS.c.workspace_id,
+        or_(_BEFORE.is_(None), PROJECTS.c.id < _BEFORE),
+    )
+    .order_by(PROJECTS.c.id.desc())
+    .limit(_LIMIT)
+    .lateral("page")
+)
+_LIST = statement(
+    select(_PAGE_OF_WORKSPACE)
+    .select_from(MEMBERSHIPS.join(_PAGE_OF_WORKSPACE, true()))
+    .where(
+        MEMBERSHIPS.c.user_id == bindparam("user_id"),
+        ~MEMBERSHIPS.c.removed,
+        or_(_WORKSPACE.is_(None), MEMBERSHIPS.c.workspace_id == _WORKSPACE),
+    )
+    .order_by(_PAGE_OF_WORKSPACE.c.id.desc())
+    .limit(_LIMIT)
+)
+
+
+async def add(work: UnitOfWork, project: Project) -> None:
+    """Write a new project."""
+    await work.execute(_INSERT, **{name: getattr(project, name) for name in _FIELDS})
+
+
+async def get(reader: Reader, *, user_id: UUID, project_id: UUID) -> Project | None:
+    """The project, if the user may see it."""
+    row = await reader.fetch_one(_GET, user_id=user_id, id=project_id)
+    return None if row is None else Project(**row)
+
+
+async def exists(reader: Reader, *, workspace_id: UUID, project_id: UUID) -> bool:
+    """Whether the workspace has the project."""
+    return await reader.fetch_value(_EXISTS, workspace_id=workspace_id, id=project_id) is not None
+
+
+async def page(
+    reader: Reader, *, user_id: UUID, limit: int, before: UUID | None, workspace_id: UUID | None
+) -> Sequence[Project]:
+    """The newest projects that the user may see, at most `limit`, older than `before`."""
+    rows = await reader.fetch(_LIST, user_id=user_id, limit=limit, before=before, workspace_id=workspace_id)
+    return [Project(**row) for row in rows]

@@ -1,0 +1,245 @@
+"""What changes tasks: one function a use case, one transaction each.
+
+Two at once: the task's row is locked first, so they take turns, and `If-Match` tells the loser. Dying before the
+commit leaves nothing; after it everything, the event included. A repeated call with the same request id returns the
+task of the first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rota_chassis.errors import (
+    InvalidArgument,
+    NotFound,
+    PreconditionFailed,
+    Unprocessable,
+    Violation,
+)
+from rota_chassis.ids import uuid7
+from rota_chassis.memberships import WRITERS, require_role
+
+from rota_tasks.projects import store as projects
+from rota_tasks.tasks import domain, queries, store
+from rota_tasks.tasks.domain import Task
+from rota_tasks.tasks.messages import event_message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from uuid import UUID
+
+    from rota_chassis.clock import Clock
+    from rota_chassis.identity import UserPrincipal
+    from rota_chassis.memberships import Memberships
+    from rota_chassis.postgres.database import Database, UnitOfWork
+
+    from rota_tasks.tasks.domain import TaskEvent
+
+ANY_ETAG = "*"
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """What the use cases of tasks need."""
+
+    database: Database
+    memberships: Memberships
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A call that may be repeated: its id, and a digest of what it asks."""
+
+    id: str
+    fingerprint: bytes
+
+
+async def create_task(
+    tasks: Tasks, user: UserPrincipal, *, workspace_id: UUID, request: Request | None, **fields: Any
+) -> Task:
+    """Create a task.
+
+    Args:
+        tasks: What it needs.
+        user: Who creates it.
+        workspace_id: Where.
+        request: Makes the call idempotent, if given.
+        fields: Of `domain.Task`: title, and any of description, priority, due_at, remind_at, project_id, assignee_ids.
+
+    Raises:
+        NotFound: the workspace or project does not exist for the user.
+        PermissionDenied: the user's role does not allow writing.
+        InvalidArgument: an assignee is not a member.
+        Unprocessable: the request id was used for another content.
+    """
+    await tasks.memberships.require(user.user_id, workspace_id, WRITERS)
+    await _require_members(tasks, workspace_id, fields.get("assignee_ids", ()))
+    now = tasks.clock.now()
+    task = Task(
+        id=uuid7(), workspace_id=workspace_id, created_by=user.user_id, created_at=now, updated_at=now, **fields
+    )
+    async with tasks.database.transaction() as work:
+        if request is not None:
+            first = await store.record_request(
+                work,
+                workspace_id=workspace_id,
+                user_id=user.user_id,
+                request_id=request.id,
+                fingerprint=request.fingerprint,
+                task_id=task.id,
+            )
+            if first is not None:
+                return await _made_before(work, user, request, first)
+        await _require_project(work, workspace_id, task.project_id)
+        await _apply(work, [domain.TaskCreated(task)])
+    return task
+
+
+async def edit_task(
+    tasks: Tasks, user: UserPrincipal, *, task_id: UUID, changes: Mapping[str, Any], if_match: str = ""
+) -> Task:
+    """Set the named fields of a task (see `domain.edit`).
+
+    Raises:
+        NotFound: the task or project does not exist for the user.
+        PermissionDenied: the user's role does not allow writing.
+        InvalidArgument: an assignee is not a member.
+        PreconditionFailed: the task's entity tag is another.
+    """
+    if changes.get("assignee_ids"):
+        task = await queries.get_task(tasks, user, task_id=task_id)
+        newcomers = [each for each in changes["assignee_ids"] if each not in task.assignee_ids]
+        await _require_members(tasks, task.workspace_id, newcomers)
+
+    async def decide(work: UnitOfWork, task: Task) -> Sequence[TaskEvent]:
+        project_id = changes.get("project_id")
+        if project_id != task.project_id:
+            await _require_project(work, task.workspace_id, project_id)
+        return domain.edit(task, changes, by=user.user_id, now=tasks.clock.now())
+
+    return await _change(tasks, user, task_id, decide, if_match=if_match)
+
+
+async def assign_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, assignee_id: UUID) -> Task:
+    """Add an assignee.
+
+    Raises:
+        NotFound: the task does not exist for the user.
+        PermissionDenied: the user's role does not allow writing.
+        InvalidArgument: the assignee is not a member, or the task has as many assignees as it may.
+    """
+    task = await queries.get_task(tasks, user, task_id=task_id)
+    await _require_members(tasks, task.workspace_id, [assignee_id], field="assignee_id")
+
+    async def decide(_work: UnitOfWork, task: Task) -> Sequence[TaskEvent]:
+        try:
+            return domain.assign(task, assignee_id, now=tasks.clock.now())
+        except OverflowError as error:
+            raise InvalidArgument(f"{error}.".capitalize(), code="TOO_MANY_ASSIGNEES") from error
+
+    return await _change(tasks, user, task_id, decide)
+
+
+async def unassign_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, assignee_id: UUID) -> Task:
+    """Take an assignee off. Raises as `complete_task`."""
+    return await _change(
+        tasks, user, task_id, _pure(lambda task: domain.unassign(task, assignee_id, now=tasks.clock.now()))
+    )
+
+
+async def complete_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_match: str = "") -> Task:
+    """Make a task done.
+
+    Raises:
+        NotFound: the task does not exist for the user.
+        PermissionDenied: the user's role does not allow writing.
+        PreconditionFailed: the task's entity tag is another.
+    """
+    decide = _pure(lambda task: domain.complete(task, by=user.user_id, now=tasks.clock.now()))
+    return await _change(tasks, user, task_id, decide, if_match=if_match)
+
+
+async def reopen_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_match: str = "") -> Task:
+    """Return a task to `todo`. Raises as `complete_task`."""
+    decide = _pure(lambda task: domain.reopen(task, now=tasks.clock.now()))
+    return await _change(tasks, user, task_id, decide, if_match=if_match)
+
+
+async def delete_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_match: str = "") -> None:
+    """Delete a task. Raises as `complete_task`."""
+    decide = _pure(lambda task: domain.delete(task, now=tasks.clock.now()))
+    await _change(tasks, user, task_id, decide, if_match=if_match)
+
+
+async def _change(
+    tasks: Tasks, user: UserPrincipal, task_id: UUID, decide: Callable[..., Any], *, if_match: str = ""
+) -> Task:
+    """Lock the task, let `decide` say what happens to it, and make it so; the task as it then is."""
+    for _attempt in range(2):
+        async with tasks.database.transaction() as work:
+            found = await store.lock(work, user_id=user.user_id, task_id=task_id)
+            if found is not None:
+                task, role = found
+                require_role(role, WRITERS)
+                if if_match not in ("", ANY_ETAG, task.etag):
+                    raise PreconditionFailed(
+                        f"The task has changed: its entity tag is {task.etag}.",
+                        code="ETAG_MISMATCH",
+                        metadata={"etag": task.etag},
+                    )
+                events = await decide(work, task)
+                await _apply(work, events)
+                return events[-1].task if events else task
+        await tasks.memberships.refresh(user.user_id)
+    raise queries.no_such_task()
+
+
+def _pure(decide: Callable[[Task], Sequence[TaskEvent]]) -> Callable[..., Any]:
+    async def decide_alone(_work: UnitOfWork, task: Task) -> Sequence[TaskEvent]:
+        return decide(task)
+
+    return decide_alone
+
+
+async def _apply(work: UnitOfWork, events: Sequence[TaskEvent]) -> None:
+    for event in events:
+        work.append(event_message(event))
+    if events:
+        # Each event holds the whole task, so that the last is all the read table needs.
+        await store.project(work, events[-1])
+
+
+async def _require_members(
+    tasks: Tasks, workspace_id: UUID, user_ids: Sequence[UUID], *, field: str = "assignee_ids"
+) -> None:
+    strangers = await tasks.memberships.strangers(workspace_id, user_ids)
+    if strangers:
+        raise InvalidArgument(
+            "Only members of the workspace can be assigned; invite them first.",
+            code="ASSIGNEE_NOT_A_MEMBER",
+            violations=[
+                Violation(
+                    field if field == "assignee_id" else f"{field}[{list(user_ids).index(stranger)}]",
+                    "is not a member of the workspace",
+                    "not_a_member",
+                )
+                for stranger in strangers
+            ],
+        )
+
+
+async def _require_project(work: UnitOfWork, workspace_id: UUID, project_id: UUID | None) -> None:
+    if project_id is not None and not await projects.exists(work, workspace_id=workspace_id, project_id=project_id):
+        raise NotFound("There is no such project in the task's workspace.", code="PROJECT_NOT_FOUND")
+
+
+async def _made_before(work: UnitOfWork, user: UserPrincipal, request: Request, first: tuple[bytes, UUID]) -> Task:
+    fingerprint, task_id = first
+    if fingerprint != request.fingerprint:
+        raise Unprocessable("This idempotency key was used for another task; use a new one.", code="REQUEST_ID_REUSED")
+    task = await store.get(work, user_id=user.user_id, task_id=task_id)
+    if task is None:
+        raise NotFound("The task that this call made has been deleted.", code="TASK_NOT_FOUND")
+    return task

@@ -1,0 +1,205 @@
+"""A task: what it is, how it may change, and what each change is called.
+
+Pure: functions take a task and return the events that follow; the last event holds the task as it then is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+MAX_ASSIGNEES = 50
+
+
+class Status(StrEnum):
+    """Where a task stands."""
+
+    TODO = "todo"
+    IN_PROGRESS = "in_progress"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
+OPEN = frozenset({Status.TODO, Status.IN_PROGRESS})
+
+
+class Priority(StrEnum):
+    """How much a task matters."""
+
+    NONE = "none"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    URGENT = "urgent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A piece of work; the fields are those of rota.tasks.v1.Task."""
+
+    id: UUID
+    workspace_id: UUID
+    project_id: UUID | None = None
+    title: str
+    description: str = ""
+    status: Status = Status.TODO
+    priority: Priority = Priority.NONE
+    due_at: datetime | None = None
+    remind_at: datetime | None = None
+    assignee_ids: tuple[UUID, ...] = ()
+    created_by: UUID
+    created_at: datetime
+    updated_at: datetime
+    completed_at: datetime | None = None
+    completed_by: UUID | None = None
+    version: int = 1
+
+    @property
+    def etag(self) -> str:
+        """Strong entity tag of this version, quotes included."""
+        return f'"v{self.version}"'
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field before and after."""
+
+    field: str
+    old: Any
+    new: Any
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEvent:
+    """Something happened to a task; `task` is the task after it."""
+
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCreated(TaskEvent):
+    """It was created."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskUpdated(TaskEvent):
+    """Fields changed, other than by the more specific events."""
+
+    changes: tuple[FieldChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAssigned(TaskEvent):
+    """Its assignees changed."""
+
+    added: tuple[UUID, ...]
+    removed: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCompleted(TaskEvent):
+    """It became done."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReopened(TaskEvent):
+    """It was done or cancelled, and is open again."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDeleted(TaskEvent):
+    """It was deleted; `task` is as it last was, one version on."""
+
+
+def edit(task: Task, changes: Mapping[str, Any], *, by: UUID, now: datetime) -> Sequence[TaskEvent]:
+    """Set the named fields; only what differs counts.
+
+    Args:
+        task: As it is.
+        changes: New values by field: title, description, status, priority, due_at, remind_at, project_id,
+            assignee_ids.
+        by: Who changes it.
+        now: When.
+
+    Returns:
+        One event for each kind of change, each a version on; none when nothing differs.
+    """
+    fields = {name: value for name, value in changes.items() if getattr(task, name) != value}
+    assignee_ids = fields.pop("assignee_ids", None)
+    status = fields.get("status")
+    completes = status is Status.DONE
+    reopens = status in OPEN and task.status not in OPEN
+    if completes or reopens:
+        del fields["status"]
+    elif status is not None and task.status is Status.DONE:
+        # From done to cancelled: no longer complete.
+        fields |= {"completed_at": None, "completed_by": None}
+
+    events: list[TaskEvent] = []
+    if fields:
+        named = tuple(FieldChange(name, getattr(task, name), value) for name, value in fields.items())
+        task = _next(task, now, **fields)
+        events.append(TaskUpdated(task, named))
+    if assignee_ids is not None:
+        events.extend(_reassign(task, assignee_ids, now=now))
+        task = events[-1].task if events else task
+    if completes:
+        events.extend(complete(task, by=by, now=now))
+    elif reopens and status is not None:
+        events.append(TaskReopened(_next(task, now, status=status, completed_at=None, completed_by=None)))
+    return events
+
+
+def assign(task: Task, assignee_id: UUID, *, now: datetime) -> Sequence[TaskEvent]:
+    """Add an assignee; nothing when they already are.
+
+    Raises:
+        OverflowError: the task has `MAX_ASSIGNEES` assignees.
+    """
+    if assignee_id in task.assignee_ids:
+        return []
+    if len(task.assignee_ids) >= MAX_ASSIGNEES:
+        raise OverflowError(f"a task has at most {MAX_ASSIGNEES} assignees")
+    return _reassign(task, (*task.assignee_ids, assignee_id), now=now)
+
+
+def unassign(task: Task, assignee_id: UUID, *, now: datetime) -> Sequence[TaskEvent]:
+    """Take an assignee off; nothing when they are not one."""
+    return _reassign(task, tuple(each for each in task.assignee_ids if each != assignee_id), now=now)
+
+
+def complete(task: Task, *, by: UUID, now: datetime) -> Sequence[TaskEvent]:
+    """Make it done; nothing when it is."""
+    if task.status is Status.DONE:
+        return []
+    return [TaskCompleted(_next(task, now, status=Status.DONE, completed_at=now, completed_by=by))]
+
+
+def reopen(task: Task, *, now: datetime) -> Sequence[TaskEvent]:
+    """Return it to `todo`; nothing when it is open."""
+    if task.status in OPEN:
+        return []
+    return [TaskReopened(_next(task, now, status=Status.TODO, completed_at=None, completed_by=None))]
+
+
+def delete(task: Task, *, now: datetime) -> Sequence[TaskEvent]:
+    """End it."""
+    return [TaskDeleted(_next(task, now))]
+
+
+def _reassign(task: Task, assignee_ids: tuple[UUID, ...], *, now: datetime) -> Sequence[TaskEvent]:
+    if assignee_ids == task.assignee_ids:
+        return []
+    added = tuple(each for each in assignee_ids if each not in task.assignee_ids)
+    removed = tuple(each for each in task.assignee_ids if each not in assignee_ids)
+    return [TaskAssigned(_next(task, now, assignee_ids=assignee_ids), added, removed)]
+
+
+def _next(task: Task, now: datetime, **changes: Any) -> Task:
+    return replace(task, **changes, updated_at=now, version=task.version + 1)

@@ -1,0 +1,140 @@
+"""Tasks and their events as the contract writes them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from google.protobuf import struct_pb2, timestamp_pb2
+from rota.events.v1 import events_pb2
+from rota.tasks.v1 import tasks_pb2
+from rota_chassis.events.log import NewEvent
+
+from rota_tasks.tasks.domain import (
+    FieldChange,
+    Priority,
+    Status,
+    Task,
+    TaskAssigned,
+    TaskCompleted,
+    TaskCreated,
+    TaskDeleted,
+    TaskEvent,
+    TaskReopened,
+    TaskUpdated,
+)
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+_STATUS_PREFIX, _PRIORITY_PREFIX = "TASK_STATUS_", "TASK_PRIORITY_"
+STATUS_NUMBERS = {status: tasks_pb2.TaskStatus.Value(_STATUS_PREFIX + status.name) for status in Status}
+PRIORITY_NUMBERS = {each: tasks_pb2.TaskPriority.Value(_PRIORITY_PREFIX + each.name) for each in Priority}
+STATUSES = {number: status for status, number in STATUS_NUMBERS.items()}
+PRIORITIES = {number: priority for priority, number in PRIORITY_NUMBERS.items()}
+
+
+def task_message(task: Task) -> tasks_pb2.Task:
+    """The task as the API shows it."""
+    return tasks_pb2.Task(
+        id=str(task.id),
+        workspace_id=str(task.workspace_id),
+        project_id=_text(task.project_id),
+        title=task.title,
+        description=task.description,
+        status=STATUS_NUMBERS[task.status],
+        priority=PRIORITY_NUMBERS[task.priority],
+        due_at=_timestamp(task.due_at),
+        remind_at=_timestamp(task.remind_at),
+        assignee_ids=[str(each) for each in task.assignee_ids],
+        created_by=str(task.created_by),
+        created_at=_timestamp(task.created_at),
+        updated_at=_timestamp(task.updated_at),
+        completed_at=_timestamp(task.completed_at),
+        completed_by=_text(task.completed_by),
+        version=task.version,
+        etag=task.etag,
+    )
+
+
+def task_of(message: tasks_pb2.Task) -> Task:
+    """The task in a message; the inverse of `task_message`."""
+    return Task(
+        id=UUID(message.id),
+        workspace_id=UUID(message.workspace_id),
+        project_id=UUID(message.project_id) if message.HasField("project_id") else None,
+        title=message.title,
+        description=message.description,
+        status=STATUSES[message.status],
+        priority=PRIORITIES[message.priority],
+        due_at=moment(message, "due_at"),
+        remind_at=moment(message, "remind_at"),
+        assignee_ids=tuple(UUID(each) for each in message.assignee_ids),
+        created_by=UUID(message.created_by),
+        created_at=message.created_at.ToDatetime(UTC),
+        updated_at=message.updated_at.ToDatetime(UTC),
+        completed_at=moment(message, "completed_at"),
+        completed_by=UUID(message.completed_by) if message.HasField("completed_by") else None,
+        version=message.version,
+    )
+
+
+def event_message(event: TaskEvent) -> NewEvent:
+    """The event as the log keeps it."""
+    return NewEvent(
+        workspace_id=event.task.workspace_id,
+        aggregate_id=event.task.id,
+        aggregate_version=event.task.version,
+        data=_data(event),
+        time=event.task.updated_at,
+    )
+
+
+def moment(message: Message, field: str) -> datetime | None:
+    """An optional Timestamp field as an instant in UTC."""
+    return getattr(message, field).ToDatetime(UTC) if message.HasField(field) else None
+
+
+def _data(event: TaskEvent) -> Message:
+    task = task_message(event.task)
+    match event:
+        case TaskCreated():
+            return events_pb2.TaskCreated(task=task)
+        case TaskUpdated():
+            return events_pb2.TaskUpdated(task=task, changes=[_change(each) for each in event.changes])
+        case TaskAssigned():
+            return events_pb2.TaskAssigned(
+                task=task, added_ids=map(str, event.added), removed_ids=map(str, event.removed)
+            )
+        case TaskCompleted():
+            return events_pb2.TaskCompleted(task=task)
+        case TaskReopened():
+            return events_pb2.TaskReopened(task=task)
+        case TaskDeleted():
+            return events_pb2.TaskDeleted(task=task)
+    raise TypeError(event)
+
+
+def _change(change: FieldChange) -> events_pb2.FieldChange:
+    return events_pb2.FieldChange(field=change.field, old=_value(change.old), new=_value(change.new))
+
+
+def _value(value: Any) -> struct_pb2.Value:
+    if value is None:
+        return struct_pb2.Value(null_value=struct_pb2.NULL_VALUE)
+    if isinstance(value, datetime):
+        return struct_pb2.Value(string_value=value.isoformat().replace("+00:00", "Z"))
+    return struct_pb2.Value(string_value=str(value))
+
+
+def _timestamp(value: datetime | None) -> timestamp_pb2.Timestamp | None:
+    if value is None:
+        return None
+    stamp = timestamp_pb2.Timestamp()
+    stamp.FromDatetime(value)
+    return stamp
+
+
+def _text(value: UUID | None) -> str | None:
+    return None if value is None else str(value)

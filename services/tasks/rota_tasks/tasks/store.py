@@ -1,0 +1,211 @@
+"""Tasks in PostgreSQL: the read table, and the record of calls that carried a request id.
+
+Every query is scoped to the workspaces that the caller belongs to.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rota_chassis.memberships import MEMBERSHIPS, visible_workspaces
+from rota_chassis.postgres.statements import statement
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+
+from rota_tasks.tasks.domain import Priority, Status, Task, TaskDeleted, TaskEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from rota_chassis.postgres.database import Reader, UnitOfWork
+
+METADATA = MetaData()
+TASKS = Table(
+    "tasks",
+    METADATA,
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("id", PgUUID, primary_key=True),
+    Column("project_id", PgUUID),
+    Column("title", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("priority", Text, nullable=False),
+    Column("due_at", DateTime(timezone=True)),
+    Column("remind_at", DateTime(timezone=True)),
+    Column("assignee_ids", ARRAY(PgUUID), nullable=False),
+    Column("created_by", PgUUID, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("completed_at", DateTime(timezone=True)),
+    Column("completed_by", PgUUID),
+    Column("version", Integer, nullable=False),
+)
+REQUESTS = Table(
+    "requests",
+    METADATA,
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("user_id", PgUUID, primary_key=True),
+    Column("request_id", Text, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("task_id", PgUUID, nullable=False),
+)
+
+_FIELDS = tuple(column.name for column in TASKS.c)
+_KEY = ("workspace_id", "id")
+
+_GET = statement(select(TASKS).where(TASKS.c.id == bindparam("id"), TASKS.c.workspace_id.in_(visible_workspaces())))
+_LOCK = statement(
+    select(TASKS, MEMBERSHIPS.c.role)
+    .join_from(TASKS, MEMBERSHIPS, TASKS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
+    .where(
+        TASKS.c.id == bindparam("id"),
+        MEMBERSHIPS.c.user_id == bindparam("user_id"),
+        ~MEMBERSHIPS.c.removed,
+    )
+    .with_for_update(of=TASKS)
+)
+_NEW = insert(TASKS).values({name: bindparam(name) for name in _FIELDS})
+_SAVE = statement(
+    _NEW.on_conflict_do_update(
+        index_elements=list(_KEY), set_={name: _NEW.excluded[name] for name in _FIELDS if name not in _KEY}
+    )
+)
+_DELETE = statement(
+    delete(TASKS).where(TASKS.c.workspace_id == bindparam("workspace_id"), TASKS.c.id == bindparam("id"))
+)
+_RECORD_REQUEST = statement(
+    insert(REQUESTS).values({column.name: bindparam(column.name) for column in REQUESTS.c}).on_conflict_do_nothing()
+)
+_GET_REQUEST = statement(
+    select(REQUESTS.c.fingerprint, REQUESTS.c.task_id).where(
+        REQUESTS.c.workspace_id == bindparam("workspace_id"),
+        REQUESTS.c.user_id == bindparam("user_id"),
+        REQUESTS.c.request_id == bindparam("request_id"),
+    )
+)
+
+
+def _wanted(column: Column[Any], name: str) -> Any:
+    """The column equals the parameter, or the parameter is null."""
+    parameter = bindparam(name, type_=column.type)
+    return or_(parameter.is_(None), column == parameter)
+
+
+# The newest tasks of each workspace, each by its primary key (UUIDv7 grows with time), then the newest of those: the
+# cost is one page for each workspace of the caller, however many tasks there are.
+_PAGE_OF_WORKSPACE = (
+    select(TASKS)
+    .where(
+        TASKS.c.workspace_id == MEMBERSHIPS.c.workspace_id,
+        or_(bindparam("before", type_=PgUUID).is_(None), TASKS.c.id < bindparam("before", type_=PgUUID)),
+        _wanted(TASKS.c.project_id, "project_id"),
+        _wanted(TASKS.c.status, "status"),
+        or_(
+            bindparam("assignee_id", type_=PgUUID).is_(None),
+            bindparam("assignee_id", type_=PgUUID) == func.any(TASKS.c.assignee_ids),
+        ),
+    )
+    .order_by(TASKS.c.id.desc())
+    .limit(bindparam("limit", type_=Integer))
+    .lateral("page")
+)
+_LIST = statement(
+    select(_PAGE_OF_WORKSPACE)
+    .select_from(MEMBERSHIPS.join(_PAGE_OF_WORKSPACE, true()))
+    .where(
+        MEMBERSHIPS.c.user_id == bindparam("user_id"),
+        ~MEMBERSHIPS.c.removed,
+        _wanted(MEMBERSHIPS.c.workspace_id, "workspace_id"),
+    )
+    .order_by(_PAGE_OF_WORKSPACE.c.id.desc())
+    .limit(bindparam("limit", type_=Integer))
+)
+
+
+async def get(reader: Reader, *, user_id: UUID, task_id: UUID) -> Task | None:
+    """The task, if the user may see it."""
+    row = await reader.fetch_one(_GET, user_id=user_id, id=task_id)
+    return None if row is None else _task(row)
+
+
+async def lock(work: UnitOfWork, *, user_id: UUID, task_id: UUID) -> tuple[Task, str] | None:
+    """The task, locked until the transaction ends, and the user's role in its workspace."""
+    row = await work.fetch_one(_LOCK, user_id=user_id, id=task_id)
+    return None if row is None else (_task(row), row["role"])
+
+
+async def page(
+    reader: Reader,
+    *,
+    user_id: UUID,
+    limit: int,
+    before: UUID | None = None,
+    filters: Mapping[str, Any],
+) -> Sequence[Task]:
+    """The newest tasks that the user may see, at most `limit`, older than `before`.
+
+    Args:
+        reader: Where to look.
+        user_id: Who asks.
+        limit: At most this many.
+        before: Id of the last task of the page before.
+        filters: workspace_id, project_id, status, assignee_id; None for any.
+    """
+    rows = await reader.fetch(_LIST, user_id=user_id, limit=limit, before=before, **filters)
+    return [_task(row) for row in rows]
+
+
+async def project(work: UnitOfWork, event: TaskEvent) -> None:
+    """Bring the read table up to date with an event; the rebuild uses the same function."""
+    task = event.task
+    if isinstance(event, TaskDeleted):
+        await work.execute(_DELETE, workspace_id=task.workspace_id, id=task.id)
+    else:
+        values = {name: getattr(task, name) for name in _FIELDS}
+        await work.execute(_SAVE, **values | {"assignee_ids": list(task.assignee_ids)})
+
+
+async def record_request(
+    work: UnitOfWork, *, workspace_id: UUID, user_id: UUID, request_id: str, fingerprint: bytes, task_id: UUID
+) -> tuple[bytes, UUID] | None:
+    """Remember that this call makes this task.
+
+    Returns:
+        None when the call is new; else the fingerprint and the task of the first call with this request id, which
+        another transaction has committed.
+    """
+    key = {"workspace_id": workspace_id, "user_id": user_id, "request_id": request_id}
+    if await work.execute(_RECORD_REQUEST, **key, fingerprint=fingerprint, task_id=task_id):
+        return None
+    row = await work.fetch_one(_GET_REQUEST, **key)
+    if row is None:
+        raise LookupError("a request that conflicted is gone")
+    return row["fingerprint"], row["task_id"]
+
+
+def _task(row: Mapping[str, Any]) -> Task:
+    values = {name: row[name] for name in _FIELDS}
+    return Task(
+        **values
+        | {
+            "status": Status(values["status"]),
+            "priority": Priority(values["priority"]),
+            "assignee_ids": tuple(values["assignee_ids"]),
+        }
+    )

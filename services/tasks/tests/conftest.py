@@ -1,0 +1,73 @@
+"""A tasks service that runs, with two users."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rota.tasks.v1 import projects_pb2_grpc, tasks_pb2, tasks_pb2_grpc
+from rota_chassis.testing.auth import SmallAuth, small_auth
+from rota_chassis.testing.services import User, running
+from rota_tasks.bootstrap import SERVICE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from rota_chassis.testing.service_plugin import MakeDatabase
+    from rota_chassis.testing.tokens import TokenIssuer
+
+
+@dataclass
+class Stage:
+    """A running service, and who uses it."""
+
+    tasks: tasks_pb2_grpc.TaskServiceStub
+    projects: projects_pb2_grpc.ProjectServiceStub
+    auth: SmallAuth
+    ada: User
+    grace: User
+    database_url: str
+    nats_url: str
+
+    async def create(self, title: str = "Water the plants", *, user: User | None = None, **fields: Any) -> Any:
+        """A new task of Ada's, or of `user`."""
+        answer = await self.tasks.CreateTask(
+            tasks_pb2.CreateTaskRequest(title=title, **fields), metadata=(user or self.ada).metadata
+        )
+        return answer.task
+
+
+@pytest.fixture
+async def stage(
+    make_database: MakeDatabase,
+    postgres_url: str,
+    redis_url: str,
+    fresh_nats_url: str,
+    issuer: TokenIssuer,
+) -> AsyncIterator[Stage]:
+    database_url = await make_database("tasks")
+    async with (
+        small_auth() as auth,
+        running(
+            SERVICE,
+            server_url=postgres_url,
+            database_url=database_url,
+            redis_url=redis_url,
+            nats_url=fresh_nats_url,
+            issuer=issuer,
+            auth_address=auth.address,
+        ) as channel,
+    ):
+        ada, grace = User(issuer), User(issuer)
+        auth.add_user(ada)
+        auth.add_user(grace, name="Grace")
+        yield Stage(
+            tasks_pb2_grpc.TaskServiceStub(channel),
+            projects_pb2_grpc.ProjectServiceStub(channel),
+            auth,
+            ada,
+            grace,
+            database_url,
+            fresh_nats_url,
+        )
