@@ -4,6 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 MEMBERS := protos chassis gateway services/auth services/tasks services/scheduler services/notifications cli
 EDITABLE := $(foreach member,$(MEMBERS),--editable ./$(member))
+INSTALLED := $(MEMBERS:%=%/pyproject.toml) protos/hatch_build.py $(wildcard protos/rota/*/v1/*.proto)
+SOURCES := chassis/rota_chassis gateway/rota_gateway services/auth/rota_auth services/tasks/rota_tasks \
+	services/scheduler/rota_scheduler services/notifications/rota_notifications cli/rota_cli deploy/check.py protos/lint.py
+UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
+INSTALL = $(UV) pip install --python $(BIN)/python
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -11,4 +16,57 @@ help: ## list the targets
 run: $(VENV)/.run ## install what is needed and start everything on this machine
 	@exec $(BIN)/rota up
 
-.PHONY: help run
+test: $(VENV)/.dev ## run every test, on real servers of its own
+	@$(BIN)/pytest --cov --cov-report=term:skip-covered $(TESTS)
+
+check: lint proto-lint deploy-check test ## everything CI checks
+
+lint: $(VENV)/.dev ## style, types, and who may import whom
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary $(SOURCES)
+	@$(BIN)/lint-imports
+
+proto-lint: $(VENV)/.dev ## the contract: style, and nothing that breaks a client
+	@$(BIN)/python protos/lint.py
+
+deploy-check: $(VENV)/.dev ## image, compose file and manifests
+	@$(BIN)/python deploy/check.py
+
+fmt: $(VENV)/.dev ## format the code
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+lock: $(VENV)/.run ## write the locks anew (UPGRADE=--upgrade takes the newest versions)
+	@UV=$(UV) UPGRADE=$(UPGRADE) sh requirements/lock.sh
+
+secrets: ## make the secrets that docker compose and kustomize read
+	@sh deploy/make-secrets.sh
+
+# What running needs, and the members themselves: they are generated and linked anew when the contract changes.
+$(VENV)/.run: requirements/run.txt $(INSTALLED) | $(UV)
+	@echo 'Installing what Rota needs (once, and when it changes) …'
+	@$(INSTALL) --require-hashes --requirements requirements/run.txt
+	@$(INSTALL) --no-deps --no-build-isolation --reinstall $(EDITABLE)
+	@touch $@
+
+# What tests and checks need besides.
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	@echo 'Installing what the checks need (once, and when it changes) …'
+	@$(INSTALL) --require-hashes --requirements requirements/dev.txt
+	@touch $@
+
+$(UV): | $(VENV)/.python
+
+$(BIN)/uv:
+	@echo 'Installing uv …'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/build.txt
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Rota needs Python 3.11 or newer; name one with `make PYTHON=python3.12 …`.' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { command -v uv >/dev/null && uv venv --clear --python $(PYTHON) $(VENV); } || \
+		{ rm -rf $(VENV); echo 'Python cannot make a virtual environment; on Debian `apt install python3-venv` helps.' >&2; exit 1; }
+	@touch $@
+
+.PHONY: help run test check lint fmt proto-lint deploy-check lock secrets

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import grpc
 from google.protobuf import any_pb2
@@ -194,9 +194,10 @@ def from_status(status: status_pb2.Status) -> RotaError:
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> RotaError:
     """The error behind a failed call, whether a service sent it or the channel made it (connection, deadline)."""
-    for key, value in error.trailing_metadata() or ():
-        if key == STATUS_TRAILER:
-            return from_status(status_pb2.Status.FromString(value if isinstance(value, bytes) else value.encode()))
+    trailers: Any = error.trailing_metadata() or ()
+    packed = dict(trailers).get(STATUS_TRAILER)
+    if isinstance(packed, bytes):
+        return from_status(status_pb2.Status.FromString(packed))
     kind = _BY_CODE.get(error.code().value[0], Internal)
     return kind(error.details() or error.code().name)
 

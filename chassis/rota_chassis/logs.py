@@ -13,7 +13,7 @@ from opentelemetry import trace
 from rota_chassis.identity import current_principal
 
 if TYPE_CHECKING:
-    from structlog.typing import EventDict, FilteringBoundLogger
+    from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 _SECRET_WORDS = ("password", "token", "secret", "authorization", "cookie")
 
@@ -27,7 +27,7 @@ def configure(service: str, *, level: str = "info", output: str = "json") -> Non
         output: "json" for machines, "console" for people.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
-    shared = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         _add_request,

@@ -17,10 +17,10 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import nats
-import redis.asyncio
 import uvloop
+from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from redis.asyncio import Redis
 
 from rota_chassis import logs, telemetry
 from rota_chassis.cache import Cache
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 
     import grpc
-    from nats.aio.client import Client
 
     from rota_chassis.clock import Clock
     from rota_chassis.events.consumer import Handler
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 HEALTH_EVERY_S = 2.0
+# The client library sleeps for it; a fraction of a second is fine.
 RECONNECT_S = 0.5
 _LOG = logs.logger(__name__)
 
@@ -81,7 +81,7 @@ class Runtime(Generic[SettingsT]):
     settings: SettingsT
     clock: Clock
     database: Database
-    redis: redis.asyncio.Redis
+    redis: Redis
     nats: Client
     tokens: ServiceTokens
     page_tokens: PageTokens
@@ -122,7 +122,7 @@ async def _run(service: Service[SettingsT]) -> int:
     try:
         async with serving(service, settings) as failure:
             _LOG.info("service.started", address=settings.listen or settings.address(service.name))
-            stopped = asyncio.create_task(stop.wait())
+            stopped: asyncio.Future[Any] = asyncio.create_task(stop.wait())
             await asyncio.wait([stopped, failure], return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
             _LOG.info("service.draining")
@@ -153,7 +153,7 @@ async def serving(
             server.add(register, servicer)
         relay = Relay(runtime.database, runtime.nats, f"/rota/{service.name}")
         failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        background = [
+        background: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = [
             ("streams", lambda: _keep_streams(runtime.nats)),
             ("relay", relay.run),
             ("health", lambda: _watch_health(runtime.database, server)),
@@ -164,7 +164,7 @@ async def serving(
             task.add_done_callback(lambda done: _report(done, failure))
         stack.push_async_callback(_cancel, tasks)
         await server.start(settings.listen or settings.address(service.name))
-        stack.push_async_callback(server.stop, settings.drain_seconds)
+        stack.push_async_callback(lambda: server.stop(settings.drain_seconds))
         yield failure
 
 
@@ -182,14 +182,14 @@ async def _connect(
         settings.database_url(service.name), size=settings.postgres_pool_size, name=f"rota-{service.name}"
     )
     stack.push_async_callback(database.close)
-    redis_client = redis.asyncio.Redis.from_url(settings.redis_url, socket_timeout=0.5, socket_connect_timeout=0.5)
+    redis_client: Redis = Redis.from_url(settings.redis_url, socket_timeout=0.5, socket_connect_timeout=0.5)
     stack.push_async_callback(redis_client.aclose)
     nats_client = await connect_nats(settings.nats_url, service.name)
     stack.push_async_callback(nats_client.close)
     channels = {}
     for name in ("auth", "tasks", "scheduler", "notifications"):
         channels[name] = open_channel(settings.address(name), tokens)
-        stack.push_async_callback(channels[name].close)
+        stack.push_async_callback(channels[name].close, None)
     return Runtime(
         name=service.name,
         settings=settings,
@@ -211,7 +211,7 @@ async def connect_nats(url: str, name: str) -> Client:
     async def log_error(error: Exception) -> None:
         _LOG.warning("nats.error", error=repr(error))
 
-    client = nats.NATS()
+    client = Client()
     # Not awaited by the caller when the server is down: `connect` itself tries until it is there.
     connecting = asyncio.create_task(
         client.connect(
@@ -219,7 +219,7 @@ async def connect_nats(url: str, name: str) -> Client:
             name=f"rota-{name}",
             allow_reconnect=True,
             max_reconnect_attempts=-1,
-            reconnect_time_wait=RECONNECT_S,
+            reconnect_time_wait=RECONNECT_S,  # type: ignore[arg-type]
             connect_timeout=2,
             error_cb=log_error,
         )

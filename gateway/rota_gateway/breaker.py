@@ -109,6 +109,8 @@ class CircuitBreaker:
 
     def failed(self) -> None:
         """A call that was allowed was not answered."""
+        if self.state is State.OPEN:
+            return  # it began before the breaker opened
         if self.state is State.CLOSED:
             self._in_a_row += 1
             self._latest.append(True)

@@ -6,7 +6,7 @@ its own, so that a parent with threads stays safe.
     python -I -S launch.py PARENT_PID DEATH_SIGNAL UID:GID|- PROGRAM [ARGUMENT...]
 
 A program that changes user keeps CAP_DAC_OVERRIDE (Linux, capabilities(7), "ambient"), since the interpreter's and the
-data's folders may lie below a folder that only root can enter.
+data's folders may lie below a folder that only root can enter; access(2) honours it only under SECBIT_NO_SETUID_FIXUP.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import sys
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_KEEPCAPS = 8
+_PR_SET_SECUREBITS = 28
+_SECBIT_NO_SETUID_FIXUP = 1 << 2
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -25,6 +27,7 @@ _CAP_DAC_OVERRIDE = 1
 
 def _change_user(uid: int, gid: int, libc: ctypes.CDLL | None) -> None:
     if libc is not None:
+        libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
         libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.setgroups([])
     os.setgid(gid)

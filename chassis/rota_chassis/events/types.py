@@ -57,14 +57,13 @@ def event_types() -> Mapping[str, EventType]:
     return found
 
 
-@cache
 def event_type_of(message: type[Message]) -> EventType:
     """The type of event whose data this class is.
 
     Raises:
         LookupError: the class is not the data of an event.
     """
-    for kind in event_types().values():
-        if kind.message is message:
-            return kind
-    raise LookupError(f"{message.DESCRIPTOR.full_name} is not the data of an event")
+    option = message.DESCRIPTOR.GetOptions().Extensions[options_pb2.event]
+    if not option.type:
+        raise LookupError(f"{message.DESCRIPTOR.full_name} is not the data of an event")
+    return event_types()[option.type]

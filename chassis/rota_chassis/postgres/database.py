@@ -46,7 +46,7 @@ _UNAVAILABLE = (
 class Reader(Protocol):
     """What queries need: a database, or a unit of work when they must see its writes."""
 
-    async def fetch(self, statement: Statement, **parameters: Any) -> Sequence[asyncpg.Record]:
+    async def fetch(self, statement: Statement, **parameters: Any) -> list[asyncpg.Record]:
         """Every row."""
         ...
 
@@ -94,11 +94,12 @@ class Database:
         except TimeoutError:
             self._pool.terminate()
 
-    async def fetch(self, statement: Statement, **parameters: Any) -> Sequence[asyncpg.Record]:
+    async def fetch(self, statement: Statement, **parameters: Any) -> list[asyncpg.Record]:
         """Every row."""
         with _unavailable():
             async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S) as connection:
-                return await connection.fetch(statement.sql, *statement.arguments(parameters))
+                rows: list[asyncpg.Record] = await connection.fetch(statement.sql, *statement.arguments(parameters))
+                return rows
 
     async def fetch_one(self, statement: Statement, **parameters: Any) -> asyncpg.Record | None:
         """The first row, or None."""
@@ -153,9 +154,10 @@ class UnitOfWork:
         """Whether anything was appended."""
         return bool(self._events)
 
-    async def fetch(self, statement: Statement, **parameters: Any) -> Sequence[asyncpg.Record]:
+    async def fetch(self, statement: Statement, **parameters: Any) -> list[asyncpg.Record]:
         """Every row."""
-        return await self._connection.fetch(statement.sql, *statement.arguments(parameters))
+        rows: list[asyncpg.Record] = await self._connection.fetch(statement.sql, *statement.arguments(parameters))
+        return rows
 
     async def fetch_one(self, statement: Statement, **parameters: Any) -> asyncpg.Record | None:
         """The first row, or None."""

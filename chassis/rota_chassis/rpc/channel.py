@@ -36,7 +36,8 @@ OPTIONS = (
 
 def open_channel(target: str, tokens: ServiceTokens) -> grpc.aio.Channel:
     """A channel to `host:port` or `unix:/path`; calls raise `RotaError`."""
-    return grpc.aio.insecure_channel(target, options=OPTIONS, interceptors=[_CallInterceptor(tokens)])
+    interceptors: Any = [_CallInterceptor(tokens)]
+    return grpc.aio.insecure_channel(target, options=OPTIONS, interceptors=interceptors)
 
 
 def acting_for(tokens: ServiceTokens, user_id: UUID, workspace_id: UUID) -> tuple[tuple[str, str], ...]:
@@ -44,12 +45,12 @@ def acting_for(tokens: ServiceTokens, user_id: UUID, workspace_id: UUID) -> tupl
     return (("authorization", f"Bearer {tokens.acting_for(user_id, workspace_id)}"),)
 
 
-class _CallInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
+class _CallInterceptor(grpc.aio.UnaryUnaryClientInterceptor[Any, Any]):
     def __init__(self, tokens: ServiceTokens) -> None:
         self._tokens = tokens
 
     async def intercept_unary_unary(
-        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
+        self, continuation: Callable[..., Any], client_call_details: Any, request: Any
     ) -> Any:
         metadata = grpc.aio.Metadata(*(client_call_details.metadata or ()))
         if "authorization" not in metadata:

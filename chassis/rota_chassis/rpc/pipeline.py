@@ -45,19 +45,19 @@ _BEARER = "Bearer "
 _LOG = logger(__name__)
 
 
-class Pipeline(grpc.aio.ServerInterceptor):
+class Pipeline(grpc.aio.ServerInterceptor[Any, Any]):
     """Wraps the handler of each method once, at its first call."""
 
     def __init__(self, verifier: TokenVerifier) -> None:
         self._verifier = verifier
         self._validator = Validator()
-        self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
+    ) -> grpc.RpcMethodHandler[Any, Any]:
         """The wrapped handler of the method that is called."""
         method: str = handler_call_details.method
         wrapped = self._wrapped.get(method)
@@ -68,8 +68,8 @@ class Pipeline(grpc.aio.ServerInterceptor):
             self._wrapped[method] = wrapped = self._wrap(method, wrapped)
         return wrapped
 
-    def _wrap(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
-        behavior = handler.unary_unary
+    def _wrap(self, method: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+        behavior: Any = handler.unary_unary
         if behavior is None:
             raise TypeError(f"{method} streams; the pipeline only knows unary methods")
         access = _access(method)
@@ -78,7 +78,7 @@ class Pipeline(grpc.aio.ServerInterceptor):
 
         async def call(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             started = time.perf_counter()
-            metadata = {str(key): value for key, value in context.invocation_metadata() or ()}
+            metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
             status = "OK"
             with TRACER.start_as_current_span(name, context=extract(metadata), kind=trace.SpanKind.SERVER):
                 try:
@@ -142,7 +142,7 @@ def _path(field: Any) -> str:
 
 def _access(method: str) -> int:
     service, _, rpc = method.removeprefix("/").partition("/")
-    descriptor = descriptor_pool.Default().FindServiceByName(service).methods_by_name[rpc]  # type: ignore[no-untyped-call]
+    descriptor = descriptor_pool.Default().FindServiceByName(service).methods_by_name[rpc]
     return int(descriptor.GetOptions().Extensions[options_pb2.route].access)
 
 

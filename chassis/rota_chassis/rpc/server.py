@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE
 from grpc_reflection.v1alpha import reflection
 
 from rota_chassis.rpc.pipeline import Pipeline
@@ -23,6 +25,9 @@ OPTIONS = (
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.absolute_max_metadata_size", 2 * MAX_METADATA_BYTES),
     ("grpc.so_reuseport", 0),
+    # Callers look for new replicas now and then: a connection does not last for ever.
+    ("grpc.max_connection_age_ms", 300_000),
+    ("grpc.max_connection_age_grace_ms", 30_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )
@@ -33,9 +38,9 @@ class RpcServer:
 
     def __init__(self, verifier: TokenVerifier) -> None:
         self._server = grpc.aio.server(interceptors=[Pipeline(verifier)], options=OPTIONS)
-        self._health = health.aio.HealthServicer()
+        self._health = HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self._services = [health.SERVICE_NAME, reflection.SERVICE_NAME]
+        self._services = [HEALTH_SERVICE, reflection.SERVICE_NAME]
         reflection.enable_server_reflection(self._services, self._server)
 
     def add(self, register: Callable[[Any, grpc.aio.Server], None], servicer: object) -> None:

@@ -78,7 +78,8 @@ async def running(
             drain_seconds=1,
             **{f"{service.name}_address": address, **settings},
         )
-        async with serving(service, values, clock=clock, keys=issuer.keys):
+        under_test: Service[Any] = service
+        async with serving(under_test, values, clock=clock, keys=issuer.keys):
             channel = open_channel(address, ServiceTokens("test", values.service_secret.get_secret_value()))
             async with channel:
                 yield channel

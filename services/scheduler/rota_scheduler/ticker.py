@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rota_chassis.clock import Clock
 
 POLL_S = 1.0
+CONTENDED_S = 0.05
 _LOG = logger(__name__)
 
 
@@ -57,3 +58,20 @@ class Ticker:
         if due is None:
             return POLL_S
         return min(max((due - self._clock.now()).total_seconds(), 0), POLL_S)
+
+
+def next_tick(now: datetime, *, taken: int, batch: int, due: datetime | None) -> datetime | None:
+    """When to tick next, after a tick at `now` took some of what was due.
+
+    Args:
+        now: The time of the tick.
+        taken: How many rows it took.
+        batch: How many it would have taken at most.
+        due: When the next row is due, as the database says now.
+    """
+    if taken == batch:
+        return now
+    if taken == 0 and due is not None:
+        # What is due is being taken by others; give them a moment rather than ask without pause.
+        return max(due, now + timedelta(seconds=CONTENDED_S))
+    return due

@@ -11,6 +11,7 @@ import asyncpg
 import psutil
 import pytest
 from rota_chassis.embedded.postgres import Postgres
+from rota_chassis.embedded.process import ChildProcess, Program
 from rota_chassis.testing import servers
 
 
@@ -91,6 +92,23 @@ if os.geteuid() == 0:
                 assert await _answers(server)
         finally:
             shutil.rmtree(hidden)
+
+    async def test_a_program_that_root_starts_as_another_user_reaches_what_only_root_can_enter(tmp_path: Path) -> None:
+        with servers.server_folder() as hidden:
+            (hidden / "program").touch(mode=0o700)
+            code = "import os, sys; print(os.geteuid(), os.access(sys.argv[1], os.R_OK | os.X_OK))"
+            program = ChildProcess(
+                Program(
+                    name="program",
+                    argv=[sys.executable, "-I", "-S", "-c", code, str(hidden / "program")],
+                    log=tmp_path / "log",
+                    pid_file=tmp_path / "pid",
+                    environment={},
+                    user=(65534, 65534),
+                )
+            )
+            await program.start()
+            assert await program.died() == "program stopped (exit code 0): 65534 True"
 
 
 if sys.platform == "linux":

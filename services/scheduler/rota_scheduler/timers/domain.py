@@ -87,9 +87,14 @@ class Firing:
 
 
 def timers_of(task: TimedTask) -> list[Timer]:
-    """Both timers of a task, armed or not."""
+    """The task's timers to remember.
+
+    Those that are not armed too, since they tell older events that come late from news. Only a first version has no
+    older ones: what it does not arm need not be remembered.
+    """
     due_at = task.due_at if task.due_at is not None and task.due_at > task.created_at else None
-    return [_timer(task, Kind.REMINDER, task.remind_at), _timer(task, Kind.DUE, due_at)]
+    timers = [_timer(task, Kind.REMINDER, task.remind_at), _timer(task, Kind.DUE, due_at)]
+    return [timer for timer in timers if timer.fire_at is not None or timer.task_version > 1]
 
 
 def _timer(task: TimedTask, kind: Kind, fire_at: datetime | None) -> Timer:

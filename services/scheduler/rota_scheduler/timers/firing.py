@@ -10,6 +10,7 @@ from rota.events.v1 import events_pb2
 from rota_chassis.events.log import NewEvent
 
 from rota_scheduler.metrics import LATENESS_SECONDS
+from rota_scheduler.ticker import next_tick
 from rota_scheduler.timers import store
 from rota_scheduler.timers.domain import Kind
 
@@ -51,7 +52,7 @@ async def fire_timers(timers: Timers) -> datetime | None:
         work.append(*(_event(firing, now) for firing in firings))
     for firing in firings:
         LATENESS_SECONDS.labels(firing.kind).observe((now - firing.fired_for).total_seconds())
-    return now if len(firings) == BATCH else await store.next_due(timers.database)
+    return next_tick(now, taken=len(firings), batch=BATCH, due=await store.next_due(timers.database))
 
 
 def _event(firing: Firing, now: datetime) -> NewEvent:

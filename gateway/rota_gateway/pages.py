@@ -1,0 +1,67 @@
+"""What the gateway serves by itself: health, metrics, the API document and its page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+from fastapi import FastAPI, HTTPException, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from rota_gateway.exchange import exchange_of
+from rota_gateway.health import READY, UNAVAILABLE
+from rota_gateway.stages.security import CONTENT_SECURITY_POLICY
+
+if TYPE_CHECKING:
+    from rota_gateway.health import Health
+
+_NOT_KEPT = {"cache-control": "no-store"}
+_DOCS_POLICY = b"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+PATHS = ("/", "/livez", "/readyz", "/healthz", "/metrics", "/openapi.json", "/docs")
+
+
+def pages(health: Health, *, document: bytes, docs: str) -> FastAPI:
+    """The application with these pages.
+
+    Args:
+        health: of the system.
+        document: the OpenAPI document, as JSON.
+        docs: the page that shows it.
+    """
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+
+    async def index(_request: Request) -> Response:
+        links = {"documentation": "/docs", "openapi": "/openapi.json", "ready": "/readyz", "metrics": "/metrics"}
+        return _json({"name": "Rota", "links": links})
+
+    async def livez(_request: Request) -> Response:
+        return _json({"status": "alive"})
+
+    async def readyz(_request: Request) -> Response:
+        services = await health.services()
+        ready = all(state == READY for state in services.values())
+        return _json({"status": READY if ready else UNAVAILABLE, "services": services}, 200 if ready else 503)
+
+    async def metrics(_request: Request) -> Response:
+        return Response(generate_latest(), headers=_NOT_KEPT, media_type=CONTENT_TYPE_LATEST)
+
+    async def openapi(_request: Request) -> Response:
+        return Response(document, headers={"cache-control": "no-cache"}, media_type="application/json")
+
+    async def docs_page(request: Request) -> Response:
+        # The page is one file with its script and style inside; it loads nothing from elsewhere.
+        exchange_of(request.scope).answer_headers[CONTENT_SECURITY_POLICY] = _DOCS_POLICY
+        return Response(docs, headers={"cache-control": "no-cache"}, media_type="text/html")
+
+    for path, page in zip(PATHS, (index, livez, readyz, readyz, metrics, openapi, docs_page), strict=True):
+        app.add_route(path, page, methods=["GET"])
+
+    async def reraise(_request: Request, error: Exception) -> Response:
+        raise error
+
+    app.add_exception_handler(HTTPException, reraise)
+    return app
+
+
+def _json(content: dict[str, object], status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, _NOT_KEPT, "application/json")

@@ -1,0 +1,1 @@
+"""The public keys that verify access tokens, and the one that signs them."""

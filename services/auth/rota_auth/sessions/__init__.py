@@ -1,0 +1,1 @@
+"""Sessions: registering, logging in, renewing, logging out."""

@@ -1,0 +1,98 @@
+"""rota.auth.v1.WorkspaceService."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from rota.auth.v1 import workspaces_pb2, workspaces_pb2_grpc
+from rota_chassis.identity import require_user
+from rota_chassis.pagination import page_size
+
+from rota_auth.workspaces import commands, queries
+from rota_auth.workspaces.domain import WorkspaceRole
+from rota_auth.workspaces.messages import ROLES, member_message, membership_message, workspace_message
+
+if TYPE_CHECKING:
+    import grpc
+    from rota_chassis.clock import Clock
+    from rota_chassis.pagination import PageTokens
+    from rota_chassis.postgres.database import Database
+
+
+class WorkspaceServicer(workspaces_pb2_grpc.WorkspaceServiceServicer):
+    """Serves workspaces and their members."""
+
+    def __init__(self, database: Database, page_tokens: PageTokens, clock: Clock) -> None:
+        self._database = database
+        self._page_tokens = page_tokens
+        self._clock = clock
+
+    async def ListWorkspaces(
+        self,
+        request: workspaces_pb2.ListWorkspacesRequest,
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+    ) -> workspaces_pb2.ListWorkspacesResponse:
+        found, next_page_token = await queries.list_workspaces(
+            self._database,
+            self._page_tokens,
+            caller_id=require_user().user_id,
+            page_size=page_size(request.page_size),
+            page_token=request.page_token,
+        )
+        return workspaces_pb2.ListWorkspacesResponse(
+            workspaces=[workspace_message(workspace, role) for workspace, role in found],
+            next_page_token=next_page_token,
+        )
+
+    async def AddMember(
+        self,
+        request: workspaces_pb2.AddMemberRequest,
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+    ) -> workspaces_pb2.AddMemberResponse:
+        member = await commands.add_member(
+            self._database,
+            caller_id=require_user().user_id,
+            workspace_id=UUID(request.workspace_id),
+            email=request.email,
+            role=ROLES.get(request.role, WorkspaceRole.MEMBER),
+            now=self._clock.now(),
+        )
+        return workspaces_pb2.AddMemberResponse(member=member_message(member))
+
+    async def ListMembers(
+        self,
+        request: workspaces_pb2.ListMembersRequest,
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+    ) -> workspaces_pb2.ListMembersResponse:
+        found, next_page_token = await queries.list_members(
+            self._database,
+            self._page_tokens,
+            caller_id=require_user().user_id,
+            workspace_id=UUID(request.workspace_id),
+            page_size=page_size(request.page_size),
+            page_token=request.page_token,
+        )
+        return workspaces_pb2.ListMembersResponse(members=map(member_message, found), next_page_token=next_page_token)
+
+    async def RemoveMember(
+        self,
+        request: workspaces_pb2.RemoveMemberRequest,
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+    ) -> workspaces_pb2.RemoveMemberResponse:
+        await commands.remove_member(
+            self._database,
+            caller_id=require_user().user_id,
+            workspace_id=UUID(request.workspace_id),
+            user_id=UUID(request.user_id),
+            now=self._clock.now(),
+        )
+        return workspaces_pb2.RemoveMemberResponse()
+
+    async def ListMemberships(
+        self,
+        request: workspaces_pb2.ListMembershipsRequest,
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+    ) -> workspaces_pb2.ListMembershipsResponse:
+        found = await queries.list_memberships(self._database, UUID(request.user_id))
+        return workspaces_pb2.ListMembershipsResponse(memberships=map(membership_message, found))

@@ -1,0 +1,197 @@
+"""Schedules in PostgreSQL; what users ask for is scoped to the workspaces they belong to."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from rota.scheduler.v1 import schedules_pb2
+from rota_chassis import codec
+from rota_chassis.memberships import MEMBERSHIPS, visible_workspaces
+from rota_chassis.postgres.statements import statement
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+
+from rota_scheduler.schedules.domain import Schedule, Timing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from rota_chassis.postgres.database import Reader, UnitOfWork
+
+SCHEDULES = Table(
+    "schedules",
+    MetaData(),
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("id", PgUUID, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("spec", JSONB, nullable=False),
+    Column("timezone", Text, nullable=False),
+    Column("action", JSONB, nullable=False),
+    Column("next_fire_at", DateTime(timezone=True)),
+    Column("created_by", PgUUID, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("version", Integer, nullable=False),
+)
+_FIELDS = tuple(column.name for column in SCHEDULES.c)
+_SAME = tuple(name for name in _FIELDS if name not in {"spec", "action"})
+_ID = bindparam("id", type_=PgUUID)
+
+_INSERT = statement(insert(SCHEDULES).values({name: bindparam(name) for name in _FIELDS}))
+_GET = statement(
+    select(SCHEDULES).where(SCHEDULES.c.id == _ID, SCHEDULES.c.workspace_id.in_(visible_workspaces()))
+)
+_LOCK = statement(
+    select(SCHEDULES, MEMBERSHIPS.c.role)
+    .join_from(SCHEDULES, MEMBERSHIPS, SCHEDULES.c.workspace_id == MEMBERSHIPS.c.workspace_id)
+    .where(SCHEDULES.c.id == _ID, MEMBERSHIPS.c.user_id == bindparam("user_id"), ~MEMBERSHIPS.c.removed)
+    .with_for_update(of=SCHEDULES)
+)
+_DELETE = statement(
+    delete(SCHEDULES).where(SCHEDULES.c.workspace_id == bindparam("workspace_id"), SCHEDULES.c.id == _ID)
+)
+
+_BEFORE = bindparam("before", type_=PgUUID)
+_WORKSPACE = bindparam("workspace_id", type_=PgUUID)
+_LIMIT = bindparam("limit", type_=Integer)
+_PAGE_OF_WORKSPACE = (
+    select(SCHEDULES)
+    .where(
+        SCHEDULES.c.workspace_id == MEMBERSHIPS.c.workspace_id,
+        or_(_BEFORE.is_(None), SCHEDULES.c.id < _BEFORE),
+    )
+    .order_by(SCHEDULES.c.id.desc())
+    .limit(_LIMIT)
+    .lateral("page")
+)
+_LIST = statement(
+    select(_PAGE_OF_WORKSPACE)
+    .select_from(MEMBERSHIPS.join(_PAGE_OF_WORKSPACE, true()))
+    .where(
+        MEMBERSHIPS.c.user_id == bindparam("user_id"),
+        ~MEMBERSHIPS.c.removed,
+        or_(_WORKSPACE.is_(None), MEMBERSHIPS.c.workspace_id == _WORKSPACE),
+    )
+    .order_by(_PAGE_OF_WORKSPACE.c.id.desc())
+    .limit(_LIMIT)
+)
+
+_TAKE_DUE = statement(
+    select(SCHEDULES)
+    .where(SCHEDULES.c.next_fire_at <= bindparam("now"))
+    .order_by(SCHEDULES.c.next_fire_at)
+    .limit(_LIMIT)
+    .with_for_update(skip_locked=True)
+)
+_ADVANCE = statement(
+    update(SCHEDULES)
+    .where(
+        SCHEDULES.c.workspace_id == bindparam("workspace_id"),
+        SCHEDULES.c.id == _ID,
+        SCHEDULES.c.next_fire_at == bindparam("cursor"),
+    )
+    .values(next_fire_at=bindparam("next_fire_at"))
+)
+_NEXT = statement(select(func.min(SCHEDULES.c.next_fire_at)).where(SCHEDULES.c.next_fire_at.is_not(None)))
+
+_encode_action = codec.encoder(schedules_pb2.Action)
+_decode_action = codec.decoder(schedules_pb2.Action)
+
+
+async def add(work: UnitOfWork, schedule: Schedule) -> None:
+    """Write a new schedule."""
+    same = {name: getattr(schedule, name) for name in _SAME}
+    await work.execute(_INSERT, **same, spec=_spec_json(schedule.timing), action=_encode_action(schedule.action))
+
+
+async def get(reader: Reader, *, user_id: UUID, schedule_id: UUID) -> Schedule | None:
+    """The schedule, if the user may see it."""
+    row = await reader.fetch_one(_GET, user_id=user_id, id=schedule_id)
+    return None if row is None else _schedule(row)
+
+
+async def lock(work: UnitOfWork, *, user_id: UUID, schedule_id: UUID) -> tuple[Schedule, str] | None:
+    """The schedule, locked until the transaction ends, and the user's role in its workspace."""
+    row = await work.fetch_one(_LOCK, user_id=user_id, id=schedule_id)
+    return None if row is None else (_schedule(row), row["role"])
+
+
+async def page(
+    reader: Reader, *, user_id: UUID, limit: int, before: UUID | None, workspace_id: UUID | None
+) -> Sequence[Schedule]:
+    """The newest schedules that the user may see, at most `limit`, older than `before`."""
+    rows = await reader.fetch(_LIST, user_id=user_id, limit=limit, before=before, workspace_id=workspace_id)
+    return [_schedule(row) for row in rows]
+
+
+async def remove(work: UnitOfWork, schedule: Schedule) -> None:
+    """Delete a schedule."""
+    await work.execute(_DELETE, workspace_id=schedule.workspace_id, id=schedule.id)
+
+
+async def take_due(work: UnitOfWork, *, now: datetime, limit: int) -> Sequence[Schedule]:
+    """Lock at most `limit` schedules that are due and that nobody else has locked, over all workspaces."""
+    rows = await work.fetch(_TAKE_DUE, now=now, limit=limit)
+    return [_schedule(row) for row in rows]
+
+
+async def advance(work: UnitOfWork, moves: Sequence[tuple[Schedule, datetime | None]]) -> None:
+    """Move the cursors of locked schedules, each from where it is to the time given."""
+    await work.execute_many(
+        _ADVANCE,
+        [
+            {
+                "workspace_id": schedule.workspace_id,
+                "id": schedule.id,
+                "cursor": schedule.next_fire_at,
+                "next_fire_at": next_fire_at,
+            }
+            for schedule, next_fire_at in moves
+        ],
+    )
+
+
+async def next_due(reader: Reader) -> datetime | None:
+    """When the next schedule fires, over all workspaces."""
+    found: datetime | None = await reader.fetch_value(_NEXT)
+    return found
+
+
+def _schedule(row: Mapping[str, Any]) -> Schedule:
+    same = {name: row[name] for name in _SAME}
+    return Schedule(**same, timing=_timing(row["spec"]), action=_decode_action(row["action"]))
+
+
+def _spec_json(timing: Timing) -> dict[str, Any]:
+    if timing.at is not None:
+        return {"at": timing.at.isoformat()}
+    if timing.interval_s is not None:
+        return {"interval_s": timing.interval_s}
+    return {"cron": timing.cron}
+
+
+def _timing(spec: Mapping[str, Any]) -> Timing:
+    at = spec.get("at")
+    return Timing(
+        cron=spec.get("cron"),
+        interval_s=spec.get("interval_s"),
+        at=None if at is None else datetime.fromisoformat(at),
+    )
