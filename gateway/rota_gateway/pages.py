@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import orjson
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from rota_gateway.exchange import exchange_of
@@ -16,19 +16,22 @@ if TYPE_CHECKING:
     from rota_gateway.health import Health
 
 _NOT_KEPT = {"cache-control": "no-store"}
-_DOCS_POLICY = b"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_DOCS_POLICY = (
+    b"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
+    b"img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 PATHS = ("/", "/livez", "/readyz", "/healthz", "/metrics", "/openapi.json", "/docs")
 
 
-def pages(health: Health, *, document: bytes, docs: str) -> FastAPI:
-    """The application with these pages.
+def pages(health: Health, *, document: bytes, docs: str) -> APIRouter:
+    """A router of these pages.
 
     Args:
         health: of the system.
         document: the OpenAPI document, as JSON.
         docs: the page that shows it.
     """
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    router = APIRouter()
 
     async def index(_request: Request) -> Response:
         links = {"documentation": "/docs", "openapi": "/openapi.json", "ready": "/readyz", "metrics": "/metrics"}
@@ -54,13 +57,8 @@ def pages(health: Health, *, document: bytes, docs: str) -> FastAPI:
         return Response(docs, headers={"cache-control": "no-cache"}, media_type="text/html")
 
     for path, page in zip(PATHS, (index, livez, readyz, readyz, metrics, openapi, docs_page), strict=True):
-        app.add_route(path, page, methods=["GET"])
-
-    async def reraise(_request: Request, error: Exception) -> Response:
-        raise error
-
-    app.add_exception_handler(HTTPException, reraise)
-    return app
+        router.add_route(path, page, methods=["GET"])
+    return router
 
 
 def _json(content: dict[str, object], status: int = 200) -> Response:

@@ -69,7 +69,7 @@ def read_instant(value: object, target: Timestamp, pointer: str, problems: Probl
         )
         return
     try:
-        elapsed = datetime.fromisoformat(value) - _EPOCH
+        elapsed = datetime.fromisoformat(value.upper()) - _EPOCH
     except ValueError:
         problems.add(pointer, "invalid_timestamp", _why_not(value, match.group(1)))
         return

@@ -45,7 +45,7 @@ def acting_for(tokens: ServiceTokens, user_id: UUID, workspace_id: UUID) -> tupl
     return (("authorization", f"Bearer {tokens.acting_for(user_id, workspace_id)}"),)
 
 
-class _CallInterceptor(grpc.aio.UnaryUnaryClientInterceptor[Any, Any]):
+class _CallInterceptor(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[type-arg]
     def __init__(self, tokens: ServiceTokens) -> None:
         self._tokens = tokens
 

@@ -45,7 +45,7 @@ _BEARER = "Bearer "
 _LOG = logger(__name__)
 
 
-class Pipeline(grpc.aio.ServerInterceptor[Any, Any]):
+class Pipeline(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Wraps the handler of each method once, at its first call."""
 
     def __init__(self, verifier: TokenVerifier) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf import descriptor_pool, duration_pb2, field_mask_pb2, struct_pb2, timestamp_pb2
@@ -13,6 +13,9 @@ from google.protobuf.message_factory import GetMessageClass
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
+
+# Number of the type in descriptor.proto, and the full name behind a dot for enums and messages.
+Kind = tuple[Any, str]
 
 EVERYTHING = "rota_test.v1.Everything"
 
@@ -28,63 +31,74 @@ def contract_messages() -> list[type[Message]]:
     return found
 
 
-def everything() -> type[Message]:
-    """A message type with each scalar type alone, optional, repeated, in a oneof and as the value of a map; itself
-    nested alone, repeated and in a map; the well-known types; and each kind of key.
-    """
-    file = FileDescriptorProto(name="rota_test/v1/everything.proto", package="rota_test.v1", syntax="proto3")
-    well_known = (duration_pb2, field_mask_pb2, struct_pb2, timestamp_pb2)
-    file.dependency.extend(module.DESCRIPTOR.name for module in well_known)
-    color = file.enum_type.add(name="PaintColor")
-    for number, name in enumerate(("UNSPECIFIED", "RED", "DARK_BLUE")):
-        color.value.add(name=f"PAINT_COLOR_{name}", number=number)
-    message = file.message_type.add(name="Everything")
-    types = FieldDescriptorProto.Type
-    scalars = {
-        name.removeprefix("TYPE_").lower(): (number, "")
-        for name, number in types.items()
-        if name not in {"TYPE_GROUP", "TYPE_MESSAGE", "TYPE_ENUM"}
-    }
-    scalars["color"] = (types.Value("TYPE_ENUM"), ".rota_test.v1.PaintColor")
-    nested = {name: f".google.protobuf.{name}" for name in ("Duration", "Struct", "ListValue", "Timestamp", "Value")}
-    nested["Itself"] = f".{EVERYTHING}"
-    kinds = {**scalars, **{name.lower(): (types.Value("TYPE_MESSAGE"), full) for name, full in nested.items()}}
-    message.oneof_decl.add(name="choice")
+class EverythingBuilder:
+    """Describes a message type with every kind of field."""
 
-    def add(name: str, kind: tuple[int, str], *, repeated: bool = False, **options: object) -> FieldDescriptorProto:
-        field = message.field.add(name=name, number=len(message.field) + 1, type=kind[0], **options)
-        field.label = types.DESCRIPTOR.containing_type.enum_values_by_name["LABEL_REPEATED"].number if repeated else 1
-        if kind[1]:
-            field.type_name = kind[1]
-        return field
+    def __init__(self) -> None:
+        self.file = FileDescriptorProto(name="rota_test/v1/everything.proto", package="rota_test.v1", syntax="proto3")
+        color = self.file.enum_type.add(name="PaintColor")
+        for number, name in enumerate(("UNSPECIFIED", "RED", "DARK_BLUE")):
+            color.value.add(name=f"PAINT_COLOR_{name}", number=number)
+        self.message = self.file.message_type.add(name="Everything")
+        self.message.oneof_decl.add(name="choice")
 
-    def add_map(name: str, key: tuple[int, str], value: tuple[int, str]) -> None:
-        entry = message.nested_type.add(name="".join(part.capitalize() for part in name.split("_")) + "Entry")
+    def add(self, name: str, kind: Kind, *, repeated: bool = False, **options: Any) -> None:
+        label = FieldDescriptorProto.LABEL_REPEATED if repeated else FieldDescriptorProto.LABEL_OPTIONAL
+        number = len(self.message.field) + 1
+        self.message.field.add(name=name, number=number, label=label, type=kind[0], type_name=kind[1] or None, **options)
+
+    def add_optional(self, name: str, kind: Kind) -> None:
+        index = len(self.message.oneof_decl)
+        self.message.oneof_decl.add(name=f"_{name}")
+        self.add(name, kind, proto3_optional=True, oneof_index=index)
+
+    def add_map(self, name: str, key: Kind, value: Kind) -> None:
+        entry = self.message.nested_type.add(name=f"{name.title().replace('_', '')}Entry")
         entry.options.map_entry = True
         for number, (part, kind) in enumerate((("key", key), ("value", value)), 1):
-            field = entry.field.add(name=part, number=number, type=kind[0], label=1)
-            if kind[1]:
-                field.type_name = kind[1]
-        add(name, (types.Value("TYPE_MESSAGE"), f".{EVERYTHING}.{entry.name}"), repeated=True)
+            label = FieldDescriptorProto.LABEL_OPTIONAL
+            entry.field.add(name=part, number=number, label=label, type=kind[0], type_name=kind[1] or None)
+        self.add(name, (FieldDescriptorProto.TYPE_MESSAGE, f".{EVERYTHING}.{entry.name}"), repeated=True)
 
-    for name, kind in kinds.items():
-        add(f"one_{name}", kind)
-        add(f"many_{name}", kind, repeated=True)
-        add(f"choose_{name}", kind, oneof_index=0)
-        add_map(f"map_{name}", scalars["string"], kind)
-    for name in ("bool", "int32", "int64", "uint32", "uint64", "sint32", "sint64", "fixed32", "sfixed64"):
-        add_map(f"keys_{name}", scalars[name], scalars["string"])
-    add("one_mask", (types.Value("TYPE_MESSAGE"), ".google.protobuf.FieldMask"))
-    add("class", scalars["string"])
+
+def everything() -> type[Message]:
+    """A message type with every kind of field.
+
+    Each scalar type stands alone, optional, repeated, in a oneof and as the value of a map, the type itself and the
+    well-known types likewise, and there is a map for each type of key.
+    """
+    builder = EverythingBuilder()
+    scalars = {
+        name.removeprefix("TYPE_").lower(): (number, "")
+        for name, number in FieldDescriptorProto.Type.items()
+        if name not in {"TYPE_GROUP", "TYPE_MESSAGE", "TYPE_ENUM"}
+    }
+    scalars["color"] = (FieldDescriptorProto.TYPE_ENUM, ".rota_test.v1.PaintColor")
     for name, kind in scalars.items():
-        index = len(message.oneof_decl)
-        message.oneof_decl.add(name=f"_maybe_{name}")
-        add(f"maybe_{name}", kind, proto3_optional=True, oneof_index=index)
+        builder.add_optional(f"maybe_{name}", kind)
+    for name in ("bool", "int32", "int64", "uint32", "uint64", "sint32", "sint64", "fixed32", "sfixed64"):
+        builder.add_map(f"keys_{name}", scalars[name], scalars["string"])
+    nested = {name: f".google.protobuf.{name}" for name in ("Duration", "Struct", "ListValue", "Timestamp", "Value")}
+    nested["Itself"] = f".{EVERYTHING}"
+    messages = {name.lower(): (FieldDescriptorProto.TYPE_MESSAGE, full) for name, full in nested.items()}
+    for name, kind in (scalars | messages).items():
+        builder.add(f"one_{name}", kind)
+        builder.add(f"many_{name}", kind, repeated=True)
+        builder.add(f"choose_{name}", kind, oneof_index=0)
+        builder.add_map(f"map_{name}", scalars["string"], kind)
+    builder.add("one_mask", (FieldDescriptorProto.TYPE_MESSAGE, ".google.protobuf.FieldMask"))
+    builder.add("class", scalars["string"])
     pool = descriptor_pool.DescriptorPool()
-    for module in well_known:
+    for module in (duration_pb2, field_mask_pb2, struct_pb2, timestamp_pb2):
+        builder.file.dependency.append(module.DESCRIPTOR.name)
         pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
-    pool.AddSerializedFile(file.SerializeToString())
+    pool.AddSerializedFile(builder.file.SerializeToString())
     return GetMessageClass(pool.FindMessageTypeByName(EVERYTHING))
+
+
+@pytest.fixture(scope="session")
+def everything_class() -> type[Message]:
+    return everything()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from google.protobuf.struct_pb2 import Struct
 from rota.notifications.v1.notifications_pb2 import ListNotificationsRequest
 from rota.scheduler.v1.schedules_pb2 import CreateScheduleRequest
 from rota.tasks.v1.tasks_pb2 import (
@@ -123,5 +122,6 @@ def test_a_path_of_protovalidate_becomes_a_pointer(path: str, pointer: str) -> N
     assert violation_pointer(CreateScheduleRequest.DESCRIPTOR, path) == pointer
 
 
-def test_the_key_of_a_map_is_escaped_in_a_pointer() -> None:
-    assert violation_pointer(Struct.DESCRIPTOR, r'fields["a/\"b~"].string_value') == '/fields/a~1"b~0'
+def test_the_key_of_a_map_is_escaped_in_a_pointer(everything_class: Any) -> None:
+    path = r'map_itself["a/\"b~"].keys_int32[-7]'
+    assert violation_pointer(everything_class.DESCRIPTOR, path) == '/map_itself/a~1"b~0/keys_int32/-7'

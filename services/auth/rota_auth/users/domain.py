@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -125,7 +125,7 @@ def update(
     Raises:
         InvalidField: a field is unknown, or cannot have its new value.
     """
-    fields = {}
+    fields: dict[str, Any] = {}
     for field, value in changes.items():
         match field:
             case "name":

@@ -1,5 +1,8 @@
 """rota.auth.v1.WorkspaceService."""
 
+# The contract names the methods, documents them, and hands each a context.
+# ruff: noqa: ARG002
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -31,7 +34,7 @@ class WorkspaceServicer(workspaces_pb2_grpc.WorkspaceServiceServicer):
     async def ListWorkspaces(
         self,
         request: workspaces_pb2.ListWorkspacesRequest,
-        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+        context: grpc.aio.ServicerContext[Any, Any],
     ) -> workspaces_pb2.ListWorkspacesResponse:
         found, next_page_token = await queries.list_workspaces(
             self._database,
@@ -48,7 +51,7 @@ class WorkspaceServicer(workspaces_pb2_grpc.WorkspaceServiceServicer):
     async def AddMember(
         self,
         request: workspaces_pb2.AddMemberRequest,
-        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+        context: grpc.aio.ServicerContext[Any, Any],
     ) -> workspaces_pb2.AddMemberResponse:
         member = await commands.add_member(
             self._database,
@@ -63,7 +66,7 @@ class WorkspaceServicer(workspaces_pb2_grpc.WorkspaceServiceServicer):
     async def ListMembers(
         self,
         request: workspaces_pb2.ListMembersRequest,
-        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+        context: grpc.aio.ServicerContext[Any, Any],
     ) -> workspaces_pb2.ListMembersResponse:
         found, next_page_token = await queries.list_members(
             self._database,
@@ -78,7 +81,7 @@ class WorkspaceServicer(workspaces_pb2_grpc.WorkspaceServiceServicer):
     async def RemoveMember(
         self,
         request: workspaces_pb2.RemoveMemberRequest,
-        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+        context: grpc.aio.ServicerContext[Any, Any],
     ) -> workspaces_pb2.RemoveMemberResponse:
         await commands.remove_member(
             self._database,
@@ -92,7 +95,7 @@ class WorkspaceServicer(workspaces_pb2_grpc.WorkspaceServiceServicer):
     async def ListMemberships(
         self,
         request: workspaces_pb2.ListMembershipsRequest,
-        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+        context: grpc.aio.ServicerContext[Any, Any],
     ) -> workspaces_pb2.ListMembershipsResponse:
         found = await queries.list_memberships(self._database, UUID(request.user_id))
         return workspaces_pb2.ListMembershipsResponse(memberships=map(membership_message, found))
