@@ -5,13 +5,13 @@ import os
 import signal
 import sys
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import psutil
 import pytest
+from rota_chassis.testing.waiting import eventually
 from rota_cli.folder import read_json
 
 if TYPE_CHECKING:
@@ -19,13 +19,6 @@ if TYPE_CHECKING:
 
 FAKE_ROTA = Path(__file__).with_name("fake_rota.py")
 PATIENCE_S = 30.0
-
-
-async def _eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "this never came true"
-        await asyncio.sleep(0.02)
 
 
 class FakeRota:
@@ -46,7 +39,9 @@ class FakeRota:
         return [each["pid"] for each in self.state["processes"] if each["pid"] is not None]
 
     async def ready(self) -> None:
-        await _eventually(lambda: self.state.get("phase") == "ready" and self.state["pid"] == self.process.pid)
+        await eventually(
+            lambda: self.state.get("phase") == "ready" and self.state["pid"] == self.process.pid, timeout_s=PATIENCE_S
+        )
 
     async def end(self, number: signal.Signals | None = None) -> tuple[int, str, str]:
         """Send a signal if one is given; exit code and what was printed."""
@@ -59,12 +54,6 @@ class FakeRota:
 
 class StartFakeRota(Protocol):
     async def __call__(self, fault: str = "none") -> FakeRota: ...
-
-
-@pytest.fixture
-def eventually() -> Callable[[Callable[[], object]], Awaitable[None]]:
-    """Wait until a condition holds."""
-    return _eventually
 
 
 @pytest.fixture
@@ -124,6 +113,6 @@ def all_gone() -> Callable[[list[int]], Awaitable[None]]:
 
     async def wait(pids: list[int]) -> None:
         assert pids
-        await _eventually(lambda: all(gone(pid) for pid in pids))
+        await eventually(lambda: all(gone(pid) for pid in pids), timeout_s=PATIENCE_S)
 
     return wait

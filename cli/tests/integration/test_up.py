@@ -7,13 +7,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rota_chassis.testing.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     Start = Callable[..., Awaitable[Any]]
-    Eventually = Callable[[Callable[[], object]], Awaitable[None]]
     AllGone = Callable[[list[int]], Awaitable[None]]
 
 
@@ -41,7 +41,7 @@ async def test_what_services_log_comes_in_one_stream(start: Start) -> None:
     assert 'gateway {"time":"2026-01-02T03:04:05Z","level":"warning","event":"service.warned"}' in output
 
 
-async def test_a_service_that_is_killed_is_started_again(start: Start, eventually: Eventually) -> None:
+async def test_a_service_that_is_killed_is_started_again(start: Start) -> None:
     rota = await start()
     await rota.ready()
     before = rota.entry("tasks")
@@ -76,9 +76,7 @@ async def test_a_failed_migration_is_refused_with_its_last_words(start: Start) -
     assert errors.startswith("rota: The databases cannot be brought up to date: migrate stopped (exit code 1): no such")
 
 
-async def test_a_second_signal_hurries_a_service_that_does_not_drain(
-    start: Start, all_gone: AllGone, eventually: Eventually
-) -> None:
+async def test_a_second_signal_hurries_a_service_that_does_not_drain(start: Start, all_gone: AllGone) -> None:
     rota = await start("gateway-never-drains")
     await rota.ready()
     pids = rota.pids()
@@ -90,7 +88,7 @@ async def test_a_second_signal_hurries_a_service_that_does_not_drain(
     await all_gone(pids)
 
 
-async def test_a_signal_while_it_starts_stops_it(start: Start, folder: Path, eventually: Eventually) -> None:
+async def test_a_signal_while_it_starts_stops_it(start: Start, folder: Path) -> None:
     rota = await start()
     await eventually((folder / "run" / "redis.pid").exists)
     code, output, _ = await rota.end(signal.SIGTERM)

@@ -45,7 +45,9 @@ class EverythingBuilder:
     def add(self, name: str, kind: Kind, *, repeated: bool = False, **options: Any) -> None:
         label = FieldDescriptorProto.LABEL_REPEATED if repeated else FieldDescriptorProto.LABEL_OPTIONAL
         number = len(self.message.field) + 1
-        self.message.field.add(name=name, number=number, label=label, type=kind[0], type_name=kind[1] or None, **options)
+        self.message.field.add(
+            name=name, number=number, label=label, type=kind[0], type_name=kind[1] or None, **options
+        )
 
     def add_optional(self, name: str, kind: Kind) -> None:
         index = len(self.message.oneof_decl)

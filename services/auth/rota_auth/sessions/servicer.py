@@ -1,6 +1,6 @@
 """rota.auth.v1.AuthService."""
 
-# The contract names the methods, documents them, and hands each a context.
+# The contract hands each method a request and a context, used or not.
 # ruff: noqa: ARG002
 
 from __future__ import annotations
@@ -38,9 +38,7 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
         self._jwks = jwks
 
     async def Register(
-        self,
-        request: auth_pb2.RegisterRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
+        self, request: auth_pb2.RegisterRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> auth_pb2.RegisterResponse:
         grant = await commands.register(
             self._sessions, email=request.email, password=request.password, name=request.name
@@ -48,25 +46,19 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
         return auth_pb2.RegisterResponse(**_fields(grant))
 
     async def Login(
-        self,
-        request: auth_pb2.LoginRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
+        self, request: auth_pb2.LoginRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> auth_pb2.LoginResponse:
         grant = await commands.login(self._sessions, email=request.email, password=request.password)
         return auth_pb2.LoginResponse(**_fields(grant))
 
     async def Refresh(
-        self,
-        request: auth_pb2.RefreshRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
+        self, request: auth_pb2.RefreshRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> auth_pb2.RefreshResponse:
         grant = await commands.refresh(self._sessions, refresh_token=request.refresh_token)
         return auth_pb2.RefreshResponse(**_fields(grant))
 
     async def Logout(
-        self,
-        request: auth_pb2.LogoutRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
+        self, request: auth_pb2.LogoutRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> auth_pb2.LogoutResponse:
         caller = require_user()
         # A service that acts for a user has no session to end.
@@ -75,9 +67,7 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
         return auth_pb2.LogoutResponse()
 
     async def GetJwks(
-        self,
-        request: auth_pb2.GetJwksRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
+        self, request: auth_pb2.GetJwksRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> auth_pb2.GetJwksResponse:
         return auth_pb2.GetJwksResponse(keys=[auth_pb2.Jwk(**key) for key in self._jwks])
 

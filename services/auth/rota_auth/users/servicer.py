@@ -1,6 +1,6 @@
 """rota.auth.v1.UserService."""
 
-# The contract names the methods, documents them, and hands each a context.
+# The contract hands each method a request and a context, used or not.
 # ruff: noqa: ARG002
 
 from __future__ import annotations
@@ -33,9 +33,7 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
         self._time_zones = time_zones
 
     async def GetMe(
-        self,
-        request: users_pb2.GetMeRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
+        self, request: users_pb2.GetMeRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> users_pb2.GetMeResponse:
         caller = require_user()
         user = await queries.get_me(
@@ -44,9 +42,7 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
         return users_pb2.GetMeResponse(user=user)
 
     async def UpdateMe(
-        self,
-        request: users_pb2.UpdateMeRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
+        self, request: users_pb2.UpdateMeRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> users_pb2.UpdateMeResponse:
         user = await commands.update_me(
             self._database,
@@ -60,9 +56,7 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
         return users_pb2.UpdateMeResponse(user=user_message(user))
 
     async def BatchGetUsers(
-        self,
-        request: users_pb2.BatchGetUsersRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
+        self, request: users_pb2.BatchGetUsersRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> users_pb2.BatchGetUsersResponse:
         users = await queries.batch_get_users(self._database, [UUID(each) for each in request.ids])
         return users_pb2.BatchGetUsersResponse(users=map(user_message, users))

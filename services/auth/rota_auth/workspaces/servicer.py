@@ -1,6 +1,6 @@
 """rota.auth.v1.WorkspaceService."""
 
-# The contract names the methods, documents them, and hands each a context.
+# The contract hands each method a request and a context, used or not.
 # ruff: noqa: ARG002
 
 from __future__ import annotations
@@ -32,9 +32,7 @@ class WorkspaceServicer(workspaces_pb2_grpc.WorkspaceServiceServicer):
         self._clock = clock
 
     async def ListWorkspaces(
-        self,
-        request: workspaces_pb2.ListWorkspacesRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
+        self, request: workspaces_pb2.ListWorkspacesRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> workspaces_pb2.ListWorkspacesResponse:
         found, next_page_token = await queries.list_workspaces(
             self._database,
@@ -49,9 +47,7 @@ class WorkspaceServicer(workspaces_pb2_grpc.WorkspaceServiceServicer):
         )
 
     async def AddMember(
-        self,
-        request: workspaces_pb2.AddMemberRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
+        self, request: workspaces_pb2.AddMemberRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> workspaces_pb2.AddMemberResponse:
         member = await commands.add_member(
             self._database,
@@ -64,9 +60,7 @@ class WorkspaceServicer(workspaces_pb2_grpc.WorkspaceServiceServicer):
         return workspaces_pb2.AddMemberResponse(member=member_message(member))
 
     async def ListMembers(
-        self,
-        request: workspaces_pb2.ListMembersRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
+        self, request: workspaces_pb2.ListMembersRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> workspaces_pb2.ListMembersResponse:
         found, next_page_token = await queries.list_members(
             self._database,
@@ -79,9 +73,7 @@ class WorkspaceServicer(workspaces_pb2_grpc.WorkspaceServiceServicer):
         return workspaces_pb2.ListMembersResponse(members=map(member_message, found), next_page_token=next_page_token)
 
     async def RemoveMember(
-        self,
-        request: workspaces_pb2.RemoveMemberRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
+        self, request: workspaces_pb2.RemoveMemberRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> workspaces_pb2.RemoveMemberResponse:
         await commands.remove_member(
             self._database,
@@ -93,9 +85,7 @@ class WorkspaceServicer(workspaces_pb2_grpc.WorkspaceServiceServicer):
         return workspaces_pb2.RemoveMemberResponse()
 
     async def ListMemberships(
-        self,
-        request: workspaces_pb2.ListMembershipsRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
+        self, request: workspaces_pb2.ListMembershipsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> workspaces_pb2.ListMembershipsResponse:
         found = await queries.list_memberships(self._database, UUID(request.user_id))
         return workspaces_pb2.ListMembershipsResponse(memberships=map(membership_message, found))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rota_chassis.errors import InvalidArgument, Violation
+from rota_chassis.errors import InvalidArgument, NotFound, Violation
 
 from rota_scheduler.schedules.cron import CronExpression, InvalidCron, NeverFires
 from rota_scheduler.schedules.spec import Cron, Interval, Once
@@ -93,6 +93,11 @@ def spec_of(timing: Timing, *, timezone: str, created_at: datetime) -> Spec:
 def never_fires() -> InvalidArgument:
     """The refusal of a cron expression that no date matches."""
     return _invalid("SCHEDULE_NEVER_FIRES", "cron", "matches no date")
+
+
+def no_such_schedule() -> NotFound:
+    """The answer to whoever may not know whether the schedule exists."""
+    return NotFound("There is no such schedule.", code="SCHEDULE_NOT_FOUND")
 
 
 def _invalid(code: str, field: str, description: str) -> InvalidArgument:

@@ -103,5 +103,3 @@ def _latest(spec: Spec, cursor: datetime, now: datetime) -> datetime:
         else:
             high = middle
     return latest
-
-

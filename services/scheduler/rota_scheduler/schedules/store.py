@@ -56,9 +56,7 @@ _SAME = tuple(name for name in _FIELDS if name not in {"spec", "action"})
 _ID = bindparam("id", type_=PgUUID)
 
 _INSERT = statement(insert(SCHEDULES).values({name: bindparam(name) for name in _FIELDS}))
-_GET = statement(
-    select(SCHEDULES).where(SCHEDULES.c.id == _ID, SCHEDULES.c.workspace_id.in_(visible_workspaces()))
-)
+_GET = statement(select(SCHEDULES).where(SCHEDULES.c.id == _ID, SCHEDULES.c.workspace_id.in_(visible_workspaces())))
 _LOCK = statement(
     select(SCHEDULES, MEMBERSHIPS.c.role)
     .join_from(SCHEDULES, MEMBERSHIPS, SCHEDULES.c.workspace_id == MEMBERSHIPS.c.workspace_id)

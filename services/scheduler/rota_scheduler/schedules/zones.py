@@ -75,7 +75,10 @@ def _change_between(low: datetime, high: datetime, where: ZoneInfo) -> datetime:
     """The second at which the offset of `low` ends, which is no longer that of `high`."""
     before = offset(low, where)
     # Offsets change at whole seconds.
-    low, high = low.replace(microsecond=0), high.replace(microsecond=0) + (_SECOND if high.microsecond else timedelta(0))
+    low, high = (
+        low.replace(microsecond=0),
+        high.replace(microsecond=0) + (_SECOND if high.microsecond else timedelta(0)),
+    )
     while high - low > _SECOND:
         middle = low + timedelta(seconds=(high - low) // _SECOND // 2)
         if offset(middle, where) == before:

@@ -101,9 +101,7 @@ async def arm(work: UnitOfWork, timers: Sequence[Timer]) -> None:
 async def fire(work: UnitOfWork, *, now: datetime, limit: int) -> Sequence[Firing]:
     """Take at most `limit` timers that are due and that nobody else is taking."""
     rows = await work.fetch(_FIRE, now=now, limit=limit)
-    return [
-        Firing(**{**row, "kind": Kind(row["kind"]), "recipient_ids": tuple(row["recipient_ids"])}) for row in rows
-    ]
+    return [Firing(**{**row, "kind": Kind(row["kind"]), "recipient_ids": tuple(row["recipient_ids"])}) for row in rows]
 
 
 async def next_due(reader: Reader) -> datetime | None:

@@ -1,0 +1,66 @@
+"""Which workspaces a user belongs to, kept true by the events that pass while the user is connected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import orjson
+from rota.auth.v1 import workspaces_pb2, workspaces_pb2_grpc
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    import grpc
+    from nats.aio.msg import Msg
+
+ADDED = "workspace.member_added"
+REMOVED = "workspace.member_removed"
+_TIMEOUT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A user joined or left a workspace.
+
+    Attributes:
+        version: of the workspace at which it happened; tells newer from older.
+    """
+
+    user_id: str
+    workspace_id: str
+    version: int
+    joined: bool
+
+
+def parse_change(message: Msg, event_type: str) -> Change:
+    """The change that an event tells of.
+
+    Raises:
+        KeyError: the message is no such event; as are
+        ValueError: and
+        TypeError: for the same reason.
+    """
+    membership = orjson.loads(message.data)["membership"]
+    return Change(membership["user_id"], membership["workspace_id"], membership["version"], event_type == ADDED)
+
+
+class Memberships:
+    """Asks auth.
+
+    Args:
+        channel: to auth, with the gateway's own identity.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = workspaces_pb2_grpc.WorkspaceServiceStub(channel)
+
+    async def of(self, user_id: UUID) -> dict[str, int]:
+        """The user's workspaces, each with the version at which the membership last changed.
+
+        Raises:
+            RotaError: auth does not answer.
+        """
+        request = workspaces_pb2.ListMembershipsRequest(user_id=str(user_id))
+        answer = await self._stub.ListMemberships(request, timeout=_TIMEOUT_S)
+        return {membership.workspace_id: membership.version for membership in answer.memberships}

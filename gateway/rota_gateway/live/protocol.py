@@ -1,0 +1,176 @@
+"""The frames of the live channels, each one JSON object, and the codes they are closed with.
+
+    server: ready {offset, epoch, user_id} · event {event, id, offset, epoch, time, data} · ping
+            reset {reason, offset, epoch} · error {code, detail}
+    client: auth {token} · pong
+
+An offset is a place in the stream of events, and only means something together with its epoch, the creation of that
+stream. A client keeps the largest offset it has seen and comes back with `?since=<offset>&epoch=<epoch>`; it gets
+what it missed, or a `reset`: then it must read the state anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+import orjson
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+
+PING = '{"type":"ping"}'
+
+
+class Channel(StrEnum):
+    """What a socket is told of."""
+
+    TASKS = "tasks"
+    NOTIFICATIONS = "notifications"
+
+
+class Close(IntEnum):
+    """Codes of RFC 6455, section 7.4, and our own."""
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    INTERNAL_ERROR = 1011
+    TRY_AGAIN_LATER = 1013
+    BAD_FRAME = 4400
+    UNAUTHENTICATED = 4401
+    TOO_SLOW = 4408
+
+
+class Ended(Exception):
+    """A conversation is over.
+
+    Attributes:
+        close: code to close the socket with.
+        code: stable reason, told in an error frame before; empty for an end that is no error.
+    """
+
+    def __init__(self, close: Close, code: str = "", detail: str = "") -> None:
+        super().__init__(detail)
+        self.close = close
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where a client wants to go on.
+
+    Attributes:
+        since: the largest offset it has seen.
+        epoch: of that offset; None when it did not say.
+    """
+
+    since: int
+    epoch: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """An event, encoded once for however many sockets.
+
+    Attributes:
+        offset: its place in the stream.
+        channel: that it belongs to.
+        workspace_id: that it happened in.
+        user_id: whom it is for; None for tasks, which everyone in the workspace may see.
+        time: when it happened.
+        text: the frame.
+    """
+
+    offset: int
+    channel: Channel
+    workspace_id: str
+    user_id: str | None
+    time: datetime
+    text: str
+
+
+def event_frame(message: Msg, channel: Channel, offset: int, epoch: str) -> Frame:
+    """The frame of an event of the stream.
+
+    Raises:
+        KeyError: the message is no event of ours; as are
+        ValueError: and
+        TypeError: for the same reason.
+    """
+    headers = message.headers or {}
+    user_id = None
+    if channel is Channel.NOTIFICATIONS:
+        user_id = orjson.loads(message.data)["notification"]["user_id"]
+    text = orjson.dumps(
+        {
+            "type": "event",
+            "event": headers["ce-type"],
+            "id": headers["ce-id"],
+            "offset": offset,
+            "epoch": epoch,
+            "time": headers["ce-time"],
+            # The body is in the form of the REST API already.
+            "data": orjson.Fragment(message.data),
+        }
+    ).decode()
+    return Frame(offset, channel, headers["ce-workspaceid"], user_id, datetime.fromisoformat(headers["ce-time"]), text)
+
+
+def ready(offset: int, epoch: str, user_id: str) -> str:
+    """The frame that says from where on events follow."""
+    return _text({"type": "ready", "offset": offset, "epoch": epoch, "user_id": user_id})
+
+
+def reset(reason: str, offset: int, epoch: str) -> str:
+    """The frame that says that events may have been missed."""
+    return _text({"type": "reset", "reason": reason, "offset": offset, "epoch": epoch})
+
+
+def error(code: str, detail: str) -> str:
+    """The frame that says why the socket is about to be closed."""
+    return _text({"type": "error", "code": code, "detail": detail})
+
+
+def parse_query(query: bytes) -> Resume | None:
+    """Where to resume, by the query of the socket's address; None to begin now.
+
+    Raises:
+        Ended: the query says something else.
+    """
+    try:
+        pairs = parse_qsl(query.decode(), keep_blank_values=True, strict_parsing=bool(query), errors="strict")
+        values = dict(pairs)
+        if len(values) < len(pairs) or not values.keys() <= {"since", "epoch"}:
+            raise ValueError("only `since` and `epoch` are known, each once")
+        if "since" not in values:
+            return None
+        since = values["since"]
+        if not since.isascii() or not since.isdigit() or len(since) > 18:  # noqa: PLR2004 (fits 64 bits)
+            raise ValueError("`since` is an offset, a whole number")
+        return Resume(int(since), values.get("epoch"))
+    except ValueError as problem:
+        raise Ended(Close.BAD_FRAME, "INVALID_QUERY", f"The query is not right: {problem}.") from problem
+
+
+def parse_frame(message: dict[str, Any]) -> dict[str, Any]:
+    """A client's frame: an object with a type.
+
+    Raises:
+        Ended: it is something else.
+    """
+    text = message.get("text")
+    try:
+        frame = orjson.loads(text) if text is not None else None
+    except orjson.JSONDecodeError:
+        frame = None
+    if type(frame) is not dict or frame.get("type") not in {"auth", "pong"}:
+        raise Ended(Close.BAD_FRAME, "BAD_FRAME", 'Send JSON objects as text: {"type": "auth"} or {"type": "pong"}.')
+    return frame
+
+
+def _text(content: dict[str, Any]) -> str:
+    return orjson.dumps(content).decode()

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import secrets
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import pytest
+from rota.auth.v1 import auth_pb2, auth_pb2_grpc, users_pb2_grpc, workspaces_pb2_grpc
+from rota_auth.bootstrap import build
+from rota_auth.settings import AuthSettings
+from rota_chassis.postgres.database import prepare_connection
+from rota_chassis.service import Service
+from rota_chassis.testing.clock import ManualClock
+from rota_chassis.testing.services import running
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    import grpc
+    from rota_chassis.testing.tokens import TokenIssuer
+
+    Grant = auth_pb2.RegisterResponse | auth_pb2.LoginResponse | auth_pb2.RefreshResponse
+    Start = Callable[..., AbstractAsyncContextManager["Auth"]]
+
+SERVICE = Service("auth", AuthSettings, build)
+PASSWORD = "correct horse battery"
+
+
+class Auth:
+    """The auth service under test, its clock and its database."""
+
+    def __init__(self, channel: grpc.aio.Channel, database: asyncpg.Connection, clock: ManualClock) -> None:
+        self.sessions = auth_pb2_grpc.AuthServiceStub(channel)
+        self.users = users_pb2_grpc.UserServiceStub(channel)
+        self.workspaces = workspaces_pb2_grpc.WorkspaceServiceStub(channel)
+        self.database = database
+        self.clock = clock
+
+    async def register(self, email: str | None = None, name: str = "Ada") -> auth_pb2.RegisterResponse:
+        """Register somebody; without an e-mail address, somebody new."""
+        return await self.sessions.Register(
+            auth_pb2.RegisterRequest(email=email or an_email(), password=PASSWORD, name=name)
+        )
+
+    async def login(self, email: str, password: str = PASSWORD) -> auth_pb2.LoginResponse:
+        return await self.sessions.Login(auth_pb2.LoginRequest(email=email, password=password))
+
+    async def refresh(self, refresh_token: str) -> auth_pb2.RefreshResponse:
+        return await self.sessions.Refresh(auth_pb2.RefreshRequest(refresh_token=refresh_token))
+
+    async def events(self, workspace_id: str) -> Sequence[Any]:
+        """The log of a workspace."""
+        return await self.database.fetch(
+            "SELECT * FROM events WHERE workspace_id = $1::uuid ORDER BY position", workspace_id
+        )
+
+
+def an_email() -> str:
+    return f"{secrets.token_hex(6)}@example.com"
+
+
+def calling(grant: Grant) -> tuple[tuple[str, str], ...]:
+    """The metadata of a user's calls."""
+    return (("authorization", f"Bearer {grant.access_token}"),)
+
+
+@pytest.fixture(scope="session")
+def start(postgres_url: str, redis_url: str, nats_url: str, issuer: TokenIssuer) -> Start:
+    """`async with start(database_url, **settings) as auth`: a replica of the service."""
+
+    @asynccontextmanager
+    async def start(database_url: str, **settings: Any) -> AsyncIterator[Auth]:
+        # Access tokens are verified against the machine's clock, so this one starts with it.
+        clock = ManualClock(datetime.now(UTC))
+        async with running(
+            SERVICE,
+            server_url=postgres_url,
+            database_url=database_url,
+            redis_url=redis_url,
+            nats_url=nats_url,
+            issuer=issuer,
+            clock=clock,
+            **settings,
+        ) as channel:
+            database = await asyncpg.connect(database_url)
+            await prepare_connection(database)
+            try:
+                yield Auth(channel, database, clock)
+            finally:
+                await database.close()
+
+    return start
+
+
+@pytest.fixture(scope="module")
+async def auth(start: Start, make_database: Callable[[str], Awaitable[str]]) -> AsyncIterator[Auth]:
+    """The service with a database of its own."""
+    async with start(await make_database("auth")) as running_auth:
+        yield running_auth

@@ -1,0 +1,10 @@
+"""`python -m rota_notifications` serves."""
+
+from __future__ import annotations
+
+from rota_chassis.service import run
+
+from rota_notifications.bootstrap import SERVICE
+
+if __name__ == "__main__":
+    run(SERVICE)

@@ -1,0 +1,1 @@
+"""Telling by e-mail: a queue of deliveries, and what sends them."""

@@ -1,0 +1,1 @@
+"""What users are told, and the in-app list of it."""

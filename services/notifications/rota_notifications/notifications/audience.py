@@ -1,0 +1,88 @@
+"""Who is told of which events. Nobody is told what they did themselves."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from rota.events.v1 import events_pb2
+
+from rota_notifications.notifications.domain import Kind, Occasion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    from rota_chassis.events.envelope import Event
+
+_USER_ACTOR = "user:"
+_REMINDER_KINDS = {
+    events_pb2.REMINDER_KIND_REMINDER: Kind.TASK_REMINDER,
+    events_pb2.REMINDER_KIND_DUE: Kind.TASK_DUE,
+}
+
+
+def occasion_of(event: Event) -> Occasion | None:
+    """Why and whom to tell of the event; None when it concerns nobody."""
+    occasion = OCCASIONS[event.type](event)
+    return occasion if occasion is not None and occasion.recipient_ids else None
+
+
+def _created(event: Event) -> Occasion:
+    return _of_task(event, Kind.TASK_ASSIGNED, event.data.task.assignee_ids, moment=_moment(event.data.task, "due_at"))
+
+
+def _assigned(event: Event) -> Occasion:
+    return _of_task(event, Kind.TASK_ASSIGNED, event.data.added_ids, moment=_moment(event.data.task, "due_at"))
+
+
+def _completed(event: Event) -> Occasion:
+    task = event.data.task
+    return _of_task(event, Kind.TASK_COMPLETED, [task.created_by, *task.assignee_ids])
+
+
+def _reminded(event: Event) -> Occasion | None:
+    kind = _REMINDER_KINDS.get(event.data.kind)
+    if kind is None:
+        return None
+    return Occasion(
+        event_id=event.id,
+        workspace_id=event.workspace_id,
+        kind=kind,
+        task_id=UUID(event.data.task_id),
+        task_title=event.data.title,
+        recipient_ids=_each_once(event.data.recipient_ids),
+        moment=_moment(event.data, "fire_at"),
+    )
+
+
+OCCASIONS: dict[str, Callable[[Event], Occasion | None]] = {
+    "task.created": _created,
+    "task.assigned": _assigned,
+    "task.completed": _completed,
+    "reminder.fired": _reminded,
+}
+"""What each type of event tells people; these are the types that are consumed."""
+
+
+def _of_task(event: Event, kind: Kind, user_ids: Iterable[str], *, moment: datetime | None = None) -> Occasion:
+    actor_id = UUID(event.actor.removeprefix(_USER_ACTOR)) if event.actor.startswith(_USER_ACTOR) else None
+    return Occasion(
+        event_id=event.id,
+        workspace_id=event.workspace_id,
+        kind=kind,
+        task_id=UUID(event.data.task.id),
+        task_title=event.data.task.title,
+        actor_id=actor_id,
+        recipient_ids=tuple(each for each in _each_once(user_ids) if each != actor_id),
+        moment=moment,
+    )
+
+
+def _each_once(user_ids: Iterable[str]) -> tuple[UUID, ...]:
+    return tuple(dict.fromkeys(UUID(each) for each in user_ids))
+
+
+def _moment(message: Any, field: str) -> datetime | None:
+    return getattr(message, field).ToDatetime(UTC) if message.HasField(field) else None

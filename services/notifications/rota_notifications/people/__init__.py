@@ -1,0 +1,1 @@
+"""Who the users are: a copy of what auth knows."""

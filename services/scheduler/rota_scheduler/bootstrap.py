@@ -1,0 +1,59 @@
+"""Puts the scheduler together."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+from rota.scheduler.v1 import schedules_pb2_grpc
+from rota_chassis.memberships import Memberships
+from rota_chassis.service import Service
+
+from rota_scheduler.actions.create_task import CreateTask
+from rota_scheduler.actions.egress import EgressPolicy
+from rota_scheduler.actions.http import CallHttp, open_client
+from rota_scheduler.runs.worker import Worker
+from rota_scheduler.schedules.commands import Schedules
+from rota_scheduler.schedules.firing import fire_schedules
+from rota_scheduler.schedules.servicer import ScheduleServicer
+from rota_scheduler.settings import SchedulerSettings
+from rota_scheduler.ticker import Ticker
+from rota_scheduler.timers import handlers
+from rota_scheduler.timers.firing import Timers, fire_timers
+
+if TYPE_CHECKING:
+    from rota_chassis.service import Runtime
+
+
+async def build(runtime: Runtime[SchedulerSettings]) -> None:
+    """Add the servicer, the timers, the schedules and the worker to the runtime."""
+    # It logs every URL it calls, and URLs of actions may hold secrets.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    memberships = Memberships(runtime.database, runtime.channels["auth"])
+    egress = EgressPolicy(allow_private=runtime.settings.private_addresses_allowed)
+    client = open_client(egress)
+    worker = Worker(
+        runtime.database,
+        runtime.clock,
+        {"create_task": CreateTask(runtime.channels["tasks"], runtime.tokens), "http": CallHttp(client)},
+        slots=runtime.settings.run_slots,
+    )
+
+    async def execute_runs() -> None:
+        async with client:
+            await worker.run()
+
+    timers = Ticker("timers", partial(fire_timers, Timers(runtime.database, runtime.clock)), runtime.clock)
+    firing = Ticker("schedules", lambda: fire_schedules(schedules), runtime.clock)
+    schedules = Schedules(runtime.database, memberships, runtime.clock, egress, on_due=firing.wake, on_runs=worker.wake)
+    runtime.serve(
+        schedules_pb2_grpc.add_ScheduleServiceServicer_to_server, ScheduleServicer(schedules, runtime.page_tokens)
+    )
+    runtime.consume({**memberships.handlers(), **handlers.handlers()}, after_commit=timers.wake)
+    runtime.background("timers", timers.run)
+    runtime.background("schedules", firing.run)
+    runtime.background("runs", execute_runs)
+
+
+SERVICE = Service("scheduler", SchedulerSettings, build)

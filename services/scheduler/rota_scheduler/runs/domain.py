@@ -1,0 +1,118 @@
+"""A run: one nominal time of a schedule, and what became of it.
+
+    pending --claim--> running --succeeded--> succeeded
+       ^                  |  +---failed-----> failed
+       +--try again-------+
+       ^                  |
+       +--lease over------+ (claimed again with the next fence)
+
+A run carries the action as it was when its time came, so that it does not depend on the schedule any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from uuid import UUID
+
+    from rota.scheduler.v1 import schedules_pb2
+
+LEASE = timedelta(seconds=60)
+MAX_ATTEMPTS = 5
+_BACKOFF_FIRST_S = 2.0
+_BACKOFF_FACTOR = 4
+_BACKOFF_MOST_S = 300.0
+
+
+class Status(StrEnum):
+    """Where a run stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """The fields are those of rota.scheduler.v1.Run, and what it takes to execute it.
+
+    Attributes:
+        acts_for: The user on whose behalf it acts.
+        available_at: When it may be claimed: a pending run when its delay is over, a running one when its lease is;
+            None when it has finished.
+        fence: Grows with each claim; what a holder reports counts only while the run has the holder's fence.
+    """
+
+    workspace_id: UUID
+    id: UUID
+    schedule_id: UUID
+    nominal_time: datetime
+    action: schedules_pb2.Action
+    acts_for: UUID
+    available_at: datetime | None
+    status: Status = Status.PENDING
+    fence: int = 0
+    attempts: int = 0
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    task_id: UUID | None = None
+    http_status: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The action was taken."""
+
+    task_id: str | None = None
+    http_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The action was not taken, or nobody knows whether it was.
+
+    Attributes:
+        error: What went wrong, a sentence for a person.
+        retryable: Whether trying again may help.
+    """
+
+    error: str
+    retryable: bool
+    http_status: int | None = None
+
+
+Outcome = Succeeded | Failed
+
+
+class Execute(Protocol):
+    """Makes one attempt at the action of a run."""
+
+    async def __call__(self, run: Run) -> Outcome:
+        """What came of it; never raises for what may happen to an action."""
+        ...
+
+
+def retry_delay(attempts: int, jitter: Callable[[float, float], float]) -> timedelta | None:
+    """How long to wait after a retryable failure: exponential, with full jitter.
+
+    Source: Brooker, "Exponential Backoff And Jitter".
+
+    Args:
+        attempts: Attempts made so far; at most 2, 8, 32 and 128 s pass after the first four.
+        jitter: A number between two, uniformly (`random.uniform`).
+
+    Returns:
+        The delay; None when the attempts are used up.
+    """
+    if attempts >= MAX_ATTEMPTS:
+        return None
+    most_s = min(_BACKOFF_FIRST_S * _BACKOFF_FACTOR ** (attempts - 1), _BACKOFF_MOST_S)
+    return timedelta(seconds=jitter(0, most_s))

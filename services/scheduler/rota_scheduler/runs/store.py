@@ -1,0 +1,207 @@
+"""Runs in PostgreSQL.
+
+What a holder writes is conditional on its fence: no row is touched when the run has been claimed again since.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rota.scheduler.v1 import schedules_pb2
+from rota_chassis import codec
+from rota_chassis.postgres.statements import statement
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    func,
+    null,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+
+from rota_scheduler.runs.domain import Run, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from rota_chassis.postgres.database import Reader, UnitOfWork
+
+RUNS = Table(
+    "runs",
+    MetaData(),
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("id", PgUUID, primary_key=True),
+    Column("schedule_id", PgUUID, nullable=False),
+    Column("nominal_time", DateTime(timezone=True), nullable=False),
+    Column("action", JSONB, nullable=False),
+    Column("acts_for", PgUUID, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("available_at", DateTime(timezone=True)),
+    Column("fence", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("started_at", DateTime(timezone=True)),
+    Column("finished_at", DateTime(timezone=True)),
+    Column("task_id", PgUUID),
+    Column("http_status", Integer),
+    Column("error", Text),
+)
+_FIELDS = tuple(column.name for column in RUNS.c)
+_LIMIT = bindparam("limit", type_=Integer)
+_HELD = and_(
+    RUNS.c.workspace_id == bindparam("workspace_id"),
+    RUNS.c.id == bindparam("id"),
+    RUNS.c.fence == bindparam("fence"),
+    RUNS.c.status == Status.RUNNING.value,
+)
+
+_ADD = statement(
+    insert(RUNS)
+    .values({name: bindparam(name) for name in _FIELDS})
+    .on_conflict_do_nothing(index_elements=[RUNS.c.workspace_id, RUNS.c.schedule_id, RUNS.c.nominal_time])
+)
+_AVAILABLE = (
+    select(RUNS.c.workspace_id, RUNS.c.id)
+    .where(RUNS.c.available_at <= bindparam("now", type_=DateTime(timezone=True)))
+    .order_by(RUNS.c.available_at)
+    .limit(_LIMIT)
+    .with_for_update(skip_locked=True)
+    .cte("available")
+)
+_CLAIM = statement(
+    update(RUNS)
+    .where(RUNS.c.workspace_id == _AVAILABLE.c.workspace_id, RUNS.c.id == _AVAILABLE.c.id)
+    .values(
+        status=Status.RUNNING.value,
+        fence=RUNS.c.fence + 1,
+        attempts=RUNS.c.attempts + 1,
+        available_at=bindparam("lease_until"),
+        started_at=func.coalesce(RUNS.c.started_at, bindparam("now", type_=DateTime(timezone=True))),
+    )
+    .returning(RUNS)
+)
+_FINISH = statement(
+    update(RUNS)
+    .where(_HELD)
+    .values(
+        status=bindparam("outcome"),
+        available_at=null(),
+        finished_at=bindparam("finished_at"),
+        task_id=bindparam("task_id"),
+        http_status=bindparam("http_status"),
+        error=bindparam("error"),
+    )
+)
+_TRY_AGAIN = statement(
+    update(RUNS)
+    .where(_HELD)
+    .values(
+        status=Status.PENDING.value,
+        available_at=bindparam("available_at"),
+        http_status=bindparam("http_status"),
+        error=bindparam("error"),
+    )
+)
+_RETURN = statement(
+    update(RUNS)
+    .where(_HELD)
+    .values(status=Status.PENDING.value, available_at=bindparam("available_at"), attempts=RUNS.c.attempts - 1)
+)
+_NEXT = statement(select(func.min(RUNS.c.available_at)).where(RUNS.c.available_at.is_not(None)))
+_BEFORE = bindparam("before", type_=DateTime(timezone=True))
+_LIST = statement(
+    select(RUNS)
+    .where(
+        RUNS.c.workspace_id == bindparam("workspace_id"),
+        RUNS.c.schedule_id == bindparam("schedule_id"),
+        or_(_BEFORE.is_(None), RUNS.c.nominal_time < _BEFORE),
+    )
+    .order_by(RUNS.c.nominal_time.desc())
+    .limit(_LIMIT)
+)
+
+_encode_action = codec.encoder(schedules_pb2.Action)
+_decode_action = codec.decoder(schedules_pb2.Action)
+
+
+async def add(work: UnitOfWork, runs: Sequence[Run]) -> None:
+    """Write new runs; a nominal time of a schedule that has one already keeps it."""
+    await work.execute_many(
+        _ADD,
+        [{name: getattr(run, name) for name in _FIELDS} | {"action": _encode_action(run.action)} for run in runs],
+    )
+
+
+async def claim(work: UnitOfWork, *, now: datetime, lease_until: datetime, limit: int) -> Sequence[Run]:
+    """Take at most `limit` runs that are available and that nobody else is taking, over all workspaces."""
+    return [_run(row) for row in await work.fetch(_CLAIM, now=now, lease_until=lease_until, limit=limit)]
+
+
+async def finish(work: UnitOfWork, run: Run) -> bool:
+    """Write the end of a run that is held with `run.fence`; returns whether it still was."""
+    touched = await work.execute(
+        _FINISH,
+        workspace_id=run.workspace_id,
+        id=run.id,
+        fence=run.fence,
+        outcome=run.status,
+        finished_at=run.finished_at,
+        task_id=run.task_id,
+        http_status=run.http_status,
+        error=run.error,
+    )
+    return touched == 1
+
+
+async def try_again(work: UnitOfWork, run: Run, *, available_at: datetime, error: str, http_status: int | None) -> bool:
+    """Make a held run pending again after a failure; returns whether it still was held."""
+    touched = await work.execute(
+        _TRY_AGAIN,
+        workspace_id=run.workspace_id,
+        id=run.id,
+        fence=run.fence,
+        available_at=available_at,
+        error=error,
+        http_status=http_status,
+    )
+    return touched == 1
+
+
+async def give_back(work: UnitOfWork, runs: Sequence[Run], *, available_at: datetime) -> None:
+    """Make held runs pending again as if they had not been claimed; those no longer held stay as they are."""
+    await work.execute_many(
+        _RETURN,
+        [
+            {"workspace_id": run.workspace_id, "id": run.id, "fence": run.fence, "available_at": available_at}
+            for run in runs
+        ],
+    )
+
+
+async def next_available(reader: Reader) -> datetime | None:
+    """When the next run can be claimed, over all workspaces."""
+    found: datetime | None = await reader.fetch_value(_NEXT)
+    return found
+
+
+async def page(
+    reader: Reader, *, workspace_id: UUID, schedule_id: UUID, limit: int, before: datetime | None
+) -> Sequence[Run]:
+    """The newest runs of a schedule, at most `limit`, with nominal times before `before`."""
+    rows = await reader.fetch(_LIST, workspace_id=workspace_id, schedule_id=schedule_id, limit=limit, before=before)
+    return [_run(row) for row in rows]
+
+
+def _run(row: Mapping[str, Any]) -> Run:
+    values = {name: row[name] for name in _FIELDS}
+    return Run(**values | {"status": Status(values["status"]), "action": _decode_action(values["action"])})

@@ -1,0 +1,207 @@
+"""Executing runs: claiming them, taking their action, writing what came of it (the model is in `runs.domain`)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from opentelemetry import trace
+from rota.events.v1 import events_pb2
+from rota_chassis.errors import Unavailable
+from rota_chassis.events.log import NewEvent
+from rota_chassis.logs import logger
+from rota_chassis.telemetry import TRACER
+
+from rota_scheduler.metrics import ATTEMPTS, LATENESS_SECONDS
+from rota_scheduler.runs import store
+from rota_scheduler.runs.domain import LEASE, MAX_ATTEMPTS, Failed, Status, Succeeded, retry_delay
+from rota_scheduler.runs.messages import run_message
+from rota_scheduler.ticker import Ticker, next_tick
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from rota_chassis.clock import Clock
+    from rota_chassis.postgres.database import Database
+
+    from rota_scheduler.runs.domain import Execute, Outcome, Run
+
+ATTEMPT_TIMEOUT_S = 15.0
+STOP_GRACE_S = 2.0
+SETTLE_RETRY_S = 0.5
+_FINISHED_VERSION = 1
+_LOG = logger(__name__)
+
+
+class Worker:
+    """Executes runs, at most `slots` at a time.
+
+    Args:
+        database: Where the runs are.
+        clock: Whose time counts.
+        actions: What executes them, by the name of the member of `Action` that is set.
+        slots: How many at a time.
+        jitter: For the delay before another attempt.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        actions: Mapping[str, Execute],
+        *,
+        slots: int,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._actions = actions
+        self._slots = slots
+        self._jitter = jitter
+        self._executing: dict[asyncio.Task[None], Run] = {}
+        self._ticker = Ticker("runs", self.tick, clock)
+
+    def wake(self) -> None:
+        """Runs may have become available."""
+        self._ticker.wake()
+
+    async def run(self) -> None:
+        """Execute runs until cancelled; those that do not end within two seconds then are given back."""
+        try:
+            await self._ticker.run()
+        finally:
+            await self._stop()
+
+    async def tick(self) -> datetime | None:
+        """Claim what is available while there are free slots, and start it.
+
+        Returns:
+            When to claim next; None when no run waits, or no slot is free.
+        """
+        free = self._slots - len(self._executing)
+        if free == 0:
+            return None
+        available = await store.next_available(self._database)
+        now = self._clock.now()
+        if available is None or available > now:
+            return available
+        async with self._database.transaction() as work:
+            claimed = await store.claim(work, now=now, lease_until=now + LEASE, limit=free)
+        for run in claimed:
+            task = asyncio.create_task(self._execute(run), name=f"run {run.id}")
+            self._executing[task] = run
+            task.add_done_callback(self._ended)
+        due = await store.next_available(self._database)
+        return next_tick(now, taken=len(claimed), batch=free, due=due)
+
+    async def idle(self) -> None:
+        """Return when nothing is being executed."""
+        while self._executing:
+            await asyncio.wait(self._executing)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        run = self._executing.pop(task)
+        if not task.cancelled() and task.exception() is not None:
+            # Its lease will end, and it will be claimed again.
+            _LOG.error("run.abandoned", run_id=run.id, exc_info=task.exception())
+        self.wake()
+
+    async def _execute(self, run: Run) -> None:
+        kind = run.action.WhichOneof("kind") or ""
+        if run.attempts == 1:
+            LATENESS_SECONDS.labels("run").observe((self._clock.now() - run.nominal_time).total_seconds())
+        with TRACER.start_as_current_span(f"run {kind}", kind=trace.SpanKind.INTERNAL):
+            await self._settle_while_held(run, await self._attempt(run, kind))
+
+    async def _attempt(self, run: Run, kind: str) -> Outcome:
+        if run.attempts > MAX_ATTEMPTS:
+            return Failed(run.error or "Every attempt ended without a word.", retryable=False)
+        try:
+            async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
+                return await self._actions[kind](run)
+        except TimeoutError:
+            return Failed(f"The attempt took longer than {ATTEMPT_TIMEOUT_S:g} s.", retryable=True)
+        except Exception:  # noqa: BLE001 (whatever an action raises, the run ends and says so)
+            _LOG.exception("run.crashed", run_id=run.id, action=kind)
+            return Failed("Something went wrong on our side; it has been logged.", retryable=False)
+
+    async def _settle_while_held(self, run: Run, outcome: Outcome) -> None:
+        """Write the outcome; while the database is away, try again until the lease is over."""
+        while True:
+            try:
+                held = await self._settle(run, outcome)
+            except Unavailable:
+                if run.available_at is None or self._clock.now() > run.available_at:
+                    raise
+                await asyncio.sleep(SETTLE_RETRY_S)
+                continue
+            if not held:
+                _LOG.warning("run.fenced", run_id=run.id, fence=run.fence)
+                ATTEMPTS.labels("fenced").inc()
+            return
+
+    async def _settle(self, run: Run, outcome: Outcome) -> bool:
+        now = self._clock.now()
+        async with self._database.transaction() as work:
+            if isinstance(outcome, Failed) and outcome.retryable:
+                delay = retry_delay(run.attempts, self._jitter)
+                if delay is not None:
+                    ATTEMPTS.labels("retried").inc()
+                    return await store.try_again(
+                        work,
+                        run,
+                        available_at=now + delay,
+                        error=outcome.error,
+                        http_status=outcome.http_status,
+                    )
+            finished = _finished(run, outcome, now)
+            held = await store.finish(work, finished)
+            if held:
+                work.append(
+                    NewEvent(
+                        workspace_id=run.workspace_id,
+                        aggregate_id=run.id,
+                        aggregate_version=_FINISHED_VERSION,
+                        data=events_pb2.RunFinished(run=run_message(finished)),
+                        time=now,
+                    )
+                )
+        if held:
+            ATTEMPTS.labels(finished.status).inc()
+        return held
+
+    async def _stop(self) -> None:
+        if self._executing:
+            await asyncio.wait(self._executing, timeout=STOP_GRACE_S)
+        unfinished = dict(self._executing)
+        for task in unfinished:
+            task.cancel()
+        await asyncio.gather(*unfinished, return_exceptions=True)
+        if unfinished:
+            async with self._database.transaction() as work:
+                await store.give_back(work, list(unfinished.values()), available_at=self._clock.now())
+
+
+def _finished(run: Run, outcome: Outcome, now: datetime) -> Run:
+    if isinstance(outcome, Succeeded):
+        return replace(
+            run,
+            status=Status.SUCCEEDED,
+            finished_at=now,
+            available_at=None,
+            task_id=UUID(outcome.task_id) if outcome.task_id else None,
+            http_status=outcome.http_status,
+            error=None,
+        )
+    return replace(
+        run,
+        status=Status.FAILED,
+        finished_at=now,
+        available_at=None,
+        http_status=outcome.http_status or run.http_status,
+        error=outcome.error,
+    )

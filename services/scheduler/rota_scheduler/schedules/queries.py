@@ -1,0 +1,68 @@
+"""What reads schedules and their runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rota_scheduler.runs import store as runs
+from rota_scheduler.schedules import store
+from rota_scheduler.schedules.domain import no_such_schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from rota_chassis.identity import UserPrincipal
+
+    from rota_scheduler.runs.domain import Run
+    from rota_scheduler.schedules.commands import Schedules
+    from rota_scheduler.schedules.domain import Schedule
+
+
+async def get_schedule(schedules: Schedules, user: UserPrincipal, *, schedule_id: UUID) -> Schedule:
+    """One schedule.
+
+    Raises:
+        NotFound: it does not exist, or not for the user.
+    """
+    schedule = await store.get(schedules.database, user_id=user.user_id, schedule_id=schedule_id)
+    if schedule is None:
+        await schedules.memberships.refresh(user.user_id)
+        schedule = await store.get(schedules.database, user_id=user.user_id, schedule_id=schedule_id)
+    if schedule is None:
+        raise no_such_schedule()
+    return schedule
+
+
+async def list_schedules(
+    schedules: Schedules, user: UserPrincipal, *, limit: int, before: UUID | None, workspace_id: UUID | None
+) -> Sequence[Schedule]:
+    """The newest schedules that the user may see (see `store.page`).
+
+    Raises:
+        NotFound: the user does not belong to the workspace.
+    """
+    if workspace_id is not None:
+        await schedules.memberships.require(user.user_id, workspace_id)
+    return await store.page(
+        schedules.database, user_id=user.user_id, limit=limit, before=before, workspace_id=workspace_id
+    )
+
+
+async def list_runs(
+    schedules: Schedules, user: UserPrincipal, *, schedule_id: UUID, limit: int, before: datetime | None
+) -> Sequence[Run]:
+    """The newest runs of a schedule (see `runs.store.page`).
+
+    Raises:
+        NotFound: the schedule does not exist, or not for the user.
+    """
+    schedule = await get_schedule(schedules, user, schedule_id=schedule_id)
+    return await runs.page(
+        schedules.database,
+        workspace_id=schedule.workspace_id,
+        schedule_id=schedule.id,
+        limit=limit,
+        before=before,
+    )

@@ -1,0 +1,97 @@
+"""rota.scheduler.v1.ScheduleService: messages in, use cases, messages out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from rota.scheduler.v1 import schedules_pb2, schedules_pb2_grpc
+from rota_chassis.identity import require_user
+from rota_chassis.pagination import page_size
+
+from rota_scheduler.runs.messages import run_message
+from rota_scheduler.schedules import commands, queries
+from rota_scheduler.schedules.domain import Timing
+from rota_scheduler.schedules.messages import schedule_message
+
+if TYPE_CHECKING:
+    from rota_chassis.pagination import PageTokens
+
+    from rota_scheduler.schedules.commands import Schedules
+
+
+class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
+    """Serves schedules and their runs."""
+
+    def __init__(self, schedules: Schedules, page_tokens: PageTokens) -> None:
+        self._schedules = schedules
+        self._page_tokens = page_tokens
+
+    async def CreateSchedule(
+        self, request: schedules_pb2.CreateScheduleRequest, _context: Any
+    ) -> schedules_pb2.CreateScheduleResponse:
+        user = require_user()
+        schedule = await commands.create_schedule(
+            self._schedules,
+            user,
+            workspace_id=UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id,
+            name=request.name,
+            timing=_timing(request),
+            timezone=request.timezone or "UTC",
+            action=request.action,
+        )
+        return schedules_pb2.CreateScheduleResponse(schedule=schedule_message(schedule))
+
+    async def GetSchedule(
+        self, request: schedules_pb2.GetScheduleRequest, _context: Any
+    ) -> schedules_pb2.GetScheduleResponse:
+        schedule = await queries.get_schedule(self._schedules, require_user(), schedule_id=UUID(request.id))
+        return schedules_pb2.GetScheduleResponse(schedule=schedule_message(schedule))
+
+    async def ListSchedules(
+        self, request: schedules_pb2.ListSchedulesRequest, _context: Any
+    ) -> schedules_pb2.ListSchedulesResponse:
+        user = require_user()
+        workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else None
+        bound_to = ["schedules", user.user_id, workspace_id]
+        before = None
+        if request.page_token:
+            before = UUID(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
+        limit = page_size(request.page_size)
+        found = await queries.list_schedules(
+            self._schedules, user, limit=limit + 1, before=before, workspace_id=workspace_id
+        )
+        answer = schedules_pb2.ListSchedulesResponse(schedules=map(schedule_message, found[:limit]))
+        if len(found) > limit:
+            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
+        return answer
+
+    async def DeleteSchedule(
+        self, request: schedules_pb2.DeleteScheduleRequest, _context: Any
+    ) -> schedules_pb2.DeleteScheduleResponse:
+        await commands.delete_schedule(self._schedules, require_user(), schedule_id=UUID(request.id))
+        return schedules_pb2.DeleteScheduleResponse()
+
+    async def ListRuns(self, request: schedules_pb2.ListRunsRequest, _context: Any) -> schedules_pb2.ListRunsResponse:
+        user = require_user()
+        schedule_id = UUID(request.schedule_id)
+        bound_to = ["runs", user.user_id, schedule_id]
+        before = None
+        if request.page_token:
+            before = datetime.fromisoformat(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
+        limit = page_size(request.page_size)
+        found = await queries.list_runs(self._schedules, user, schedule_id=schedule_id, limit=limit + 1, before=before)
+        answer = schedules_pb2.ListRunsResponse(runs=map(run_message, found[:limit]))
+        if len(found) > limit:
+            last = found[limit - 1].nominal_time.isoformat()
+            answer.next_page_token = self._page_tokens.encode([last], bound_to=bound_to)
+        return answer
+
+
+def _timing(request: schedules_pb2.CreateScheduleRequest) -> Timing:
+    return Timing(
+        cron=request.cron if request.HasField("cron") else None,
+        interval_s=request.interval_s if request.HasField("interval_s") else None,
+        at=request.at.ToDatetime(tzinfo=UTC) if request.HasField("at") else None,
+    )
