@@ -8,7 +8,7 @@ INSTALLED := $(MEMBERS:%=%/pyproject.toml) protos/hatch_build.py $(wildcard prot
 SOURCES := chassis/rota_chassis gateway/rota_gateway services/auth/rota_auth services/tasks/rota_tasks \
 	services/scheduler/rota_scheduler services/notifications/rota_notifications cli/rota_cli deploy/check.py protos/lint.py
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
-INSTALL = $(UV) pip install --python $(BIN)/python
+INSTALL = $(UV) pip install --python $(BIN)/python --compile-bytecode
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18

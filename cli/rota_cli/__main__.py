@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from rota_cli.errors import CommandError
+from rota_cli.errors import ERROR_PREFIX, CommandError
 from rota_cli.folder import DataFolder, read_json
 from rota_cli.settings import Settings
 
@@ -149,7 +149,7 @@ def main() -> NoReturn:
     try:
         rota(standalone_mode=False)
     except CommandError as error:
-        click.echo(f"rota: {error}", err=True)
+        click.echo(f"{ERROR_PREFIX}{error}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()

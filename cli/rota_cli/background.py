@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from rota_cli.errors import CommandError
+from rota_cli.errors import ERROR_PREFIX, CommandError
 from rota_cli.folder import read_json
 from rota_cli.logs import LogFile
 
@@ -30,6 +30,7 @@ def start(folder: DataFolder, arguments: Sequence[str], *, say: Callable[[str], 
     """
     log = folder.logs / "rota.log"
     output = LogFile(log)
+    sentence = f"Rota did not start; see {log}."
     with log.open("ab") as file:
         process = subprocess.Popen(  # noqa: S603 (this command itself)
             [sys.executable, "-m", "rota_cli", *arguments],
@@ -42,9 +43,13 @@ def start(folder: DataFolder, arguments: Sequence[str], *, say: Callable[[str], 
         while True:
             code = process.poll()
             for line in output.new_lines():
-                say(line.decode(errors="replace"))
+                text = line.decode(errors="replace")
+                if text.startswith(ERROR_PREFIX):
+                    sentence = text.removeprefix(ERROR_PREFIX)
+                else:
+                    say(text)
             if code is not None:
-                raise CommandError(f"Rota did not start; see {log}.", exit_code=code or 1)
+                raise CommandError(sentence, exit_code=code or 1)
             state = read_json(folder.state)
             if state.get("pid") == process.pid and state.get("phase") == "ready":
                 process.returncode = 0  # it is meant to outlive this process

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 
+ERROR_PREFIX = "rota: "
+
+
 class CommandError(Exception):
     """The command cannot do what it was asked; the text is one sentence for the operator.
 

@@ -5,6 +5,7 @@ A plain class: a settings library would double the memory of a process that stay
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ class Settings:
     smtp_url: str | None
     admin_email: str
     admin_password: str | None
+    drain_seconds: float
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -47,6 +49,7 @@ class Settings:
             smtp_url=_read(environment, "ROTA_SMTP_URL"),
             admin_email=_read(environment, "ROTA_ADMIN_EMAIL") or ADMIN_EMAIL,
             admin_password=_read(environment, "ROTA_ADMIN_PASSWORD"),
+            drain_seconds=_seconds(environment.get("ROTA_DRAIN_SECONDS") or "10"),
         )
 
     @property
@@ -77,3 +80,13 @@ def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text) <= _HIGHEST_PORT:
         raise CommandError(f"ROTA_HTTP_PORT must be a number from 1 to {_HIGHEST_PORT}, not {text!r}.")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise CommandError(f"ROTA_DRAIN_SECONDS must be a number of seconds, not {text!r}.")
+    return seconds

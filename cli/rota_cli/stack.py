@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rota_cli.settings import Settings
 
 BACKENDS = ("auth", "tasks", "scheduler", "notifications")
-DRAIN_WITHIN_S = 15.0
+DRAIN_MARGIN_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ def build(settings: Settings, folder: DataFolder, credentials: Credentials) -> S
     environment = partial(_environment, settings, folder, credentials, servers)
 
     def services() -> Sequence[Service]:
-        program = partial(_program, folder, environment())
+        program = partial(_program, settings, folder, environment())
         backends = [
             Service(program=program(name), serves=partial(_listens_at_path, _socket(folder, name))) for name in BACKENDS
         ]
@@ -64,7 +64,7 @@ def build(settings: Settings, folder: DataFolder, credentials: Credentials) -> S
     return Stack(
         servers=list(servers.values()),
         migration=lambda: _python(
-            folder, environment(), "migrate", "-m", "rota_chassis.postgres.migrations", *BACKENDS
+            settings, folder, environment(), "migrate", "-m", "rota_chassis.postgres.migrations", *BACKENDS
         ),
         services=services,
         is_ready=partial(_answers_200, settings.reachable_host, settings.http_port, "/readyz"),
@@ -120,18 +120,20 @@ def _socket(folder: DataFolder, name: str) -> Path:
     return socket_folder(folder.run) / f"{name}.sock"
 
 
-def _program(folder: DataFolder, environment: Mapping[str, str], name: str) -> Program:
-    return _python(folder, environment, name, "-m", f"rota_{name}")
+def _program(settings: Settings, folder: DataFolder, environment: Mapping[str, str], name: str) -> Program:
+    return _python(settings, folder, environment, name, "-m", f"rota_{name}")
 
 
-def _python(folder: DataFolder, environment: Mapping[str, str], name: str, *arguments: str) -> Program:
+def _python(
+    settings: Settings, folder: DataFolder, environment: Mapping[str, str], name: str, *arguments: str
+) -> Program:
     return Program(
         name=name,
         argv=[sys.executable, *arguments],
         log=folder.logs / f"{name}.log",
         pid_file=folder.run / f"{name}.pid",
         environment=environment,
-        stop_within_s=DRAIN_WITHIN_S,
+        stop_within_s=settings.drain_seconds + DRAIN_MARGIN_S,
     )
 
 

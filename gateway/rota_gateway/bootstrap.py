@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,12 +16,17 @@ from redis.asyncio.retry import Retry
 from rota_chassis.logs import logger
 from rota_chassis.rpc.channel import OPTIONS, open_channel
 from rota_chassis.rpc.keys import RemoteKeySet
+from rota_chassis.service import connect_nats
 from rota_chassis.tokens import ServiceTokens, TokenVerifier
 
 from rota_gateway.app import Dispatch, Gateway
 from rota_gateway.breaker import CircuitBreaker
 from rota_gateway.endpoint import Endpoint
 from rota_gateway.health import Health
+from rota_gateway.live.app import Live
+from rota_gateway.live.hub import Hub
+from rota_gateway.live.memberships import Memberships
+from rota_gateway.live.session import Sessions
 from rota_gateway.metrics import BREAKER_STATE
 from rota_gateway.pages import pages
 from rota_gateway.ratelimit.local import LocalLimiter
@@ -50,6 +56,13 @@ class Parts:
 
     app: Gateway
     health: Health
+    live: Live
+    notice_s: float
+
+    async def drain(self) -> None:
+        """Say that the gateway goes away, to whoever asks for its health and to web sockets."""
+        self.health.drain()
+        await asyncio.gather(asyncio.sleep(self.notice_s), self.live.drain())
 
 
 @contextlib.asynccontextmanager
@@ -88,7 +101,22 @@ async def assemble(settings: GatewaySettings, *, keys: KeySet | None = None) -> 
         dispatch = Dispatch(
             [Endpoint(route, validator) for route in routes], transcoder, pages(health, document=document, docs=docs)
         )
-        yield Parts(Gateway(dispatch, None, settings), health)
+        live = await _live(settings, stack, Memberships(auth), verifier)
+        yield Parts(Gateway(dispatch, live, settings), health, live, settings.drain_notice_s)
+
+
+async def _live(
+    settings: GatewaySettings, stack: contextlib.AsyncExitStack, memberships: Memberships, verifier: TokenVerifier
+) -> Live:
+    nats = await connect_nats(settings.nats_url, NAME)
+    stack.push_async_callback(nats.close)
+    hub = Hub(nats)
+    following = asyncio.create_task(hub.run(), name="live hub")
+    stack.callback(following.cancel)
+    sessions = Sessions(
+        hub=hub, nats=nats, memberships=memberships, verifier=verifier, queue=settings.live_queue
+    )
+    return Live(hub, sessions)
 
 
 def _breaker(service: str) -> CircuitBreaker:

@@ -24,9 +24,9 @@ async def test_a_taken_port_is_refused_in_one_sentence(command: Command, folder:
 async def test_a_taken_port_is_refused_in_the_background_too(command: Command) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code, output, errors = await command("up", "--detach", ROTA_HTTP_PORT=str(taken.getsockname()[1]))
-    assert code == 1
-    assert "is taken; stop what uses it" in output
-    assert errors.startswith("rota: Rota did not start; see ")
+    assert (code, output) == (1, "")
+    assert errors.startswith("rota: Port ")
+    assert errors.endswith("is taken; stop what uses it or set ROTA_HTTP_PORT.\n")
 
 
 async def test_a_folder_that_cannot_be_written_is_refused_in_one_sentence(command: Command, folder: Path) -> None:

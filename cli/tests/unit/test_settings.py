@@ -38,3 +38,9 @@ def test_a_port_is_a_number_in_range(port: str) -> None:
 )
 def test_a_server_on_every_address_is_reached_on_the_loopback_address(host: str, url: str) -> None:
     assert Settings.from_environment({"ROTA_HTTP_HOST": host}).url == url
+
+
+@pytest.mark.parametrize("seconds", ["soon", "-1", "nan", "inf"])
+def test_the_time_to_drain_is_a_number_of_seconds(seconds: str) -> None:
+    with pytest.raises(CommandError, match="ROTA_DRAIN_SECONDS"):
+        Settings.from_environment({"ROTA_DRAIN_SECONDS": seconds})

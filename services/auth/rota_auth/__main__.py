@@ -1,8 +1,10 @@
+"""Runs the auth service."""
+
 from __future__ import annotations
 
-from rota_chassis.service import Service, run
+from rota_chassis.service import run
 
-from rota_auth.bootstrap import build
-from rota_auth.settings import AuthSettings
+from rota_auth.bootstrap import SERVICE
 
-run(Service("auth", AuthSettings, build))
+if __name__ == "__main__":
+    run(SERVICE)

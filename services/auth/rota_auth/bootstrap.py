@@ -6,6 +6,7 @@ import zoneinfo
 from typing import TYPE_CHECKING
 
 from rota.auth.v1 import auth_pb2_grpc, users_pb2_grpc, workspaces_pb2_grpc
+from rota_chassis.service import Service
 from rota_chassis.settings import Environment
 
 from rota_auth.keys.store import load_signing_key
@@ -14,14 +15,12 @@ from rota_auth.sessions.access import AccessTokens
 from rota_auth.sessions.accounts import ensure_admin
 from rota_auth.sessions.commands import Sessions
 from rota_auth.sessions.servicer import AuthServicer
-from rota_auth.settings import ADMIN_NAME
+from rota_auth.settings import ADMIN_NAME, AuthSettings
 from rota_auth.users.servicer import UserServicer
 from rota_auth.workspaces.servicer import WorkspaceServicer
 
 if TYPE_CHECKING:
     from rota_chassis.service import Runtime
-
-    from rota_auth.settings import AuthSettings
 
 
 async def build(runtime: Runtime[AuthSettings]) -> None:
@@ -53,3 +52,6 @@ async def build(runtime: Runtime[AuthSettings]) -> None:
         workspaces_pb2_grpc.add_WorkspaceServiceServicer_to_server,
         WorkspaceServicer(runtime.database, runtime.page_tokens, runtime.clock),
     )
+
+
+SERVICE = Service("auth", AuthSettings, build)

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 from rota.auth.v1 import auth_pb2, auth_pb2_grpc, users_pb2_grpc, workspaces_pb2_grpc
-from rota_auth.bootstrap import build
-from rota_auth.settings import AuthSettings
+from rota_auth.bootstrap import SERVICE
 from rota_chassis.postgres.database import prepare_connection
-from rota_chassis.service import Service
 from rota_chassis.testing.clock import ManualClock
 from rota_chassis.testing.services import running
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
     import grpc
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     Grant = auth_pb2.RegisterResponse | auth_pb2.LoginResponse | auth_pb2.RefreshResponse
     Start = Callable[..., AbstractAsyncContextManager["Auth"]]
 
-SERVICE = Service("auth", AuthSettings, build)
 PASSWORD = "correct horse battery"
 
 
@@ -42,7 +39,7 @@ class Auth:
     async def register(self, email: str | None = None, name: str = "Ada") -> auth_pb2.RegisterResponse:
         """Register somebody; without an e-mail address, somebody new."""
         return await self.sessions.Register(
-            auth_pb2.RegisterRequest(email=email or an_email(), password=PASSWORD, name=name)
+            auth_pb2.RegisterRequest(email=email or self.an_email(), password=PASSWORD, name=name)
         )
 
     async def login(self, email: str, password: str = PASSWORD) -> auth_pb2.LoginResponse:
@@ -51,29 +48,31 @@ class Auth:
     async def refresh(self, refresh_token: str) -> auth_pb2.RefreshResponse:
         return await self.sessions.Refresh(auth_pb2.RefreshRequest(refresh_token=refresh_token))
 
-    async def events(self, workspace_id: str) -> Sequence[Any]:
+    async def events(self, workspace_id: str) -> list[Any]:
         """The log of a workspace."""
-        return await self.database.fetch(
-            "SELECT * FROM events WHERE workspace_id = $1::uuid ORDER BY position", workspace_id
+        return list(
+            await self.database.fetch(
+                "SELECT * FROM events WHERE workspace_id = $1::uuid ORDER BY position", workspace_id
+            )
         )
 
+    @staticmethod
+    def an_email() -> str:
+        """An e-mail address that nobody has."""
+        return f"{secrets.token_hex(6)}@example.com"
 
-def an_email() -> str:
-    return f"{secrets.token_hex(6)}@example.com"
-
-
-def calling(grant: Grant) -> tuple[tuple[str, str], ...]:
-    """The metadata of a user's calls."""
-    return (("authorization", f"Bearer {grant.access_token}"),)
+    @staticmethod
+    def calling(grant: Grant) -> tuple[tuple[str, str], ...]:
+        """The metadata of a user's calls."""
+        return (("authorization", f"Bearer {grant.access_token}"),)
 
 
 @pytest.fixture(scope="session")
 def start(postgres_url: str, redis_url: str, nats_url: str, issuer: TokenIssuer) -> Start:
-    """`async with start(database_url, **settings) as auth`: a replica of the service."""
+    """Starts a replica of the service: `async with start(database_url, **settings) as auth`."""
 
     @asynccontextmanager
     async def start(database_url: str, **settings: Any) -> AsyncIterator[Auth]:
-        # Access tokens are verified against the machine's clock, so this one starts with it.
         clock = ManualClock(datetime.now(UTC))
         async with running(
             SERVICE,
@@ -96,7 +95,14 @@ def start(postgres_url: str, redis_url: str, nats_url: str, issuer: TokenIssuer)
 
 
 @pytest.fixture(scope="module")
-async def auth(start: Start, make_database: Callable[[str], Awaitable[str]]) -> AsyncIterator[Auth]:
+async def replica(start: Start, make_database: Callable[[str], Awaitable[str]]) -> AsyncIterator[Auth]:
     """The service with a database of its own."""
-    async with start(await make_database("auth")) as running_auth:
-        yield running_auth
+    async with start(await make_database("auth")) as auth:
+        yield auth
+
+
+@pytest.fixture
+def auth(replica: Auth) -> Auth:
+    """The service at this hour: access tokens are verified against the machine's clock."""
+    replica.clock.set(datetime.now(UTC))
+    return replica

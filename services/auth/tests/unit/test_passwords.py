@@ -4,7 +4,6 @@ import asyncio
 import statistics
 import time
 
-import pytest
 from rota_auth.passwords.hashing import Passwords
 from rota_chassis.errors import Unavailable
 

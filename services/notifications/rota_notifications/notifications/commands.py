@@ -42,9 +42,7 @@ class Notifications:
 
 async def tell(work: UnitOfWork, occasion: Occasion, *, happened_at: datetime, now: datetime) -> None:
     """Tell everyone whom the occasion concerns and who has not been told of it, in the app and by e-mail."""
-    already = await store.told(
-        work, workspace_id=occasion.workspace_id, event_id=occasion.event_id, kind=occasion.kind
-    )
+    already = await store.told(work, workspace_id=occasion.workspace_id, event_id=occasion.event_id, kind=occasion.kind)
     occasion = replace(occasion, recipient_ids=tuple(each for each in occasion.recipient_ids if each not in already))
     # Whoever is not known here yet is told without names and in UTC: auth is not asked inside of a transaction.
     known = await people.among(work, {*occasion.recipient_ids, *filter(None, [occasion.actor_id])})

@@ -7,6 +7,7 @@ to the user it is for, across workspaces, through indexes that begin with the us
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import (
@@ -21,7 +22,6 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    or_,
     select,
     update,
 )
@@ -31,7 +31,6 @@ from rota_notifications.notifications.domain import Kind, Notification
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from uuid import UUID
 
     from rota_chassis.postgres.database import Reader, UnitOfWork
 
@@ -51,16 +50,16 @@ NOTIFICATIONS = Table(
     Column("version", Integer, nullable=False),
 )
 _FIELDS = tuple(column.name for column in NOTIFICATIONS.c)
+_ABOVE_ALL = UUID(int=2**128 - 1)
 _UNREAD = NOTIFICATIONS.c.read_at.is_(None)
 _IS_THE_USERS = NOTIFICATIONS.c.user_id == bindparam("user_id")
 _IS_THIS = (NOTIFICATIONS.c.workspace_id == bindparam("in_workspace"), NOTIFICATIONS.c.id == bindparam("this_id"))
 
 
 def _page(*conditions: Any) -> Select[Any]:
-    before = bindparam("before", type_=PgUUID)
     return (
         select(NOTIFICATIONS)
-        .where(_IS_THE_USERS, or_(before.is_(None), NOTIFICATIONS.c.id < before), *conditions)
+        .where(_IS_THE_USERS, NOTIFICATIONS.c.id < bindparam("before"), *conditions)
         .order_by(NOTIFICATIONS.c.id.desc())
         .limit(bindparam("limit", type_=Integer))
     )
@@ -74,9 +73,7 @@ _TOLD = statement(
         NOTIFICATIONS.c.kind == bindparam("kind"),
     )
 )
-_LOCK = statement(
-    select(NOTIFICATIONS).where(_IS_THE_USERS, NOTIFICATIONS.c.id == bindparam("id")).with_for_update()
-)
+_LOCK = statement(select(NOTIFICATIONS).where(_IS_THE_USERS, NOTIFICATIONS.c.id == bindparam("id")).with_for_update())
 _MARK = statement(update(NOTIFICATIONS).where(*_IS_THIS).values(read_at=bindparam("read"), version=bindparam("new")))
 _DELETE = statement(delete(NOTIFICATIONS).where(*_IS_THIS))
 _LIST_ALL = statement(_page())
@@ -122,7 +119,7 @@ async def page(
 ) -> Sequence[Notification]:
     """The newest notifications of the user, at most `limit`, older than `before`; with `unread`, only those."""
     listing = _LIST_UNREAD if unread else _LIST_ALL
-    rows = await reader.fetch(listing, user_id=user_id, limit=limit, before=before)
+    rows = await reader.fetch(listing, user_id=user_id, limit=limit, before=before or _ABOVE_ALL)
     return [_notification(row) for row in rows]
 
 

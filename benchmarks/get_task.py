@@ -1,0 +1,210 @@
+"""`GET /api/v1/tasks/{id}` through Rota's gateway, beside a plain monolith, in one run on one machine.
+
+Both serve the same rows from the same PostgreSQL server, to `wrk` with random ids; they take turns, so that a change
+in the machine's speed meets both. Each may use every core: Rota is a gateway and a tasks process, the monolith has a
+worker for each core. Prints requests a second, latency, and CPU time a request (the service's processes, without
+PostgreSQL and wrk); quote the ratios.
+
+Needs `wrk` (Debian: `apt install wrk`). Usage: python benchmarks/get_task.py [--rounds 3] [--seconds 8]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import secrets
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+import httpx
+import jwt
+import psutil
+from rota_chassis.settings import database_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TASKS = 500
+CONNECTIONS = 32
+SCRIPT = """
+local ids = {}
+for line in io.lines("%s") do ids[#ids + 1] = line end
+math.randomseed(42)
+request = function()
+  return wrk.format("GET", "/api/v1/tasks/" .. ids[math.random(#ids)], {["Authorization"] = "Bearer %s"})
+end
+"""
+FIGURES = re.compile(r"Requests/sec:\s+([\d.]+)")
+P99 = re.compile(r"99%\s+([\d.]+)(us|ms|s)")
+ERRORS = re.compile(r"Non-2xx or 3xx responses: (\d+)")
+TO_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+
+
+@dataclass
+class Peer:
+    """One of the two: where it listens, the processes that serve, and the token to send."""
+
+    name: str
+    url: str
+    pids: list[int]
+    token: str
+
+    def cpu_s(self) -> float:
+        """CPU time that its processes have used so far."""
+        found = [psutil.Process(pid) for pid in self.pids]
+        times = [each.cpu_times() for process in found for each in (process, *process.children(recursive=True))]
+        return sum(each.user + each.system for each in times)
+
+
+def main() -> None:
+    """Run the rounds and print the medians."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=8)
+    options = parser.parse_args()
+    if shutil.which("wrk") is None:
+        sys.exit("This benchmark needs wrk; on Debian `apt install wrk`.")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rota-bench-")))
+        rota, ids = stack.enter_context(running_rota(folder))
+        monolith = stack.enter_context(running_monolith(folder))
+        (folder / "ids").write_text("\n".join(ids))
+        results: dict[str, list[tuple[float, float, float]]] = {rota.name: [], monolith.name: []}
+        for peer in (rota, monolith):
+            load(peer, folder, 2)
+        for _ in range(options.rounds):
+            for peer in (rota, monolith):
+                results[peer.name].append(load(peer, folder, options.seconds))
+    medians = {}
+    print(f"{'':10} {'requests/s':>11} {'p99 ms':>8} {'CPU us/request':>15}")
+    for name, rounds in results.items():
+        medians[name] = [statistics.median(column) for column in zip(*rounds, strict=True)]
+        print(f"{name:10} {medians[name][0]:11.0f} {medians[name][1]:8.1f} {medians[name][2]:15.0f}")
+    ratio = [ours / theirs for ours, theirs in zip(medians["rota"], medians["monolith"], strict=True)]
+    print(f"{'ratio':10} {ratio[0]:11.2f} {ratio[1]:8.2f} {ratio[2]:15.2f}")
+
+
+def load(peer: Peer, folder: Path, seconds: int) -> tuple[float, float, float]:
+    """One load: requests a second, p99 in milliseconds, CPU microseconds a request."""
+    script = folder / "get.lua"
+    script.write_text(SCRIPT % (folder / "ids", peer.token))
+    before = peer.cpu_s()
+    output = subprocess.run(
+        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", script, peer.url],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    failed = ERRORS.search(output)
+    assert failed is None, output
+    rate, p99 = FIGURES.search(output), P99.search(output)
+    assert rate, output
+    assert p99, output
+    requests_per_s = float(rate[1])
+    cpu_us = (peer.cpu_s() - before) * 1e6 / (requests_per_s * seconds)
+    return requests_per_s, float(p99[1]) * TO_MS[p99[2]], cpu_us
+
+
+@contextmanager
+def running_rota(folder: Path) -> Iterator[tuple[Peer, list[str]]]:
+    """`rota up`, without rate limits, with tasks to read."""
+    port = free_port()
+    data = folder / "rota"
+    environment = {
+        **os.environ,
+        "ROTA_DATA_DIR": str(data),
+        "ROTA_HTTP_PORT": str(port),
+        "ROTA_RATE_LIMIT_READ": "1000000/1",
+        "ROTA_RATE_LIMIT_WRITE": "1000000/1",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "rota_cli", "up"], env=environment, stdout=subprocess.DEVNULL)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{url}/readyz")
+        with httpx.Client(base_url=f"{url}/api/v1", timeout=10) as http:
+            body = {"email": "bench@example.com", "password": secrets.token_urlsafe(), "name": "Bench"}
+            token = http.post("/auth/register", json=body).raise_for_status().json()["access_token"]
+            http.headers["Authorization"] = f"Bearer {token}"
+            ids = [
+                http.post("/tasks", json={"title": f"Task {number}"}).raise_for_status().json()["id"]
+                for number in range(TASKS)
+            ]
+        pids = [int((data / "run" / f"{name}.pid").read_text().split()[0]) for name in ("gateway", "tasks")]
+        yield Peer("rota", url, pids, token), ids
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+
+
+@contextmanager
+def running_monolith(folder: Path) -> Iterator[Peer]:
+    """The monolith, on the very rows of Rota's tasks database."""
+    port = free_port()
+    server_url = (folder / "rota" / "run" / "postgres.url").read_text().strip()
+    url = database_url(server_url, "rota_tasks")
+    user_id = asyncio.run(_owner(url))
+    secret = secrets.token_urlsafe(32)
+    environment = {
+        **os.environ,
+        "MONOLITH_POSTGRES_URL": url.replace("postgresql://", "postgresql+asyncpg://", 1),
+        "MONOLITH_SECRET": secret,
+    }
+    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(Path(__file__).parent / "monolith"), "app:app"]
+    workers = str(os.cpu_count())
+    process = subprocess.Popen(
+        [*command, "--port", str(port), "--workers", workers, "--no-access-log", "--log-level", "warning"],
+        env=environment,
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/docs")
+        token = jwt.encode({"sub": user_id, "exp": time.time() + 3600}, secret, algorithm="HS256")
+        yield Peer("monolith", f"http://127.0.0.1:{port}", [process.pid], token)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+async def _owner(url: str) -> str:
+    connection = await asyncpg.connect(url)
+    try:
+        return str(await connection.fetchval("SELECT created_by FROM tasks LIMIT 1"))
+    finally:
+        await connection.close()
+
+
+def wait_for(url: str) -> None:
+    """Wait until the address answers 200."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(url, timeout=2).status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    sys.exit(f"{url} does not answer")
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    import socket  # noqa: PLC0415 (only here)
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    main()

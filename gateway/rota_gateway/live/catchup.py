@@ -1,0 +1,99 @@
+"""What a client missed: begins a subscription, and gives the frames that go before the first live event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rota_chassis.events.envelope import SUBJECT_PREFIX
+
+from rota_gateway.live import protocol
+from rota_gateway.live.protocol import Channel, Close, Ended
+from rota_gateway.live.stream import StreamLost, TooFarBehind, replay, stream_state
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from nats.aio.client import Client
+
+    from rota_gateway.live.hub import Hub
+    from rota_gateway.live.protocol import Resume
+    from rota_gateway.live.subscriber import Subscriber
+
+# With more workspaces than this, events of all are read, and those of others dropped here.
+_MAX_SUBJECTS = 64
+
+
+async def catch_up(
+    nats: Client, hub: Hub, subscriber: Subscriber, resume: Resume | None
+) -> AsyncIterator[str]:
+    """Begin to tell `subscriber` of events; returns the frames to write before what it is then told.
+
+    Raises:
+        Ended: the stream cannot be asked now.
+    """
+    reason = await _why_not(nats, hub, resume) if resume is not None else None
+    # From here to the end nothing waits, so that no event passes in between.
+    position = hub.begin(subscriber)
+    if resume is None:
+        return _only(protocol.ready(position, hub.epoch, subscriber.user_id))
+    if reason is not None:
+        return _only(
+            protocol.ready(position, hub.epoch, subscriber.user_id), protocol.reset(reason, position, hub.epoch)
+        )
+    first = protocol.ready(resume.since, hub.epoch, subscriber.user_id)
+    if resume.since >= position:
+        subscriber.begun_at = resume.since
+        return _only(first)
+    if resume.since >= hub.recent.floor:
+        frames = [frame.text for frame in hub.recent.after(resume.since) if subscriber.may_see(frame)]
+        return _only(first, *frames)
+    return _replayed(nats, subscriber, first, resume.since, position, hub.epoch)
+
+
+async def _why_not(nats: Client, hub: Hub, resume: Resume) -> str | None:
+    if resume.epoch not in {None, hub.epoch}:
+        return "stream_replaced"
+    if hub.recent.floor <= resume.since <= hub.position:
+        return None
+    try:
+        state = await stream_state(nats)
+    except StreamLost as error:
+        raise _lost() from error
+    if resume.since > state.last:
+        return "offset_unknown"
+    if resume.since < state.first - 1:
+        return "events_expired"
+    return None
+
+
+async def _only(*texts: str) -> AsyncIterator[str]:
+    for text in texts:
+        yield text
+
+
+async def _replayed(
+    nats: Client, subscriber: Subscriber, first: str, since: int, position: int, epoch: str
+) -> AsyncIterator[str]:
+    yield first
+    try:
+        async for offset, message in replay(nats, _subjects(subscriber), since, position):
+            frame = protocol.event_frame(message, subscriber.channel, offset, epoch)
+            if subscriber.may_see(frame):
+                yield frame.text
+    except TooFarBehind:
+        yield protocol.reset("too_far_behind", position, epoch)
+    except StreamLost as error:
+        raise _lost() from error
+
+
+def _subjects(subscriber: Subscriber) -> list[str]:
+    if subscriber.channel is Channel.NOTIFICATIONS:
+        return [f"{SUBJECT_PREFIX}.*.notification.*"]
+    if not 0 < len(subscriber.workspaces) <= _MAX_SUBJECTS:
+        return [f"{SUBJECT_PREFIX}.*.task.*"]
+    return [f"{SUBJECT_PREFIX}.{workspace_id}.task.*" for workspace_id in subscriber.workspaces]
+
+
+def _lost() -> Ended:
+    detail = "Missed events cannot be read at the moment; come back."
+    return Ended(Close.TRY_AGAIN_LATER, "UPSTREAM_UNAVAILABLE", detail)

@@ -1,0 +1,182 @@
+"""Schemas of messages, in two forms: what an answer has, and what a request may have.
+
+An answer has every member, null where a message, an enum or an optional scalar is not set. A request may leave out, or
+give as null, whatever is not required, and may have nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from rota_chassis.codec import enum_words
+
+from rota_gateway.openapi import constraints
+from rota_gateway.routes import field_options
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from google.protobuf.descriptor import Descriptor
+
+Schema = dict[str, Any]
+
+_FLOATS = frozenset({FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT})
+_WELL_KNOWN: Mapping[str, Schema] = {
+    "google.protobuf.Duration": {"type": "string", "pattern": r"^-?[0-9]{1,12}(\.[0-9]{1,9})?s$"},
+    "google.protobuf.FieldMask": {"type": "string"},
+    "google.protobuf.ListValue": {"type": "array", "items": {}},
+    "google.protobuf.Struct": {"type": "object", "additionalProperties": True},
+    "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
+    "google.protobuf.Value": {},
+}
+
+
+class Schemas:
+    """The schemas of a document, each message's under a name of its own.
+
+    Attributes:
+        components: name -> schema, filled as messages are referred to.
+    """
+
+    def __init__(self, comments: Mapping[str, str]) -> None:
+        self.components: dict[str, Schema] = {}
+        self._comments = comments
+        self._names: dict[str, tuple[str, frozenset[str], bool]] = {}
+
+    def answer(self, message: Descriptor) -> Schema:
+        """A reference to what an answer has."""
+        return self._refer(message, frozenset(), message.name, request=False)
+
+    def request(self, message: Descriptor, exclude: frozenset[str] = frozenset()) -> Schema:
+        """A reference to what a request may have, without the fields that travel elsewhere."""
+        name = message.name if message.name.endswith("Request") else f"{message.name}Input"
+        return self._refer(message, exclude, name, request=True)
+
+    def answer_field(self, field: FieldDescriptor) -> Schema:
+        """What an answer has for a field."""
+        return self._field(field, request=False, nullable=self._is_null_when_unset(field))
+
+    def parameter(self, field: FieldDescriptor) -> Schema:
+        """What a parameter may be; its description is the parameter's business."""
+        schema = self._field(field, request=True, nullable=False)
+        return {keyword: value for keyword, value in schema.items() if keyword != "description"}
+
+    def _refer(self, message: Descriptor, exclude: frozenset[str], name: str, *, request: bool) -> Schema:
+        identity = (message.full_name, exclude, request)
+        unique, count = name, 1
+        while self._names.get(unique, identity) != identity:
+            count += 1
+            unique = f"{name}{count}"
+        if unique not in self._names:
+            self._names[unique] = identity
+            # The name is taken before the members are described, so that a type may refer to itself.
+            self.components[unique] = {}
+            build = self._request if request else self._answer
+            self.components[unique].update(build(message, exclude))
+        return {"$ref": f"#/components/schemas/{unique}"}
+
+    def _answer(self, message: Descriptor, exclude: frozenset[str]) -> Schema:
+        fields = [field for field in message.fields if field.name not in exclude]
+        properties = {field.name: self.answer_field(field) for field in fields}
+        schema = self._described(message.full_name, {"type": "object", "properties": properties})
+        return {**schema, "required": list(properties)} if properties else schema
+
+    def _request(self, message: Descriptor, exclude: frozenset[str]) -> Schema:
+        fields = [field for field in message.fields if field.name not in exclude]
+        required = [field.name for field in fields if constraints.is_required(field)]
+        properties = {
+            field.name: self._field(field, request=True, nullable=field.name not in required) for field in fields
+        }
+        groups = constraints.message_oneofs(message)
+        branches = []
+        for choice in product(*(_choices(*group) for group in groups)):
+            chosen = [name for name in choice if name is not None]
+            barred = {name for names, _ in groups for name in names} - set(chosen)
+            members = {
+                name: {"type": "null"} if name in barred else self._member(message, name, chosen, schema)
+                for name, schema in properties.items()
+            }
+            branches.append(_closed_object(members, [*required, *chosen]))
+        if len(branches) == 1:
+            return self._described(message.full_name, branches[0])
+        return self._described(message.full_name, {"oneOf": branches})
+
+    def _member(self, message: Descriptor, name: str, chosen: Collection[str], schema: Schema) -> Schema:
+        if name not in chosen:
+            return schema
+        return self._field(message.fields_by_name[name], request=True, nullable=False)
+
+    def _field(self, field: FieldDescriptor, *, request: bool, nullable: bool) -> Schema:
+        rules = constraints.rules_of(field)
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            value = field.message_type.fields_by_name["value"]
+            schema = {"type": "object", "additionalProperties": self._value(value, rules.map.values, request=request)}
+            schema |= constraints.map_keywords(rules.map) if request else {}
+        elif field.is_repeated:
+            schema = {"type": "array", "items": self._value(field, rules.repeated.items, request=request)}
+            schema |= constraints.list_keywords(rules.repeated) if request else {}
+        else:
+            schema = self._value(field, rules, request=request)
+        options = field_options(field)
+        if options.sensitive:
+            schema |= {"format": "password", "writeOnly": True} if request else {"format": "password"}
+        if nullable:
+            schema = _nullable(schema)
+        if options.example:
+            schema["examples"] = [json.loads(options.example)]
+        return self._described(field.full_name, schema)
+
+    def _value(self, field: FieldDescriptor, rules: Any, *, request: bool) -> Schema:
+        if field.message_type is not None:
+            name = field.message_type.full_name
+            if name in _WELL_KNOWN:
+                return dict(_WELL_KNOWN[name])
+            return self.request(field.message_type) if request else self.answer(field.message_type)
+        if field.enum_type is not None:
+            words = enum_words(field.enum_type)
+            return {"type": "string", "enum": constraints.allowed_words(field, words) if request else list(words)}
+        if field.type == FieldDescriptor.TYPE_BOOL:
+            return {"type": "boolean"}
+        if field.type == FieldDescriptor.TYPE_STRING:
+            return {"type": "string", **(constraints.text_keywords(rules.string) if request else {})}
+        if field.type == FieldDescriptor.TYPE_BYTES:
+            return {"type": "string", "contentEncoding": "base64"}
+        return _number(field, rules, request=request)
+
+    def _is_null_when_unset(self, field: FieldDescriptor) -> bool:
+        return field.has_presence or (field.enum_type is not None and not field.is_repeated)
+
+    def _described(self, full_name: str, schema: Schema) -> Schema:
+        comment = self._comments.get(full_name)
+        return {"description": comment.replace("\n", " "), **schema} if comment else schema
+
+
+def _number(field: FieldDescriptor, rules: Any, *, request: bool) -> Schema:
+    if field.type in _FLOATS:
+        kind = rules.WhichOneof("type") if request else None
+        return {"type": "number", **(constraints.number_keywords(getattr(rules, kind)) if kind else {})}
+    keywords = constraints.integer_keywords(field, rules)
+    return {"type": "integer", **(keywords if request else {"format": keywords["format"]})}
+
+
+def _choices(names: tuple[str, ...], required: bool) -> tuple[str | None, ...]:  # noqa: FBT001 (one of a pair)
+    return names if required else (*names, None)
+
+
+def _closed_object(properties: Mapping[str, Schema], required: list[str]) -> Schema:
+    schema: Schema = {"type": "object", "properties": dict(properties), "additionalProperties": False}
+    return {**schema, "required": required} if required else schema
+
+
+def _nullable(schema: Schema) -> Schema:
+    if not schema:
+        return schema
+    if "type" not in schema:
+        return {"anyOf": [schema, {"type": "null"}]}
+    nullable = {**schema, "type": [schema["type"], "null"]}
+    if "enum" in schema:
+        nullable["enum"] = [*schema["enum"], None]
+    return nullable

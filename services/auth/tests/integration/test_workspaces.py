@@ -1,0 +1,186 @@
+"""Workspaces and members through gRPC, on real servers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+from rota.auth.v1 import workspaces_pb2
+from rota_chassis.errors import AlreadyExists, InvalidArgument, NotFound, PermissionDenied, RotaError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from conftest import Auth
+    from rota.auth.v1.auth_pb2 import RegisterResponse
+
+OWNER, ADMIN, MEMBER, VIEWER = (
+    workspaces_pb2.WORKSPACE_ROLE_OWNER,
+    workspaces_pb2.WORKSPACE_ROLE_ADMIN,
+    workspaces_pb2.WORKSPACE_ROLE_MEMBER,
+    workspaces_pb2.WORKSPACE_ROLE_VIEWER,
+)
+
+
+async def add(
+    auth: Auth,
+    caller: RegisterResponse,
+    workspace_id: str,
+    email: str,
+    role: workspaces_pb2.WorkspaceRole.ValueType = workspaces_pb2.WORKSPACE_ROLE_UNSPECIFIED,
+) -> workspaces_pb2.Member:
+    request = workspaces_pb2.AddMemberRequest(workspace_id=workspace_id, email=email, role=role)
+    return (await auth.workspaces.AddMember(request, metadata=auth.calling(caller))).member
+
+
+async def remove(auth: Auth, caller: RegisterResponse, workspace_id: str, user_id: str) -> None:
+    request = workspaces_pb2.RemoveMemberRequest(workspace_id=workspace_id, user_id=user_id)
+    await auth.workspaces.RemoveMember(request, metadata=auth.calling(caller))
+
+
+async def members(auth: Auth, caller: RegisterResponse, workspace_id: str) -> list[tuple[str, int]]:
+    request = workspaces_pb2.ListMembersRequest(workspace_id=workspace_id)
+    answer = await auth.workspaces.ListMembers(request, metadata=auth.calling(caller))
+    return [(member.user_id, member.role) for member in answer.members]
+
+
+async def code_of(call: Awaitable[object], kind: type[RotaError]) -> str:
+    with pytest.raises(kind) as caught:
+        await call
+    return caught.value.code
+
+
+async def test_an_owner_adds_a_registered_user_who_is_a_member_by_default(auth: Auth) -> None:
+    ada, grace = await auth.register(), await auth.register(name="Grace")
+    member = await add(auth, ada, ada.workspace.id, grace.user.email.upper())
+    assert (member.workspace_id, member.user_id, member.role) == (ada.workspace.id, grace.user.id, MEMBER)
+    assert (member.name, member.email) == ("Grace", grace.user.email)
+    assert await members(auth, grace, ada.workspace.id) == [(ada.user.id, OWNER), (grace.user.id, MEMBER)]
+    event = (await auth.events(ada.workspace.id))[-1]
+    assert (event["type"], event["aggregate_version"]) == ("workspace.member_added", 3)
+    assert event["data"]["membership"]["version"] == 3
+
+
+async def test_only_owners_and_admins_add_and_remove_others(auth: Auth) -> None:
+    ada, admin, viewer, stranger = [await auth.register() for _ in range(4)]
+    workspace_id = ada.workspace.id
+    await add(auth, ada, workspace_id, admin.user.email, ADMIN)
+    await add(auth, admin, workspace_id, viewer.user.email, VIEWER)
+    assert await code_of(add(auth, viewer, workspace_id, stranger.user.email), PermissionDenied) == (
+        "WORKSPACE_ROLE_REQUIRED"
+    )
+    assert await code_of(remove(auth, viewer, workspace_id, admin.user.id), PermissionDenied) == (
+        "WORKSPACE_ROLE_REQUIRED"
+    )
+    await remove(auth, admin, workspace_id, viewer.user.id)
+    assert await members(auth, ada, workspace_id) == [(ada.user.id, OWNER), (admin.user.id, ADMIN)]
+
+
+async def test_another_users_workspace_does_not_exist(auth: Auth) -> None:
+    ada, stranger = await auth.register(), await auth.register()
+    for workspace_id in (ada.workspace.id, str(uuid4())):
+        for call in (
+            add(auth, stranger, workspace_id, stranger.user.email),
+            remove(auth, stranger, workspace_id, ada.user.id),
+            members(auth, stranger, workspace_id),
+        ):
+            assert await code_of(call, NotFound) == "WORKSPACE_NOT_FOUND"
+
+
+async def test_whom_to_add_must_be_registered_and_not_a_member_yet(auth: Auth) -> None:
+    ada = await auth.register()
+    assert await code_of(add(auth, ada, ada.workspace.id, auth.an_email()), NotFound) == "USER_NOT_FOUND"
+    assert await code_of(add(auth, ada, ada.workspace.id, ada.user.email), AlreadyExists) == "ALREADY_A_MEMBER"
+    assert await code_of(add(auth, ada, ada.workspace.id, ada.user.email, OWNER), InvalidArgument) == "INVALID_FIELDS"
+
+
+async def test_a_member_may_leave_and_come_back_but_the_owner_stays(auth: Auth) -> None:
+    ada, grace = await auth.register(), await auth.register()
+    workspace_id = ada.workspace.id
+    await add(auth, ada, workspace_id, grace.user.email)
+    await remove(auth, grace, workspace_id, grace.user.id)
+    assert await code_of(members(auth, grace, workspace_id), NotFound) == "WORKSPACE_NOT_FOUND"
+    assert await code_of(remove(auth, ada, workspace_id, grace.user.id), NotFound) == "MEMBER_NOT_FOUND"
+    assert await code_of(remove(auth, ada, workspace_id, ada.user.id), RotaError) == "OWNER_STAYS"
+    await add(auth, ada, workspace_id, grace.user.email, VIEWER)
+    assert await members(auth, grace, workspace_id) == [(ada.user.id, OWNER), (grace.user.id, VIEWER)]
+    changes = [(row["type"], row["data"]["membership"]["version"]) for row in (await auth.events(workspace_id))[-3:]]
+    assert changes == [("workspace.member_added", 3), ("workspace.member_removed", 4), ("workspace.member_added", 5)]
+
+
+async def test_concurrent_changes_of_members_have_one_order(auth: Auth) -> None:
+    ada = await auth.register()
+    others = [await auth.register() for _ in range(4)]
+    calls = [add(auth, ada, ada.workspace.id, other.user.email) for other in others for _ in range(2)]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, BaseException)]
+    assert [error.code for error in refused if isinstance(error, RotaError)] == ["ALREADY_A_MEMBER"] * 4
+    versions = [row["aggregate_version"] for row in (await auth.events(ada.workspace.id))[1:]]
+    assert versions == [1, 2, 3, 4, 5, 6]
+    assert await auth.database.fetchval("SELECT version FROM workspaces WHERE id = $1::uuid", ada.workspace.id) == 6
+
+
+async def test_a_copy_of_memberships_can_tell_newer_from_older(auth: Auth) -> None:
+    ada, grace = await auth.register(), await auth.register()
+    await add(auth, ada, ada.workspace.id, grace.user.email, ADMIN)
+    request = workspaces_pb2.ListMembershipsRequest(user_id=grace.user.id)
+    answer = await auth.workspaces.ListMemberships(request)
+    assert {(each.workspace_id, each.role, each.version) for each in answer.memberships} == {
+        (grace.workspace.id, OWNER, 2),
+        (ada.workspace.id, ADMIN, 3),
+    }
+    await remove(auth, ada, ada.workspace.id, grace.user.id)
+    answer = await auth.workspaces.ListMemberships(request)
+    assert [each.workspace_id for each in answer.memberships] == [grace.workspace.id]
+    with pytest.raises(PermissionDenied):
+        await auth.workspaces.ListMemberships(request, metadata=auth.calling(grace))
+
+
+async def test_workspaces_come_page_by_page_oldest_first(auth: Auth) -> None:
+    grace = await auth.register()
+    expected = [(grace.workspace.id, OWNER)]
+    for _ in range(4):
+        ada = await auth.register()
+        await add(auth, ada, ada.workspace.id, grace.user.email)
+        expected.append((ada.workspace.id, MEMBER))
+    found, token, pages = [], "", 0
+    while pages == 0 or token:
+        request = workspaces_pb2.ListWorkspacesRequest(page_size=2, page_token=token)
+        answer = await auth.workspaces.ListWorkspaces(request, metadata=auth.calling(grace))
+        found += [(each.id, each.role) for each in answer.workspaces]
+        token, pages = answer.next_page_token, pages + 1
+    assert pages == 3
+    assert found == expected
+
+
+async def test_members_come_page_by_page_in_the_order_they_joined(auth: Auth) -> None:
+    ada = await auth.register()
+    expected = [ada.user.id]
+    for _ in range(2):
+        other = await auth.register()
+        auth.clock.advance(0.001)
+        await add(auth, ada, ada.workspace.id, other.user.email)
+        expected.append(other.user.id)
+    found, token, pages = [], "", 0
+    while pages == 0 or token:
+        request = workspaces_pb2.ListMembersRequest(workspace_id=ada.workspace.id, page_size=1, page_token=token)
+        answer = await auth.workspaces.ListMembers(request, metadata=auth.calling(ada))
+        found += [member.user_id for member in answer.members]
+        token, pages = answer.next_page_token, pages + 1
+    assert (found, pages) == (expected, 3)
+
+
+async def test_a_page_token_works_for_its_caller_and_list_alone(auth: Auth) -> None:
+    ada, grace = await auth.register(), await auth.register()
+    await add(auth, ada, ada.workspace.id, grace.user.email)
+    request = workspaces_pb2.ListMembersRequest(workspace_id=ada.workspace.id, page_size=1)
+    token = (await auth.workspaces.ListMembers(request, metadata=auth.calling(ada))).next_page_token
+    request.page_token = token
+    foreign = auth.workspaces.ListMembers(request, metadata=auth.calling(grace))
+    other = auth.workspaces.ListWorkspaces(
+        workspaces_pb2.ListWorkspacesRequest(page_token=token), metadata=auth.calling(ada)
+    )
+    for call in (foreign, other):
+        assert await code_of(call, InvalidArgument) == "INVALID_PAGE_TOKEN"

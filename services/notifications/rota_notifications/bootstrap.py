@@ -1,0 +1,44 @@
+"""Puts the notifications service together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rota.notifications.v1 import notifications_pb2_grpc
+from rota_chassis.service import Service
+
+from rota_notifications.email.rendering import address
+from rota_notifications.email.sender import Sender
+from rota_notifications.email.smtp import Mailer, MailServer
+from rota_notifications.notifications.commands import Notifications
+from rota_notifications.notifications.handlers import handlers
+from rota_notifications.notifications.servicer import NotificationServicer
+from rota_notifications.people.directory import Directory
+from rota_notifications.settings import NotificationsSettings
+
+if TYPE_CHECKING:
+    from rota_chassis.service import Runtime
+
+
+async def build(runtime: Runtime[NotificationsSettings]) -> None:
+    """Add the servicer, the consumer and the sender of mails to the runtime."""
+    settings = runtime.settings
+    directory = Directory(runtime.database, runtime.channels["auth"])
+    sender = Sender(
+        runtime.database,
+        directory,
+        Mailer(MailServer.of(settings.smtp_url.get_secret_value())),
+        runtime.clock,
+        mail_from=address(settings.mail_from),
+        at_once=settings.mail_connections,
+    )
+    runtime.serve(
+        notifications_pb2_grpc.add_NotificationServiceServicer_to_server,
+        NotificationServicer(Notifications(runtime.database, runtime.clock), runtime.page_tokens),
+    )
+    # A consumer wakes the sender after every event: looking at an empty queue costs less than knowing.
+    runtime.consume({**directory.handlers(), **handlers(runtime.clock)}, after_commit=sender.wake)
+    runtime.background("email", sender.run)
+
+
+SERVICE = Service("notifications", NotificationsSettings, build)

@@ -1,0 +1,73 @@
+"""A delivery as a mail (RFC 5322, RFC 2045).
+
+The same delivery gives the same mail at every try, Message-ID and Date included, so that a mail server or reader that
+sees it twice can tell. Names and titles may hold anything: they are reduced to one line before they become headers, and
+the standard library encodes them (RFC 2047).
+"""
+
+from __future__ import annotations
+
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP, SMTPUTF8
+from email.utils import format_datetime, parseaddr
+from typing import TYPE_CHECKING
+
+from rota_notifications.email import templates
+from rota_notifications.notifications.wording import one_line
+
+if TYPE_CHECKING:
+    from rota_notifications.email.domain import Delivery
+    from rota_notifications.people.domain import Person
+
+_SUBJECT_CHARACTERS = 200
+_NAME_CHARACTERS = 100
+
+
+def address(written: str) -> Address:
+    """A mail address as people write it: `Name <local@domain>` or `local@domain`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    name, addr_spec = parseaddr(written)
+    return _address(name, addr_spec)
+
+
+def render(delivery: Delivery, person: Person, *, mail_from: Address) -> EmailMessage:
+    """The mail that tells the person.
+
+    Raises:
+        ValueError: the person's address is none.
+    """
+    to = _address(person.email and person.name, person.email)
+    # A local part or domain beyond ASCII has no other form than UTF-8 headers (RFC 6532).
+    policy = SMTP if to.addr_spec.isascii() and mail_from.addr_spec.isascii() else SMTPUTF8
+    message = EmailMessage(policy=policy.clone(cte_type="7bit"))
+    message["From"] = mail_from
+    message["To"] = to
+    message["Subject"] = _shortened(one_line(delivery.title), _SUBJECT_CHARACTERS)
+    message["Date"] = format_datetime(delivery.created_at)
+    message["Message-ID"] = f"<{delivery.id}@rota>"
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies
+    message["X-Rota-Notification"] = str(delivery.notification_id)
+    words = {"name": one_line(person.name), "title": delivery.title, "body": delivery.body}
+    message.set_content(templates.as_text(**words))
+    message.add_alternative(templates.as_html(**words), subtype="html")
+    return message
+
+
+def _address(name: str, addr_spec: str) -> Address:
+    if addr_spec != one_line(addr_spec) or not addr_spec:
+        raise ValueError("this is not a mail address")
+    try:
+        parsed = Address(display_name=_shortened(one_line(name), _NAME_CHARACTERS), addr_spec=addr_spec)
+    except (ValueError, IndexError) as error:
+        raise ValueError("this is not a mail address") from error
+    if not parsed.username or not parsed.domain:
+        raise ValueError("this is not a mail address")
+    return parsed
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
