@@ -1,13 +1,15 @@
 """Cache-aside on Redis that never serves what a committed write made stale, and never fails a request.
 
 A write calls `invalidate` after its commit, which leaves a tombstone for a few seconds. A reader stores what it loaded
-only if the key is absent; so a reader that loaded the old value before the write cannot store it after (the lease of
-"Scaling Memcache at Facebook", NSDI 2013, section 3.2.1). If Redis cannot be reached, look-ups miss; an invalidation
-that could not be made leaves a stale value for at most `ttl_s`.
+only if the key is absent, and only as long as the tombstone of a write in the meantime would still be there; so a
+reader that loaded the old value before the write cannot store it after (the lease of "Scaling Memcache at Facebook",
+NSDI 2013, section 3.2.1). If Redis cannot be reached, look-ups miss; an invalidation that could not be made leaves a stale value
+for at most `ttl_s`.
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 TOMBSTONE_S = 5
+# What loads for longer is not kept; the rest of the tombstone's life is for Redis to answer.
+LONGEST_LOAD_S = 3
 _TOMBSTONE = b"-"
 _LOG = logger(__name__)
 
@@ -50,8 +54,9 @@ class Cache:
             CACHE_REQUESTS.labels("hit").inc()
             return orjson.loads(kept)
         CACHE_REQUESTS.labels("miss").inc()
+        started = time.monotonic()
         value = await load()
-        if value is not None and kept is None:
+        if value is not None and kept is None and time.monotonic() - started < LONGEST_LOAD_S:
             try:
                 await self._redis.set(key, orjson.dumps(value), nx=True, ex=ttl_s)
             except (RedisError, OSError, TimeoutError) as error:

@@ -183,7 +183,7 @@ def from_status(status: status_pb2.Status) -> RotaError:
                 detail.Unpack(target)
     metadata = dict(info.metadata)
     http_status = metadata.pop("http_status", None)
-    kind = _by_http_status().get(http_status) or _BY_CODE.get(status.code, Internal)
+    kind = _by_both_statuses().get((status.code, http_status)) or _BY_CODE.get(status.code, Internal)
     return kind(
         status.message,
         code=info.reason or None,
@@ -209,8 +209,8 @@ def _pack(status: status_pb2.Status, detail: error_details_pb2.ErrorInfo | error
 
 
 @cache
-def _by_http_status() -> dict[str | None, type[RotaError]]:
-    return {str(kind.http_status): kind for kind in reversed(RotaError.__subclasses__())}
+def _by_both_statuses() -> dict[tuple[int, str | None], type[RotaError]]:
+    return {(kind.status.value[0], str(kind.http_status)): kind for kind in RotaError.__subclasses__()}
 
 
 _BY_CODE: dict[int, type[RotaError]] = {

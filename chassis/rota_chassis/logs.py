@@ -79,7 +79,14 @@ def _add_request(_logger: object, _name: str, event: EventDict) -> EventDict:
 
 
 def _redact(_logger: object, _name: str, event: EventDict) -> EventDict:
-    for key in event:
-        if any(word in key.lower() for word in _SECRET_WORDS):
-            event[key] = "[redacted]"
-    return event
+    return {key: _redacted(key, value) for key, value in event.items()}
+
+
+def _redacted(key: Any, value: Any) -> Any:
+    if isinstance(key, str) and any(word in key.lower() for word in _SECRET_WORDS):
+        return "[redacted]"
+    if isinstance(value, dict):
+        return {each: _redacted(each, inner) for each, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted(None, inner) for inner in value]
+    return value

@@ -221,6 +221,8 @@ async def connect_nats(url: str, name: str) -> Client:
             max_reconnect_attempts=-1,
             reconnect_time_wait=RECONNECT_S,  # type: ignore[arg-type]
             connect_timeout=2,
+            # Outsiders may listen below _INBOX: answers to Rota go elsewhere.
+            inbox_prefix=b"_INBOX_rota",
             error_cb=log_error,
         )
     )

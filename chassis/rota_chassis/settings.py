@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -29,8 +29,8 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
 
     environment: Environment = Environment.DEVELOPMENT
-    log_level: str = "info"
-    log_format: str = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
     metrics_listen: str | None = None
     otlp_endpoint: str | None = None
     drain_seconds: float = 10.0
@@ -51,9 +51,13 @@ class ServiceSettings(BaseSettings):
     @classmethod
     def _read_files(cls, values: dict[str, Any]) -> dict[str, Any]:
         for name in cls.model_fields:
-            path = os.environ.get(f"{PREFIX}{name.upper()}_FILE")
+            variable = f"{PREFIX}{name.upper()}_FILE"
+            path = os.environ.get(variable)
             if path is not None and name not in values and f"{name}_file" not in cls.model_fields:
-                values[name] = Path(path).read_text(encoding="utf-8").strip()
+                try:
+                    values[name] = Path(path).read_text(encoding="utf-8").strip()
+                except OSError as error:
+                    raise ValueError(f"{variable} names a file that cannot be read: {error.strerror}") from error
         return values
 
     @model_validator(mode="after")

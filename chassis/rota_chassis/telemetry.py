@@ -50,16 +50,15 @@ def configure(service: str, *, otlp_endpoint: str | None, metrics_listen: str | 
 
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=otlp_endpoint)))
     trace.set_tracer_provider(provider)
-    stop_metrics: Callable[[], None] | None = None
+    stops: list[Callable[[], object]] = [provider.shutdown]
     if metrics_listen is not None:
         host, _, port = metrics_listen.rpartition(":")
         server, _thread = start_http_server(int(port), host or "0.0.0.0")
-        stop_metrics = server.shutdown
+        stops = [server.shutdown, server.server_close, *stops]
 
     def stop() -> None:
-        if stop_metrics is not None:
-            stop_metrics()
-        provider.shutdown()
+        for each in stops:
+            each()
 
     return stop
 

@@ -9,18 +9,20 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 import jwt
 
+from rota_chassis.clock import SystemClock
 from rota_chassis.errors import RotaError, Unauthenticated
 from rota_chassis.identity import ROLE_USER, Principal
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+    from rota_chassis.clock import Clock
 
 ISSUER = "rota"
 AUDIENCE = "rota"
@@ -30,7 +32,7 @@ SERVICE_TOKEN_LIFETIME_S = 60
 LEEWAY_S = 5
 
 _REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub"]
-_VERIFIED_TOKENS_KEPT = 10_000
+_REMEMBERED = 10_000
 
 
 class KeySet(Protocol):
@@ -48,12 +50,22 @@ class KeySet(Protocol):
 class TokenVerifier:
     """Verifies both kinds of tokens.
 
-    A verified access token is remembered until it expires: ES256 costs about 100 us, a look-up under 1 us.
+    A verified access token is remembered until it expires: ES256 costs about 100 us, a look-up about 1 us.
+
+    Args:
+        keys: Where the public keys of access tokens come from.
+        service_secret: What the services sign their tokens with.
+        clock: Says when a remembered token is over.
+        remembered: How many tokens are remembered at most.
     """
 
-    def __init__(self, keys: KeySet, service_secret: str) -> None:
+    def __init__(
+        self, keys: KeySet, service_secret: str, *, clock: Clock | None = None, remembered: int = _REMEMBERED
+    ) -> None:
         self._keys = keys
         self._secret = service_secret
+        self._clock = clock or SystemClock()
+        self._kept = remembered
         self._verified: OrderedDict[str, tuple[float, Principal]] = OrderedDict()
 
     async def verify(self, token: str) -> Principal:
@@ -64,7 +76,7 @@ class TokenVerifier:
             Unavailable: the keys cannot be had now.
         """
         known = self._verified.get(token)
-        if known is not None and known[0] > time.time():
+        if known is not None and known[0] > self._clock.now().timestamp():
             return known[1]
         try:
             header = jwt.get_unverified_header(token)
@@ -76,7 +88,7 @@ class TokenVerifier:
         except jwt.ExpiredSignatureError as error:
             self._verified.pop(token, None)
             raise Unauthenticated("The access token is over; refresh it.", code="TOKEN_EXPIRED") from error
-        except (jwt.InvalidTokenError, ValueError, TypeError, KeyError) as error:
+        except (jwt.InvalidTokenError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise Unauthenticated("The access token is not valid; log in.", code="INVALID_TOKEN") from error
 
     def _verify_service(self, token: str) -> Principal:
@@ -103,7 +115,7 @@ class TokenVerifier:
             session_id=UUID(claims["sid"]),
         )
         self._verified[token] = (float(claims["exp"]), principal)
-        if len(self._verified) > _VERIFIED_TOKENS_KEPT:
+        if len(self._verified) > self._kept:
             self._verified.popitem(last=False)
         return principal
 
@@ -111,14 +123,15 @@ class TokenVerifier:
 class ServiceTokens:
     """Signs this service's tokens, each used for half its life."""
 
-    def __init__(self, service: str, secret: str) -> None:
+    def __init__(self, service: str, secret: str, *, clock: Clock | None = None) -> None:
         self._service = service
         self._secret = secret
+        self._clock = clock or SystemClock()
         self._own: tuple[float, str] = (0.0, "")
 
     def own(self) -> str:
         """A token that says "this service calls"."""
-        now = time.time()
+        now = self._clock.now().timestamp()
         if self._own[0] <= now:
             self._own = (now + SERVICE_TOKEN_LIFETIME_S / 2, self._sign({"sub": self._service}, now))
         return self._own[1]
@@ -131,7 +144,7 @@ class ServiceTokens:
             workspace_id: The workspace that counts as the user's own within the call.
         """
         claims = {"sub": str(user_id), "wid": str(workspace_id), "act": {"sub": self._service}}
-        return self._sign(claims, time.time())
+        return self._sign(claims, self._clock.now().timestamp())
 
     def _sign(self, claims: dict[str, Any], now: float) -> str:
         times = {"iat": int(now), "exp": int(now) + SERVICE_TOKEN_LIFETIME_S}

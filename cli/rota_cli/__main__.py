@@ -137,6 +137,25 @@ def migrate() -> None:
 
 
 @rota.command()
+@click.option("--url", help="Address of the gateway; by default of the Rota that runs in the data folder.")
+def demo(url: str | None) -> None:
+    """Tell a story through the public API: two people, a task, a reminder, a schedule."""
+    import asyncio
+
+    from rota_cli.demo.people import StoryError
+    from rota_cli.demo.story import tell
+
+    settings = Settings.from_environment()
+    folder = DataFolder(settings.data_dir)
+    if url is None and folder.holder() is None:
+        raise CommandError(f"Rota is not running in {folder.path}; start it with `rota up`.", exit_code=NOT_RUNNING)
+    try:
+        asyncio.run(tell(url or f"http://{settings.reachable_host}:{settings.http_port}", click.echo))
+    except StoryError as error:
+        raise CommandError(str(error)) from error
+
+
+@rota.command()
 def version() -> None:
     """Print the version."""
     from importlib.metadata import version as installed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 ERROR_PREFIX = "rota: "
 
 

@@ -17,7 +17,7 @@ from rota_gateway.exchange import exchange_of
 from rota_gateway.pages import PATHS
 from rota_gateway.paths import PathTable
 from rota_gateway.problems import refusal
-from rota_gateway.stages.access import Access
+from rota_gateway.stages.access import Access, write_json, write_log
 from rota_gateway.stages.cors import Cors
 from rota_gateway.stages.errors import Errors
 from rota_gateway.stages.limits import Limits
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from rota_gateway.endpoint import Endpoint
     from rota_gateway.settings import GatewaySettings
+    from rota_gateway.stages.access import Writer
     from rota_gateway.transcoder import Transcoder
 
 
@@ -84,13 +85,19 @@ class Gateway:
         app = Errors(app)
         app = Cors(app, settings.allowed_origins)
         app = Security(app)
-        app = Access(app, log=settings.access_log)
+        app = Access(app, _access_writer(settings))
         self._http = Tracing(app, recording=settings.otlp_endpoint is not None)
         self._live = live
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request or a web socket."""
         await (self._http if scope["type"] == "http" else self._live)(scope, receive, send)
+
+
+def _access_writer(settings: GatewaySettings) -> Writer | None:
+    if not settings.access_log or settings.log_level.lower() not in {"debug", "info"}:
+        return None
+    return write_json if settings.log_format == "json" else write_log
 
 
 def _allowed(methods: Iterable[str]) -> list[str]:

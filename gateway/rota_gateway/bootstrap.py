@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import grpc
@@ -28,6 +29,7 @@ from rota_gateway.live.hub import Hub
 from rota_gateway.live.memberships import Memberships
 from rota_gateway.live.session import Sessions
 from rota_gateway.metrics import BREAKER_STATE
+from rota_gateway.openapi import build_document, docs_html
 from rota_gateway.pages import pages
 from rota_gateway.ratelimit.local import LocalLimiter
 from rota_gateway.ratelimit.shared import SharedLimiter
@@ -97,10 +99,9 @@ async def assemble(settings: GatewaySettings, *, keys: KeySet | None = None) -> 
             upstreams=upstreams, verifier=verifier, tokens=tokens, limiter=limiter, quotas=settings.quotas
         )
         health = Health({name: upstream.channel for name, upstream in upstreams.items()})
-        document, docs = orjson.dumps({}), ""
-        dispatch = Dispatch(
-            [Endpoint(route, validator) for route in routes], transcoder, pages(health, document=document, docs=docs)
-        )
+        document = build_document(routes, version=version("rota-gateway"))
+        served = pages(health, document=orjson.dumps(document), docs=docs_html(document))
+        dispatch = Dispatch([Endpoint(route, validator) for route in routes], transcoder, served)
         live = await _live(settings, stack, Memberships(auth), verifier)
         yield Parts(Gateway(dispatch, live, settings), health, live, settings.drain_notice_s)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rota_chassis.errors import PermissionDenied, Unauthenticated
+from rota_chassis.errors import DeadlineExceeded, PermissionDenied, Unauthenticated, Unavailable
 from rota_chassis.identity import ROLE_ADMIN
 
 from rota_gateway.routes import Access
@@ -38,7 +38,11 @@ async def authenticate(verifier: TokenVerifier, token: str) -> Principal:
         Unauthenticated: it is no valid access token. Tokens of services are none: they never come from outside.
         Unavailable: the keys to verify it cannot be had now.
     """
-    principal = await verifier.verify(token)
+    try:
+        principal = await verifier.verify(token)
+    except (Unavailable, DeadlineExceeded) as error:
+        detail = "The service 'auth' is not available at the moment; try again."
+        raise Unavailable(detail, code="UPSTREAM_UNAVAILABLE", metadata={"service": "auth"}) from error
     if principal.service is not None or principal.user_id is None:
         raise Unauthenticated("The access token is not valid; log in.", code="INVALID_TOKEN")
     return principal

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = b"application/problem+json"
 DEFAULT_RETRY_S = 1
+_CHANNEL_CODES = frozenset({Unavailable.default_code, DeadlineExceeded.default_code})
+_UNAVAILABLE_DETAIL = "Something that this call needs is not available at the moment; try again."
 _CRASH_DETAIL = "Something went wrong on our side; it has been logged under the trace id."
 
 
@@ -106,8 +108,10 @@ def problem_of(error: RotaError, errors: tuple[dict[str, str], ...] = ()) -> Pro
         headers[b"retry-after"] = retry_after.encode()
     elif isinstance(error, (Unavailable, DeadlineExceeded)):
         headers[b"retry-after"] = str(DEFAULT_RETRY_S).encode()
+    # Without a code of its own it was made by a channel, and speaks of addresses that are nobody's business.
+    detail = _UNAVAILABLE_DETAIL if error.code in _CHANNEL_CODES else error.detail
     extensions = {"service": error.metadata["service"]} if "service" in error.metadata else {}
-    return Problem(error.http_status, error.code, error.detail, errors, headers, extensions)
+    return Problem(error.http_status, error.code, detail, errors, headers, extensions)
 
 
 def crash() -> Problem:

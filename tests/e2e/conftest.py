@@ -1,98 +1,16 @@
-"""A whole Rota, started as an operator starts it, in a data folder of its own."""
+"""One Rota for the tests of the whole system."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
 import tempfile
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import httpx
-import psutil
 import pytest
-from rota_chassis.embedded.sockets import free_port
-from rota_chassis.testing.waiting import eventually
+from whole import System, started
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
-SERVICES = ("gateway", "auth", "tasks", "scheduler", "notifications")
-
-
-@dataclass
-class System:
-    """A running Rota.
-
-    Attributes:
-        folder: Its data folder.
-        base_url: Where its gateway listens.
-    """
-
-    folder: Path
-    base_url: str
-
-    @property
-    def state(self) -> dict[str, Any]:
-        """What `rota status` reads."""
-        state: dict[str, Any] = json.loads((self.folder / "run" / "state.json").read_text())
-        return state
-
-    @property
-    def nats_url(self) -> str:
-        """Where an outside subscriber connects, without credentials."""
-        return str(self.state["urls"]["NATS"])
-
-    @property
-    def mails(self) -> list[Path]:
-        """Every mail that has been sent."""
-        return sorted((self.folder / "mail").glob("*.eml"))
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether all five processes serve."""
-        try:
-            return httpx.get(f"{self.base_url}/readyz", timeout=5).status_code == httpx.codes.OK
-        except httpx.TransportError:
-            return False
-
-    def kill(self, service: str) -> None:
-        """SIGKILL the process of a service."""
-        pid = int((self.folder / "run" / f"{service}.pid").read_text().split()[0])
-        os.kill(pid, signal.SIGKILL)
-
-    async def until_ready(self) -> None:
-        """Wait until all five processes serve."""
-        await eventually(lambda: self.is_ready, timeout_s=60)
-
-
-@contextmanager
-def started(folder: Path, **environment: str) -> Iterator[System]:
-    """`rota up` in `folder`; stopped at the end, and nothing may be left of it."""
-    port = free_port()
-    variables = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("ROTA_")},
-        "ROTA_DATA_DIR": str(folder),
-        "ROTA_HTTP_PORT": str(port),
-        **environment,
-    }
-    with (folder.parent / f"{folder.name}.log").open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "rota_cli", "up", "--verbose"], env=variables, stdout=output, stderr=output
-        )
-        children: list[psutil.Process] = []
-        try:
-            yield System(folder, f"http://127.0.0.1:{port}")
-            children = psutil.Process(process.pid).children(recursive=True)
-        finally:
-            process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=60) == 0, Path(output.name).read_text()[-5000:]
-            assert [child for child in children if child.is_running()] == []
+    from collections.abc import AsyncIterator
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import SERVICES, System, started
 from rota_chassis.testing.waiting import eventually
 from rota_cli.demo.story import Account, tell
+from whole import SERVICES, System, started
 from world import Witness, read_stream
 
 if TYPE_CHECKING:

@@ -65,6 +65,15 @@ class Postgres:
 
     async def start(self) -> None:
         """Make the cluster when there is none, end a postmaster that a killed parent left, and serve."""
+        try:
+            await self._start()
+        except PermissionError as error:
+            raise ServerError(
+                f"PostgreSQL cannot use {error.filename} ({error.strerror}): "
+                "run Rota as the user whom the data folder belongs to, or set ROTA_POSTGRES_URL."
+            ) from error
+
+    async def _start(self) -> None:
         binaries = _binaries()
         user = self._user()
         await self._initialize(binaries, user)

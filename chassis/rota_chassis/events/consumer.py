@@ -7,6 +7,7 @@
 - A failing event is tried again with growing delays; after the last, JetStream's advisory lands in the dead-letter
   stream and the event stays in `ROTA_EVENTS` for whoever repairs and replays it. What cannot be read is given up at
   once, the same way.
+- While the database is down no event is at fault: those in hand are kept, however long it takes, and none is given up.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from sqlalchemy.dialects.postgresql import insert
 from rota_chassis.errors import Unavailable
 from rota_chassis.events.envelope import SUBJECT_PREFIX, Event, MalformedEvent, parse
 from rota_chassis.events.pull import BATCH, Pull
-from rota_chassis.events.stream import EVENTS_STREAM
+from rota_chassis.events.stream import EVENTS_STREAM, ensure_streams
 from rota_chassis.logs import logger
 from rota_chassis.postgres.statements import statement
 from rota_chassis.telemetry import EVENTS_HANDLED, TRACER, extract
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from nats.aio.client import Client
     from nats.aio.msg import Msg
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 ACK_WAIT_S = 30
 BACKOFF_S = (0.2, 1, 5, 30, 120, 600)
 LANES = 8
+IN_HAND = 4 * BATCH
 RETRY_S = 1.0
 
 _LOG = logger(__name__)
@@ -69,6 +71,8 @@ class Consumer:
         handlers: By type of event. A handler gets the transaction that also holds the inbox row; what it writes and
             appends commits with it.
         after_commit: Called when handled events have committed, to wake what waits for their effect.
+        backoff_s: How long to wait before the second try, the third, and so on.
+        ack_wait_s: How long after this process died another gets what it had in hand.
     """
 
     def __init__(
@@ -79,12 +83,17 @@ class Consumer:
         database: Database,
         nats: Client,
         after_commit: Callable[[], None] | None = None,
+        backoff_s: Sequence[float] = BACKOFF_S,
+        ack_wait_s: float = ACK_WAIT_S,
     ) -> None:
         self._name = name
         self._handlers = handlers
         self._database = database
         self._nats = nats
         self._after_commit = after_commit
+        self._backoff_s = backoff_s
+        self._ack_wait_s = ack_wait_s
+        self._in_hand: set[Msg] = set()
 
     async def run(self) -> None:
         """Consume until cancelled; what is in hand then is delivered again later."""
@@ -99,21 +108,26 @@ class Consumer:
 
     async def _ensure(self) -> None:
         """Make the durable consumer, or bring it up to date with the handlers."""
-        await self._nats.jetstream().add_consumer(
+        jetstream = self._nats.jetstream()
+        await ensure_streams(jetstream)
+        await jetstream.add_consumer(
             EVENTS_STREAM,
             api.ConsumerConfig(
                 durable_name=self._name,
                 deliver_policy=api.DeliverPolicy.ALL,
                 ack_policy=api.AckPolicy.EXPLICIT,
-                ack_wait=ACK_WAIT_S,
-                max_deliver=len(BACKOFF_S) + 1,
-                max_ack_pending=4 * BATCH,
+                ack_wait=self._ack_wait_s,
+                max_deliver=len(self._backoff_s) + 1,
+                max_ack_pending=IN_HAND,
                 filter_subjects=[f"{SUBJECT_PREFIX}.*.{name}" for name in sorted(self._handlers)],
             ),
         )
 
     async def _distribute(self, messages: AsyncIterator[Msg], group: asyncio.TaskGroup) -> None:
-        lanes: list[asyncio.Queue[tuple[Msg, Event]]] = [asyncio.Queue(maxsize=BATCH) for _ in range(LANES)]
+        # The lanes need no bound: the server hands out no more than `IN_HAND`.
+        lanes: list[asyncio.Queue[tuple[Msg, Event]]] = [asyncio.Queue() for _ in range(LANES)]
+        self._in_hand.clear()
+        group.create_task(self._keep())
         for lane in lanes:
             group.create_task(self._work(lane))
         async for message in messages:
@@ -124,7 +138,15 @@ class Consumer:
                 EVENTS_HANDLED.labels("malformed", "terminated").inc()
                 await message.term()
                 continue
-            await lanes[event.aggregate_id.int % LANES].put((message, event))
+            self._in_hand.add(message)
+            lanes[event.aggregate_id.int % LANES].put_nowait((message, event))
+
+    async def _keep(self) -> None:
+        """Let the server know that what is in hand is worked on, so that nobody else gets it."""
+        while True:
+            await asyncio.sleep(self._ack_wait_s / 3)
+            for message in list(self._in_hand):
+                await message.in_progress()
 
     async def _work(self, lane: asyncio.Queue[tuple[Msg, Event]]) -> None:
         while True:
@@ -135,28 +157,50 @@ class Consumer:
                 kind=trace.SpanKind.CONSUMER,
             ):
                 await self._receive(message, event)
+            self._in_hand.discard(message)
 
     async def _receive(self, message: Msg, event: Event) -> None:
         try:
-            outcome = await self.handle(event)
+            outcome = await self._handle_when_possible(event)
         except Exception as error:  # noqa: BLE001 (whatever a handler raises, the event is tried again and counted)
             delivered = message.metadata.num_delivered
-            delay = BACKOFF_S[min(delivered, len(BACKOFF_S)) - 1]
+            # Without a delay after the last: JetStream gives it up at once.
+            retry_s = self._backoff_s[delivered - 1] if delivered <= len(self._backoff_s) else None
             _LOG.warning(
                 "consumer.failed",
                 consumer=self._name,
                 event_type=event.type,
                 event_id=event.id,
                 delivered=delivered,
-                retry_s=delay if delivered <= len(BACKOFF_S) else None,
+                retry_s=retry_s,
                 error=repr(error),
                 exc_info=not isinstance(error, Unavailable),
             )
             EVENTS_HANDLED.labels(event.type, "failed").inc()
-            await message.nak(delay=delay)
+            await message.nak(delay=retry_s)
             return
         EVENTS_HANDLED.labels(event.type, outcome).inc()
         await message.ack()
+
+    async def _handle_when_possible(self, event: Event) -> str:
+        waits = False
+        while True:
+            try:
+                return await self.handle(event)
+            except Unavailable:
+                if await self._database_answers():
+                    raise
+            if not waits:
+                _LOG.warning("consumer.waits", consumer=self._name, event_type=event.type, event_id=event.id)
+            waits = True
+            await asyncio.sleep(RETRY_S)
+
+    async def _database_answers(self) -> bool:
+        try:
+            await self._database.ping()
+        except Unavailable:
+            return False
+        return True
 
     async def handle(self, event: Event) -> str:
         """Let the event take effect, once; returns "handled", or "duplicate" when it already had."""

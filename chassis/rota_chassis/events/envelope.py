@@ -100,10 +100,17 @@ def parse(message_headers: Mapping[str, str] | None, body: bytes, sequence: int)
             aggregate_id=UUID(fields["ce-subject"]),
             aggregate_version=int(fields["ce-aggregateversion"]),
             actor=fields.get("ce-actor", "system"),
-            time=datetime.fromisoformat(fields["ce-time"]),
+            time=_instant(fields["ce-time"]),
             data=kind.decode(orjson.loads(body)),
             sequence=sequence,
             traceparent=fields.get("ce-traceparent"),
         )
     except (KeyError, ValueError) as error:
         raise MalformedEvent(f"{type(error).__name__}: {error}") from error
+
+
+def _instant(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError(f"no time zone in {text}")
+    return found

@@ -89,7 +89,9 @@ class Relay:
                 await asyncio.sleep(RETRY_S)
 
     async def _lead(self, connection: asyncpg.Connection) -> None:
-        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+        while True:
+            if await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+                break
             await asyncio.sleep(RETRY_S)
         try:
             while True:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rota_chassis.events.log import NewEvent
     from rota_chassis.postgres.statements import Statement
 
-_ACQUIRE_TIMEOUT_S = 5.0
+ACQUIRE_TIMEOUT_S = 5.0
 _STATEMENTS_KEPT = 1_000
 _SESSION = {
     "statement_timeout": "15s",
@@ -66,14 +66,24 @@ class Database:
     gave the transaction up; trying again may help.
     """
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, acquire_timeout_s: float = ACQUIRE_TIMEOUT_S) -> None:
         self._pool = pool
+        self._acquire_timeout_s = acquire_timeout_s
         self.events_committed = asyncio.Event()
         """Set after a unit of work that appended events has committed; the relay waits for it."""
 
     @classmethod
-    async def connect(cls, url: str, *, size: int = 10, name: str = "rota") -> Database:
-        """Open a pool of at most `size` connections; `name` shows in pg_stat_activity."""
+    async def connect(
+        cls, url: str, *, size: int = 10, name: str = "rota", acquire_timeout_s: float = ACQUIRE_TIMEOUT_S
+    ) -> Database:
+        """Open a pool.
+
+        Args:
+            url: The database.
+            size: At most this many connections.
+            name: Shows in pg_stat_activity.
+            acquire_timeout_s: How long to wait for a free connection.
+        """
         with _unavailable():
             pool = await asyncpg.create_pool(
                 url,
@@ -85,7 +95,7 @@ class Database:
                 init=prepare_connection,
                 server_settings={**_SESSION, "application_name": name},
             )
-        return cls(pool)
+        return cls(pool, acquire_timeout_s)
 
     async def close(self) -> None:
         """Close every connection, waiting a few seconds for those in use."""
@@ -97,14 +107,14 @@ class Database:
     async def fetch(self, statement: Statement, **parameters: Any) -> list[asyncpg.Record]:
         """Every row."""
         with _unavailable():
-            async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S) as connection:
+            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
                 rows: list[asyncpg.Record] = await connection.fetch(statement.sql, *statement.arguments(parameters))
                 return rows
 
     async def fetch_one(self, statement: Statement, **parameters: Any) -> asyncpg.Record | None:
         """The first row, or None."""
         with _unavailable():
-            async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S) as connection:
+            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
                 return await connection.fetchrow(statement.sql, *statement.arguments(parameters))
 
     async def fetch_value(self, statement: Statement, **parameters: Any) -> Any:
@@ -115,14 +125,14 @@ class Database:
     async def ping(self) -> None:
         """Return if the database answers."""
         with _unavailable():
-            async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S) as connection:
+            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
                 await connection.execute("SELECT 1")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[UnitOfWork]:
         """One transaction: committed when the block ends, rolled back when it raises."""
         with _unavailable():
-            async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S) as connection, connection.transaction():
+            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection, connection.transaction():
                 work = UnitOfWork(connection)
                 yield work
                 await work.write_events()
@@ -133,7 +143,7 @@ class Database:
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         """A connection of one's own, for what lives longer than a transaction (advisory locks)."""
         with _unavailable():
-            async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S) as connection:
+            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
                 yield connection
 
 
@@ -203,6 +213,8 @@ def _unavailable() -> Iterator[None]:
     try:
         yield
     except _UNAVAILABLE as error:
+        if isinstance(error, ValueError):
+            raise  # asyncpg's DataError is an InterfaceError: a value that no second try will make fit
         raise Unavailable(
             "The database does not answer now; try again shortly.", code="DATABASE_UNAVAILABLE"
         ) from error

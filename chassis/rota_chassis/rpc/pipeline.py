@@ -48,8 +48,9 @@ _LOG = logger(__name__)
 class Pipeline(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Wraps the handler of each method once, at its first call."""
 
-    def __init__(self, verifier: TokenVerifier) -> None:
+    def __init__(self, verifier: TokenVerifier, longest_rpc_s: float = LONGEST_RPC_S) -> None:
         self._verifier = verifier
+        self._longest_rpc_s = longest_rpc_s
         self._validator = Validator()
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
@@ -86,7 +87,7 @@ class Pipeline(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                     _authorize(access, principal)
                     with acting_as(principal):
                         self._validate(request)
-                        async with asyncio.timeout(LONGEST_RPC_S):
+                        async with asyncio.timeout(self._longest_rpc_s):
                             return await behavior(request, context)
                 except RotaError as error:
                     status = error.status.name

@@ -10,7 +10,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE
 from grpc_reflection.v1alpha import reflection
 
-from rota_chassis.rpc.pipeline import Pipeline
+from rota_chassis.rpc.pipeline import LONGEST_RPC_S, Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,18 +34,25 @@ OPTIONS = (
 
 
 class RpcServer:
-    """Listens for RPCs; says NOT_SERVING until told otherwise."""
+    """Listens for RPCs; says NOT_SERVING until told otherwise.
 
-    def __init__(self, verifier: TokenVerifier) -> None:
-        self._server = grpc.aio.server(interceptors=[Pipeline(verifier)], options=OPTIONS)
+    Args:
+        verifier: Tells who calls.
+        longest_rpc_s: After this many seconds a call is given up, whatever deadline its caller set.
+    """
+
+    def __init__(self, verifier: TokenVerifier, *, longest_rpc_s: float = LONGEST_RPC_S) -> None:
+        self._server = grpc.aio.server(interceptors=[Pipeline(verifier, longest_rpc_s)], options=OPTIONS)
         self._health = HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._services = [HEALTH_SERVICE, reflection.SERVICE_NAME]
-        reflection.enable_server_reflection(self._services, self._server)
 
     def add(self, register: Callable[[Any, grpc.aio.Server], None], servicer: object) -> None:
         """Serve a servicer; `register` is the generated `add_…Servicer_to_server`."""
         register(servicer, self._server)
+        # The path of a proto is its package and the import name of what is generated from it.
+        package = register.__module__.rpartition(".")[0]
+        self._services.append(f"{package}.{register.__name__.removeprefix('add_').removesuffix('Servicer_to_server')}")
 
     async def start(self, address: str) -> None:
         """Listen on `host:port` or `unix:/path`.
@@ -53,6 +60,8 @@ class RpcServer:
         Raises:
             RuntimeError: the address is taken or cannot be used.
         """
+        reflection.enable_server_reflection(self._services, self._server)
+        await self.set_serving(False)
         self._server.add_insecure_port(address)
         await self._server.start()
 

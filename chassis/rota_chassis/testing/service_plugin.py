@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 async def make_database(postgres_url: str) -> AsyncIterator[MakeDatabase]:
-    """Makes databases: `await make_database("tasks")` is the address of a new, migrated one.
+    """Makes databases; with "tasks" it returns the address of a new, migrated one of the tasks service.
 
     Each service is migrated once; its databases are copies of that one.
     """

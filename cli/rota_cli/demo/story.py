@@ -140,12 +140,13 @@ async def _schedule(api: Api, account: Account, narrate: Callable[[str], None]) 
         return sum(map(scheduled, account.channels["Ada tasks"].received)) >= SCHEDULED_TASKS
 
     await account.channels["Ada tasks"].expect(f"{SCHEDULED_TASKS} scheduled tasks", enough)
-    await api.call(account.ada, "DELETE", f"/api/v1/schedules/{schedule['id']}", also=(404,))
-    runs = await api.call(account.ada, "GET", f"/api/v1/schedules/{schedule['id']}/runs", also=(404,))
+    path = f"/api/v1/schedules/{schedule['id']}"
+    runs = await api.call(account.ada, "GET", f"{path}/runs")
+    await api.call(account.ada, "DELETE", path, also=(404,))
     account.scheduled_task_ids = [
         each.data["task"]["id"] for each in account.channels["Ada tasks"].received if scheduled(each)
     ]
-    narrate(f"{len(account.scheduled_task_ids)} tasks have come ({len(runs.get('runs', []))} runs); she deletes it.")
+    narrate(f"{len(account.scheduled_task_ids)} tasks have come ({len(runs['runs'])} runs); she deletes it.")
 
 
 def _about_task(name: str, task_id: str) -> Callable[[Received], bool]:

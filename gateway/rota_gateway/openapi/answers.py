@@ -124,6 +124,7 @@ def _statuses(route: Route) -> Iterator[int]:
     yield 400
     if route.policy.access is not Access.PUBLIC or writes:
         yield 401
+    if route.policy.access is not Access.PUBLIC:
         yield 403
     if route.path_params or any(code.endswith("_NOT_FOUND") for code in route.policy.errors):
         yield 404

@@ -8,7 +8,6 @@ from google.protobuf.message_factory import GetMessageClass
 
 from rota_gateway.openapi.answers import RATE_HEADERS, header_references, problem_references
 from rota_gateway.openapi.constraints import is_required
-from rota_gateway.openapi.schemas import Schema, Schemas
 from rota_gateway.routes import Access
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+    from rota_gateway.openapi.schemas import Schema, Schemas
     from rota_gateway.routes import Route
 
 SECURITY_SCHEME = "accessToken"
@@ -91,7 +91,7 @@ def _parameter(
 
 
 def _body_content(route: Route, schemas: Schemas) -> Schema:
-    request: Descriptor | Any = route.request_class.DESCRIPTOR
+    request: Any = route.request_class.DESCRIPTOR
     if route.body == "*":
         schema = schemas.request(request, route.not_in_body)
     else:

@@ -27,10 +27,27 @@ _FLOATS = frozenset({FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT})
 _WELL_KNOWN: Mapping[str, Schema] = {
     "google.protobuf.Duration": {"type": "string", "pattern": r"^-?[0-9]{1,12}(\.[0-9]{1,9})?s$"},
     "google.protobuf.FieldMask": {"type": "string"},
-    "google.protobuf.ListValue": {"type": "array", "items": {}},
-    "google.protobuf.Struct": {"type": "object", "additionalProperties": True},
+    "google.protobuf.ListValue": {"type": "array", "items": {"$ref": "#/components/schemas/Json"}},
+    "google.protobuf.Struct": {
+        "type": "object",
+        "propertyNames": {"pattern": constraints.TEXT_PATTERN},
+        "additionalProperties": {"$ref": "#/components/schemas/Json"},
+    },
     "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
-    "google.protobuf.Value": {},
+    "google.protobuf.Value": {"$ref": "#/components/schemas/Json"},
+}
+_JSON: Schema = {
+    "description": "Any JSON, at most about twenty levels deep.",
+    "anyOf": [
+        {"type": ["null", "boolean", "number"]},
+        {"type": "string", "pattern": constraints.TEXT_PATTERN},
+        _WELL_KNOWN["google.protobuf.ListValue"],
+        _WELL_KNOWN["google.protobuf.Struct"],
+    ],
+}
+_SCALARS: Mapping[int, Schema] = {
+    FieldDescriptor.TYPE_BOOL: {"type": "boolean"},
+    FieldDescriptor.TYPE_BYTES: {"type": "string", "contentEncoding": "base64"},
 }
 
 
@@ -42,7 +59,7 @@ class Schemas:
     """
 
     def __init__(self, comments: Mapping[str, str]) -> None:
-        self.components: dict[str, Schema] = {}
+        self.components: dict[str, Schema] = {"Json": _JSON}
         self._comments = comments
         self._names: dict[str, tuple[str, frozenset[str], bool]] = {}
 
@@ -113,7 +130,8 @@ class Schemas:
         rules = constraints.rules_of(field)
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
             value = field.message_type.fields_by_name["value"]
-            schema = {"type": "object", "additionalProperties": self._value(value, rules.map.values, request=request)}
+            schema: Schema = {"type": "object"}
+            schema |= {"additionalProperties": self._value(value, rules.map.values, request=request)}
             schema |= constraints.map_keywords(rules.map) if request else {}
         elif field.is_repeated:
             schema = {"type": "array", "items": self._value(field, rules.repeated.items, request=request)}
@@ -138,12 +156,10 @@ class Schemas:
         if field.enum_type is not None:
             words = enum_words(field.enum_type)
             return {"type": "string", "enum": constraints.allowed_words(field, words) if request else list(words)}
-        if field.type == FieldDescriptor.TYPE_BOOL:
-            return {"type": "boolean"}
         if field.type == FieldDescriptor.TYPE_STRING:
             return {"type": "string", **(constraints.text_keywords(rules.string) if request else {})}
-        if field.type == FieldDescriptor.TYPE_BYTES:
-            return {"type": "string", "contentEncoding": "base64"}
+        if field.type in _SCALARS:
+            return dict(_SCALARS[field.type])
         return _number(field, rules, request=request)
 
     def _is_null_when_unset(self, field: FieldDescriptor) -> bool:
@@ -172,7 +188,7 @@ def _closed_object(properties: Mapping[str, Schema], required: list[str]) -> Sch
 
 
 def _nullable(schema: Schema) -> Schema:
-    if not schema:
+    if schema == _WELL_KNOWN["google.protobuf.Value"]:
         return schema
     if "type" not in schema:
         return {"anyOf": [schema, {"type": "null"}]}

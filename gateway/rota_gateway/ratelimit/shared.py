@@ -10,6 +10,7 @@ one call at a time, so that its timeout is not added to every request.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 TRY_AGAIN_S = 1.0
 MAX_KEYS = 50_000
-LARGEST_BATCH = 10
+# A fiftieth of the quota at a time; what is taken lasts a fiftieth of the window.
+BATCHES = 50
 _LOG = logger(__name__)
 
 # gcra.take, on the clock of Redis. KEYS: the key; ARGV: interval in us, limit, calls wanted.
@@ -89,23 +91,26 @@ class SharedLimiter:
         self._default_share = default_share
         self._monotonic = monotonic
         self._batches: dict[tuple[str, str], _Batch] = {}
+        self._asking: dict[tuple[str, str], asyncio.Event] = {}
         self._lost = False
         self._next_try = 0.0
 
     async def take(self, key: str, quota: Quota) -> Decision:
         """Count one call of `key` against a quota."""
-        now = self._monotonic()
-        batch = self._batches.get((quota.name, key))
-        if batch is not None and batch.until > now:
-            if batch.left > 0:
-                batch.left -= 1
-                return Decision(True, quota, batch.remaining + batch.left)
-            if batch.refused:
-                return Decision(False, quota, 0, batch.until - now)
+        name = (quota.name, key)
+        decision = self._from_batch(name, quota)
+        while decision is None and _wanted(quota) > 1 and name in self._asking:
+            # One call at a time asks for a batch: several would take what all of them cannot use.
+            await self._asking[name].wait()
+            decision = self._from_batch(name, quota)
+        if decision is not None:
+            return decision
         if self._lost:
+            now = self._monotonic()
             if now < self._next_try:
                 return await self._take_locally(key, quota)
             self._next_try = now + TRY_AGAIN_S
+        answered = self._asking[name] = asyncio.Event()
         try:
             return await self._take_shared(key, quota)
         except (RedisError, OSError, TimeoutError) as error:
@@ -115,9 +120,22 @@ class SharedLimiter:
                 RATE_LIMIT_FALLBACKS.inc()
                 _LOG.warning("rate_limit.fallback", error=repr(error))
             return await self._take_locally(key, quota)
+        finally:
+            self._asking.pop(name, None)
+            answered.set()
+
+    def _from_batch(self, name: tuple[str, str], quota: Quota) -> Decision | None:
+        now = self._monotonic()
+        batch = self._batches.get(name)
+        if batch is None or batch.until <= now:
+            return None
+        if batch.left > 0:
+            batch.left -= 1
+            return Decision(True, quota, batch.remaining + batch.left)
+        return Decision(False, quota, 0, batch.until - now) if batch.refused else None
 
     async def _take_shared(self, key: str, quota: Quota) -> Decision:
-        wanted = max(1, min(LARGEST_BATCH, quota.limit // 50))
+        wanted = _wanted(quota)
         interval_us = quota.interval_us
         granted, remaining, wait_us = await self._script(
             keys=[f"rota:rate:{{{key}}}:{quota.name}"], args=[interval_us, quota.limit, wanted]
@@ -142,3 +160,7 @@ class SharedLimiter:
 
     async def _take_locally(self, key: str, quota: Quota) -> Decision:
         return await self._fallback.take(key, quota.share(self._share.get(quota.name, self._default_share)))
+
+
+def _wanted(quota: Quota) -> int:
+    return max(1, quota.limit // BATCHES)

@@ -14,7 +14,7 @@ from rota_scheduler.actions.create_task import CreateTask
 from rota_scheduler.actions.egress import EgressPolicy
 from rota_scheduler.actions.http import CallHttp, open_client
 from rota_scheduler.runs.worker import Worker
-from rota_scheduler.schedules.commands import Schedules
+from rota_scheduler.schedules.dependencies import Schedules
 from rota_scheduler.schedules.firing import fire_schedules
 from rota_scheduler.schedules.servicer import ScheduleServicer
 from rota_scheduler.settings import SchedulerSettings

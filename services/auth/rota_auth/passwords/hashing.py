@@ -22,7 +22,7 @@ T = TypeVar("T")
 MEMORY_KIB = 19_456
 PASSES = 3
 LANES = 1
-WAITING = 64
+WAITING = 32
 
 
 class Passwords:

@@ -69,7 +69,7 @@ class Auth:
 
 @pytest.fixture(scope="session")
 def start(postgres_url: str, redis_url: str, nats_url: str, issuer: TokenIssuer) -> Start:
-    """Starts a replica of the service: `async with start(database_url, **settings) as auth`."""
+    """Runs a replica of the service on a database, within an `async with` block."""
 
     @asynccontextmanager
     async def start(database_url: str, **settings: Any) -> AsyncIterator[Auth]:

@@ -104,15 +104,15 @@ def deferred(delivery: Delivery, error: str, *, now: datetime, jitter: Jitter) -
     if delivery.attempts >= MAX_ATTEMPTS:
         return refused(delivery, error)
     bound = min(_FIRST_DELAY_S * _GROWTH ** (delivery.attempts - 1), _LONGEST_DELAY_S)
-    return _later(delivery, error, at=now + timedelta(seconds=jitter(bound)), attempts=delivery.attempts)
+    return _later(error, at=now + timedelta(seconds=jitter(bound)), attempts=delivery.attempts)
 
 
 def postponed(delivery: Delivery, error: str, *, now: datetime, delay_s: float) -> Outcome:
     """Nothing could be tried, since a server is down; it does not count, but after a day the mail is no news."""
     if now - delivery.created_at >= GIVE_UP_AFTER:
         return refused(delivery, error)
-    return _later(delivery, error, at=now + timedelta(seconds=delay_s), attempts=delivery.attempts - 1)
+    return _later(error, at=now + timedelta(seconds=delay_s), attempts=delivery.attempts - 1)
 
 
-def _later(delivery: Delivery, error: str, *, at: datetime, attempts: int) -> Outcome:
+def _later(error: str, *, at: datetime, attempts: int) -> Outcome:
     return Outcome(state=State.PENDING, attempts=attempts, next_attempt_at=at, last_error=error[:_ERROR_KEPT])

@@ -1,12 +1,13 @@
 """A delivery as a mail (RFC 5322, RFC 2045).
 
 The same delivery gives the same mail at every try, Message-ID and Date included, so that a mail server or reader that
-sees it twice can tell. Names and titles may hold anything: they are reduced to one line before they become headers, and
-the standard library encodes them (RFC 2047).
+sees it twice can tell. Names and titles may hold anything: they are reduced to one line before they become headers, which
+encode them (RFC 2047).
 """
 
 from __future__ import annotations
 
+import re
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
@@ -14,6 +15,7 @@ from email.utils import format_datetime, parseaddr
 from typing import TYPE_CHECKING
 
 from rota_notifications.email import templates
+from rota_notifications.email.headers import HEADERS
 from rota_notifications.notifications.wording import one_line
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 _SUBJECT_CHARACTERS = 200
 _NAME_CHARACTERS = 100
+# RFC 5321, section 4.1.2, without quoted local parts and address literals; RFC 6531 adds what lies beyond ASCII.
+_ADDR_SPEC = re.compile(r"""[^\s<>()\[\],;:"\\@]+@[^\s<>()\[\],;:"\\@]+""")
 
 
 def address(written: str) -> Address:
@@ -40,10 +44,10 @@ def render(delivery: Delivery, person: Person, *, mail_from: Address) -> EmailMe
     Raises:
         ValueError: the person's address is none.
     """
-    to = _address(person.email and person.name, person.email)
+    to = _address(person.name, person.email)
     # A local part or domain beyond ASCII has no other form than UTF-8 headers (RFC 6532).
     policy = SMTP if to.addr_spec.isascii() and mail_from.addr_spec.isascii() else SMTPUTF8
-    message = EmailMessage(policy=policy.clone(cte_type="7bit"))
+    message = EmailMessage(policy=policy.clone(cte_type="7bit", header_factory=HEADERS))
     message["From"] = mail_from
     message["To"] = to
     message["Subject"] = _shortened(one_line(delivery.title), _SUBJECT_CHARACTERS)
@@ -58,15 +62,10 @@ def render(delivery: Delivery, person: Person, *, mail_from: Address) -> EmailMe
 
 
 def _address(name: str, addr_spec: str) -> Address:
-    if addr_spec != one_line(addr_spec) or not addr_spec:
+    if _ADDR_SPEC.fullmatch(addr_spec) is None or addr_spec != one_line(addr_spec):
         raise ValueError("this is not a mail address")
-    try:
-        parsed = Address(display_name=_shortened(one_line(name), _NAME_CHARACTERS), addr_spec=addr_spec)
-    except (ValueError, IndexError) as error:
-        raise ValueError("this is not a mail address") from error
-    if not parsed.username or not parsed.domain:
-        raise ValueError("this is not a mail address")
-    return parsed
+    username, _, domain = addr_spec.rpartition("@")
+    return Address(_shortened(one_line(name), _NAME_CHARACTERS), username, domain)
 
 
 def _shortened(text: str, most: int) -> str:

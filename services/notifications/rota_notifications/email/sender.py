@@ -144,11 +144,8 @@ class Sender:
 
     async def _send(self, delivery: Delivery, people: Mapping[UUID, Person], delay_s: float) -> bool:
         """Try one mail and write what became of it; returns whether it could be tried."""
-        person = people.get(delivery.user_id)
         try:
-            if person is None:
-                raise Refused("the user does not exist")
-            await self._hand_in(delivery, person)
+            await self._hand_in(delivery, people.get(delivery.user_id))
         except Unreachable as error:
             await self._postpone(delivery, error, delay_s)
             return False
@@ -162,7 +159,9 @@ class Sender:
         await self._settle(delivery, outcome)
         return True
 
-    async def _hand_in(self, delivery: Delivery, person: Person) -> None:
+    async def _hand_in(self, delivery: Delivery, person: Person | None) -> None:
+        if person is None:
+            raise Refused("the user does not exist")
         try:
             message = render(delivery, person, mail_from=self._mail_from)
         except ValueError as error:

@@ -111,7 +111,8 @@ class Mailer:
             Unreachable: there was no connection to be had.
         """
         connection = await self._connection()
-        utf8 = ["SMTPUTF8", "BODY=8BITMIME"] if message.policy.utf8 else []
+        # RFC 6531: addresses beyond ASCII need a server that says it knows them.
+        utf8 = [] if sender.isascii() and recipient.isascii() else ["SMTPUTF8", "BODY=8BITMIME"]
         try:
             await connection.sendmail(sender, [recipient], message.as_bytes(), mail_options=utf8)
         except aiosmtplib.SMTPRecipientsRefused as error:

@@ -58,7 +58,7 @@ def words(kind: str, *, task_title: str, actor_name: str | None, moment: datetim
             body = f"This task was due on {when}, and is still open." if when else "This task is due, and still open."
         case _:
             raise ValueError(f"there are no words for {kind}")
-    return Words(_TITLES[kind].format(task=one_line(task_title)), body)
+    return Words(one_line(_TITLES[kind].format(task=task_title)), body)
 
 
 def one_line(text: str) -> str:

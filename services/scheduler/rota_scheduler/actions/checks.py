@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from rota_chassis.errors import InvalidArgument, Violation
@@ -10,24 +10,25 @@ from rota_chassis.errors import InvalidArgument, Violation
 from rota_scheduler.actions.egress import AddressNotAllowedError
 
 if TYPE_CHECKING:
-    from rota.scheduler.v1 import schedules_pb2
+    from collections.abc import Mapping
 
     from rota_scheduler.actions.egress import EgressPolicy
 
 _URL_FIELD = "action.http.url"
 
 
-def check_action(action: schedules_pb2.Action, policy: EgressPolicy) -> None:
+def check_action(action: Mapping[str, Any], policy: EgressPolicy) -> None:
     """Return if the action may be taken, as far as that can be known before its time.
 
     Raises:
         InvalidArgument: its URL is not an absolute http(s) address (code INVALID_FIELDS), or leads where actions may
             not connect to (ADDRESS_NOT_ALLOWED).
     """
-    if action.WhichOneof("kind") != "http":
+    call = action["http"]
+    if call is None:
         return
     try:
-        url = httpx.URL(action.http.url)
+        url = httpx.URL(call["url"])
     except httpx.InvalidURL as error:
         raise _invalid("INVALID_FIELDS", f"is not an address: {error}") from error
     if url.scheme not in {"http", "https"} or not url.host:

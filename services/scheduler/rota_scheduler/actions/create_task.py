@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rota.tasks.v1 import tasks_pb2, tasks_pb2_grpc
+from rota_chassis import codec
 from rota_chassis.errors import Conflict, RotaError
 from rota_chassis.rpc.channel import acting_for
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = 10.0
 _RETRYABLE_HTTP = frozenset({408, 429})
 _SERVER_ERRORS = 500
+_decode = codec.decoder(tasks_pb2.CreateTaskRequest)
 
 
 class CreateTask:
@@ -30,16 +32,8 @@ class CreateTask:
 
     async def __call__(self, run: Run) -> Outcome:
         """Make one attempt; each carries the id of the run, so that a repeated one finds the task of the first."""
-        wanted = run.action.create_task
-        request = tasks_pb2.CreateTaskRequest(
-            title=wanted.title,
-            description=wanted.description,
-            priority=wanted.priority,
-            workspace_id=str(run.workspace_id),
-            project_id=wanted.project_id if wanted.HasField("project_id") else None,
-            assignee_ids=wanted.assignee_ids,
-            request_id=str(run.id),
-        )
+        # The fields of the action are named as those of the request.
+        request = _decode({**run.parameters, "workspace_id": str(run.workspace_id), "request_id": str(run.id)})
         try:
             answer = await self._stub.CreateTask(
                 request, metadata=acting_for(self._tokens, run.acts_for, run.workspace_id), timeout=TIMEOUT_S

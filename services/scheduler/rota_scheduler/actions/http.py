@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import httpx
 import orjson
-from rota.scheduler.v1 import schedules_pb2
-from rota_chassis import codec
 
 from rota_scheduler.actions.egress import AddressNotAllowedError
 from rota_scheduler.runs.domain import Failed, Succeeded
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 TIMEOUT_S = 10.0
 _RETRYABLE = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_encode = codec.encoder(schedules_pb2.HttpAction)
 
 
 def open_client(policy: EgressPolicy) -> httpx.AsyncClient:
@@ -47,10 +44,10 @@ class CallHttp:
 
     async def __call__(self, run: Run) -> Outcome:
         """Make one attempt; only the status of the answer is kept."""
-        call = _encode(run.action.http)
+        call = run.parameters
         headers = {"idempotency-key": str(run.id)}
         body = None
-        if run.action.http.HasField("body"):
+        if call["body"] is not None:
             headers["content-type"] = "application/json"
             body = orjson.dumps(call["body"])
         try:

@@ -14,14 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from uuid import UUID
 
-    from rota.scheduler.v1 import schedules_pb2
 
 LEASE = timedelta(seconds=60)
 MAX_ATTEMPTS = 5
@@ -44,6 +43,7 @@ class Run:
     """The fields are those of rota.scheduler.v1.Run, and what it takes to execute it.
 
     Attributes:
+        action: In the JSON form of rota.scheduler.v1.Action: one member is set, the others are None.
         acts_for: The user on whose behalf it acts.
         available_at: When it may be claimed: a pending run when its delay is over, a running one when its lease is;
             None when it has finished.
@@ -54,7 +54,7 @@ class Run:
     id: UUID
     schedule_id: UUID
     nominal_time: datetime
-    action: schedules_pb2.Action
+    action: Mapping[str, Any]
     acts_for: UUID
     available_at: datetime | None
     status: Status = Status.PENDING
@@ -65,6 +65,17 @@ class Run:
     task_id: UUID | None = None
     http_status: int | None = None
     error: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """Which action it takes: "create_task", "http"."""
+        return next(name for name, parameters in self.action.items() if parameters is not None)
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """What its action needs to know."""
+        found: Mapping[str, Any] = self.action[self.kind]
+        return found
 
 
 @dataclass(frozen=True, slots=True)

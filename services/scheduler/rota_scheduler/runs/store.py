@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rota.scheduler.v1 import schedules_pb2
-from rota_chassis import codec
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import (
     Column,
@@ -130,15 +128,12 @@ _LIST = statement(
     .limit(_LIMIT)
 )
 
-_encode_action = codec.encoder(schedules_pb2.Action)
-_decode_action = codec.decoder(schedules_pb2.Action)
-
 
 async def add(work: UnitOfWork, runs: Sequence[Run]) -> None:
     """Write new runs; a nominal time of a schedule that has one already keeps it."""
     await work.execute_many(
         _ADD,
-        [{name: getattr(run, name) for name in _FIELDS} | {"action": _encode_action(run.action)} for run in runs],
+        [{name: getattr(run, name) for name in _FIELDS} for run in runs],
     )
 
 
@@ -204,4 +199,4 @@ async def page(
 
 def _run(row: Mapping[str, Any]) -> Run:
     values = {name: row[name] for name in _FIELDS}
-    return Run(**values | {"status": Status(values["status"]), "action": _decode_action(values["action"])})
+    return Run(**values | {"status": Status(values["status"])})

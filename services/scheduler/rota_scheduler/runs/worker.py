@@ -111,22 +111,21 @@ class Worker:
         self.wake()
 
     async def _execute(self, run: Run) -> None:
-        kind = run.action.WhichOneof("kind") or ""
         if run.attempts == 1:
             LATENESS_SECONDS.labels("run").observe((self._clock.now() - run.nominal_time).total_seconds())
-        with TRACER.start_as_current_span(f"run {kind}", kind=trace.SpanKind.INTERNAL):
-            await self._settle_while_held(run, await self._attempt(run, kind))
+        with TRACER.start_as_current_span(f"run {run.kind}", kind=trace.SpanKind.INTERNAL):
+            await self._settle_while_held(run, await self._attempt(run))
 
-    async def _attempt(self, run: Run, kind: str) -> Outcome:
+    async def _attempt(self, run: Run) -> Outcome:
         if run.attempts > MAX_ATTEMPTS:
             return Failed(run.error or "Every attempt ended without a word.", retryable=False)
         try:
             async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
-                return await self._actions[kind](run)
+                return await self._actions[run.kind](run)
         except TimeoutError:
             return Failed(f"The attempt took longer than {ATTEMPT_TIMEOUT_S:g} s.", retryable=True)
         except Exception:  # noqa: BLE001 (whatever an action raises, the run ends and says so)
-            _LOG.exception("run.crashed", run_id=run.id, action=kind)
+            _LOG.exception("run.crashed", run_id=run.id, action=run.kind)
             return Failed("Something went wrong on our side; it has been logged.", retryable=False)
 
     async def _settle_while_held(self, run: Run, outcome: Outcome) -> None:

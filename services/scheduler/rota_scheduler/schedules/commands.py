@@ -2,50 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rota.events.v1 import events_pb2
+from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.events.log import NewEvent
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS, require_role
 
 from rota_scheduler.actions.checks import check_action
-from rota_scheduler.schedules import store
-from rota_scheduler.schedules.domain import Schedule, never_fires, no_such_schedule, spec_of
+from rota_scheduler.schedules import queries, store
+from rota_scheduler.schedules.domain import RefusedTiming, Schedule, cursor_of
 from rota_scheduler.schedules.messages import schedule_message
-from rota_scheduler.schedules.spec import first_fire_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
     from uuid import UUID
 
-    from rota.scheduler.v1 import schedules_pb2
-    from rota_chassis.clock import Clock
     from rota_chassis.identity import UserPrincipal
-    from rota_chassis.memberships import Memberships
-    from rota_chassis.postgres.database import Database
 
-    from rota_scheduler.actions.egress import EgressPolicy
+    from rota_scheduler.schedules.dependencies import Schedules
     from rota_scheduler.schedules.domain import Timing
-
-
-@dataclass(frozen=True)
-class Schedules:
-    """What the use cases of schedules need.
-
-    Attributes:
-        egress: Where HTTP actions may connect to.
-        on_due: Called when a schedule with a new due time has been committed.
-        on_runs: Called when new runs have been committed.
-    """
-
-    database: Database
-    memberships: Memberships
-    clock: Clock
-    egress: EgressPolicy
-    on_due: Callable[[], None]
-    on_runs: Callable[[], None]
 
 
 async def create_schedule(
@@ -56,19 +33,21 @@ async def create_schedule(
     name: str,
     timing: Timing,
     timezone: str,
-    action: schedules_pb2.Action,
+    action: Mapping[str, Any],
 ) -> Schedule:
     """Create a schedule.
 
     Raises:
-        InvalidArgument: its times or its action will not do (see `domain.spec_of` and `actions.checks`).
+        InvalidArgument: its times or its action will not do (codes of `domain.spec_of` and `actions.checks`).
         NotFound: the workspace does not exist for the user.
         PermissionDenied: the user's role does not allow writing.
     """
     now = schedules.clock.now()
-    next_fire_at = first_fire_at(spec_of(timing, timezone=timezone, created_at=now), now)
-    if next_fire_at is None:
-        raise never_fires()
+    try:
+        next_fire_at = cursor_of(timing, timezone=timezone, created_at=now)
+    except RefusedTiming as error:
+        violation = Violation(error.field, error.description, error.code.lower())
+        raise InvalidArgument(str(error), code=error.code, violations=[violation]) from error
     check_action(action, schedules.egress)
     await schedules.memberships.require(user.user_id, workspace_id, WRITERS)
     schedule = Schedule(
@@ -109,7 +88,7 @@ async def delete_schedule(schedules: Schedules, user: UserPrincipal, *, schedule
         return
     await schedules.memberships.refresh(user.user_id)
     if not await _delete(schedules, user, schedule_id):
-        raise no_such_schedule()
+        raise queries.no_such_schedule()
 
 
 async def _delete(schedules: Schedules, user: UserPrincipal, schedule_id: UUID) -> bool:

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from rota_chassis.errors import InvalidArgument, NotFound, Violation
+from typing import TYPE_CHECKING, Any
 
 from rota_scheduler.schedules.cron import CronExpression, InvalidCron, NeverFires
-from rota_scheduler.schedules.spec import Cron, Interval, Once
+from rota_scheduler.schedules.spec import Cron, Interval, Once, first_fire_at
 from rota_scheduler.schedules.zones import UnknownZone, zone
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from uuid import UUID
 
-    from rota.scheduler.v1 import schedules_pb2
-
     from rota_scheduler.schedules.spec import Spec
+
+
+class RefusedTiming(ValueError):
+    """An author's words that mean no times.
+
+    Attributes:
+        code: Stable reason, UPPER_SNAKE.
+        field: The field that is wrong.
+        description: What is wrong with it, for a person.
+    """
+
+    def __init__(self, code: str, field: str, description: str) -> None:
+        super().__init__(f"The schedule's {field} {description}.")
+        self.code = code
+        self.field = field
+        self.description = description
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +53,7 @@ class Schedule:
     """The fields are those of rota.scheduler.v1.Schedule.
 
     Attributes:
+        action: In the JSON form of rota.scheduler.v1.Action.
         next_fire_at: The cursor: every nominal time before it is settled. Firing moves it, and nothing else of a
             schedule, so `version` stays.
     """
@@ -49,7 +63,7 @@ class Schedule:
     name: str
     timing: Timing
     timezone: str
-    action: schedules_pb2.Action
+    action: Mapping[str, Any]
     next_fire_at: datetime | None
     created_by: UUID
     created_at: datetime
@@ -71,13 +85,15 @@ def spec_of(timing: Timing, *, timezone: str, created_at: datetime) -> Spec:
     """The nominal times that the author's words mean.
 
     Raises:
-        InvalidArgument: the zone is unknown (code UNKNOWN_TIME_ZONE), the cron expression is none (INVALID_CRON) or
+        RefusedTiming: the zone is unknown (code UNKNOWN_TIME_ZONE), the cron expression is none (INVALID_CRON) or
             matches no date (SCHEDULE_NEVER_FIRES).
     """
     try:
         where = zone(timezone)
     except UnknownZone as error:
-        raise _invalid("UNKNOWN_TIME_ZONE", "timezone", "is not an IANA time zone such as Europe/Warsaw") from error
+        raise RefusedTiming(
+            "UNKNOWN_TIME_ZONE", "timezone", "is not an IANA time zone such as Europe/Warsaw"
+        ) from error
     if timing.at is not None:
         return Once(timing.at)
     if timing.interval_s is not None:
@@ -85,24 +101,18 @@ def spec_of(timing: Timing, *, timezone: str, created_at: datetime) -> Spec:
     try:
         return Cron(CronExpression(timing.cron or ""), where)
     except InvalidCron as error:
-        raise _invalid("INVALID_CRON", "cron", f"is not a cron expression: {error}") from error
+        raise RefusedTiming("INVALID_CRON", "cron", f"is not a cron expression: {error}") from error
     except NeverFires as error:
-        raise never_fires() from error
+        raise RefusedTiming("SCHEDULE_NEVER_FIRES", "cron", "matches no date") from error
 
 
-def never_fires() -> InvalidArgument:
-    """The refusal of a cron expression that no date matches."""
-    return _invalid("SCHEDULE_NEVER_FIRES", "cron", "matches no date")
+def cursor_of(timing: Timing, *, timezone: str, created_at: datetime) -> datetime:
+    """Where the cursor of a new schedule stands.
 
-
-def no_such_schedule() -> NotFound:
-    """The answer to whoever may not know whether the schedule exists."""
-    return NotFound("There is no such schedule.", code="SCHEDULE_NOT_FOUND")
-
-
-def _invalid(code: str, field: str, description: str) -> InvalidArgument:
-    return InvalidArgument(
-        f"The schedule's {field} {description}.",
-        code=code,
-        violations=[Violation(field, description, code.lower())],
-    )
+    Raises:
+        RefusedTiming: see `spec_of`.
+    """
+    cursor = first_fire_at(spec_of(timing, timezone=timezone, created_at=created_at), created_at)
+    if cursor is None:
+        raise RefusedTiming("SCHEDULE_NEVER_FIRES", "cron", "matches no date")
+    return cursor

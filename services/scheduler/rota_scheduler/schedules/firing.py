@@ -15,7 +15,7 @@ from rota_scheduler.ticker import next_tick
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from rota_scheduler.schedules.commands import Schedules
+    from rota_scheduler.schedules.dependencies import Schedules
     from rota_scheduler.schedules.domain import Schedule
 
 BATCH = 200

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rota_chassis.errors import NotFound
+
 from rota_scheduler.runs import store as runs
 from rota_scheduler.schedules import store
-from rota_scheduler.schedules.domain import no_such_schedule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +17,13 @@ if TYPE_CHECKING:
     from rota_chassis.identity import UserPrincipal
 
     from rota_scheduler.runs.domain import Run
-    from rota_scheduler.schedules.commands import Schedules
+    from rota_scheduler.schedules.dependencies import Schedules
     from rota_scheduler.schedules.domain import Schedule
+
+
+def no_such_schedule() -> NotFound:
+    """The answer to whoever may not know whether the schedule exists."""
+    return NotFound("There is no such schedule.", code="SCHEDULE_NOT_FOUND")
 
 
 async def get_schedule(schedules: Schedules, user: UserPrincipal, *, schedule_id: UUID) -> Schedule:

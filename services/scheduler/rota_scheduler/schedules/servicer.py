@@ -13,12 +13,12 @@ from rota_chassis.pagination import page_size
 from rota_scheduler.runs.messages import run_message
 from rota_scheduler.schedules import commands, queries
 from rota_scheduler.schedules.domain import Timing
-from rota_scheduler.schedules.messages import schedule_message
+from rota_scheduler.schedules.messages import action_json, schedule_message
 
 if TYPE_CHECKING:
     from rota_chassis.pagination import PageTokens
 
-    from rota_scheduler.schedules.commands import Schedules
+    from rota_scheduler.schedules.dependencies import Schedules
 
 
 class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
@@ -39,7 +39,7 @@ class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
             name=request.name,
             timing=_timing(request),
             timezone=request.timezone or "UTC",
-            action=request.action,
+            action=action_json(request.action),
         )
         return schedules_pb2.CreateScheduleResponse(schedule=schedule_message(schedule))
 

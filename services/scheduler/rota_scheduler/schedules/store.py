@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rota.scheduler.v1 import schedules_pb2
-from rota_chassis import codec
 from rota_chassis.memberships import MEMBERSHIPS, visible_workspaces
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import (
@@ -52,7 +50,7 @@ SCHEDULES = Table(
     Column("version", Integer, nullable=False),
 )
 _FIELDS = tuple(column.name for column in SCHEDULES.c)
-_SAME = tuple(name for name in _FIELDS if name not in {"spec", "action"})
+_SAME = tuple(name for name in _FIELDS if name != "spec")
 _ID = bindparam("id", type_=PgUUID)
 
 _INSERT = statement(insert(SCHEDULES).values({name: bindparam(name) for name in _FIELDS}))
@@ -110,14 +108,11 @@ _ADVANCE = statement(
 )
 _NEXT = statement(select(func.min(SCHEDULES.c.next_fire_at)).where(SCHEDULES.c.next_fire_at.is_not(None)))
 
-_encode_action = codec.encoder(schedules_pb2.Action)
-_decode_action = codec.decoder(schedules_pb2.Action)
-
 
 async def add(work: UnitOfWork, schedule: Schedule) -> None:
     """Write a new schedule."""
     same = {name: getattr(schedule, name) for name in _SAME}
-    await work.execute(_INSERT, **same, spec=_spec_json(schedule.timing), action=_encode_action(schedule.action))
+    await work.execute(_INSERT, **same, spec=_spec_json(schedule.timing))
 
 
 async def get(reader: Reader, *, user_id: UUID, schedule_id: UUID) -> Schedule | None:
@@ -175,7 +170,7 @@ async def next_due(reader: Reader) -> datetime | None:
 
 def _schedule(row: Mapping[str, Any]) -> Schedule:
     same = {name: row[name] for name in _SAME}
-    return Schedule(**same, timing=_timing(row["spec"]), action=_decode_action(row["action"]))
+    return Schedule(**same, timing=_timing(row["spec"]))
 
 
 def _spec_json(timing: Timing) -> dict[str, Any]:

@@ -67,7 +67,6 @@ _DUE = (
     .where(TIMERS.c.fire_at <= bindparam("now"))
     .order_by(TIMERS.c.fire_at)
     .limit(bindparam("limit", type_=Integer))
-    .with_for_update(skip_locked=True)
     .cte("due")
 )
 _FIRE = statement(

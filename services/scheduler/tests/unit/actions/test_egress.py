@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from rota.scheduler.v1 import schedules_pb2
 from rota_chassis.errors import InvalidArgument
 from rota_scheduler.actions.checks import check_action
 from rota_scheduler.actions.egress import AddressNotAllowedError, EgressPolicy
@@ -51,9 +50,12 @@ PRIVATE = [
 PUBLIC = ["example.com", "93.184.215.14", "[2606:2800:21f:cb07:6820:80da:af6b:8b2c]"]
 
 
+def call(url: str) -> dict[str, Any]:
+    return {"create_task": None, "http": {"method": None, "url": url, "body": None}}
+
+
 def check(host: str, *, allow_private: bool) -> None:
-    action = schedules_pb2.Action(http=schedules_pb2.HttpAction(url=f"http://{host}:8080/hook"))
-    check_action(action, EgressPolicy(allow_private=allow_private))
+    check_action(call(f"http://{host}:8080/hook"), EgressPolicy(allow_private=allow_private))
 
 
 @pytest.mark.parametrize("allow_private", [True, False])
@@ -89,9 +91,8 @@ def test_public_hosts_are_allowed(host: str) -> None:
     ],
 )
 def test_what_is_no_http_address_is_refused(url: str) -> None:
-    action = schedules_pb2.Action(http=schedules_pb2.HttpAction(url=url))
     with pytest.raises(InvalidArgument):
-        check_action(action, EgressPolicy(allow_private=True))
+        check_action(call(url), EgressPolicy(allow_private=True))
 
 
 def policy(*addresses: str, allow_private: bool = False) -> EgressPolicy:

@@ -125,7 +125,8 @@ def test_a_ticking_expression_gives_every_real_minute_whose_local_time_matches(
         for moment in (start + timedelta(minutes=ahead) for ahead in range(1, 600))
         if moment.astimezone(tz).minute in matching
     ]
-    cron, moment, found = CronExpression(f"{minute} * * * *"), start, []
+    cron, moment = CronExpression(f"{minute} * * * *"), start
+    found: list[datetime] = []
     while len(found) < len(expected):
         following = cron.next_after(moment, tz)
         assert following is not None

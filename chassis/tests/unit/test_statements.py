@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+from rota_chassis.postgres.statements import statement
+from sqlalchemy import Column, Integer, MetaData, Table, Text, bindparam, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+THINGS = Table("things", MetaData(), Column("id", Integer, primary_key=True), Column("name", Text))
+
+
+def test_parameters_become_positions() -> None:
+    found = statement(select(THINGS.c.name).where(THINGS.c.id == bindparam("id"), THINGS.c.name != bindparam("name")))
+    assert "$1" in found.sql
+    assert "$2" in found.sql
+    assert found.arguments({"name": "x", "id": 1}) == [1, "x"]
+
+
+def test_the_same_parameter_twice_is_given_once() -> None:
+    found = statement(select(THINGS).where((THINGS.c.id == bindparam("id")) | (THINGS.c.id > bindparam("id"))))
+    assert found.arguments({"id": 1}) == [1]
+
+
+def test_literals_are_defaults_that_a_call_may_not_need_to_give() -> None:
+    found = statement(select(THINGS).where(THINGS.c.name == "fixed", THINGS.c.id == bindparam("id")).limit(3))
+    assert found.arguments({"id": 1}) == ["fixed", 1, 3]
+
+
+def test_a_default_gives_way_to_a_value() -> None:
+    found = statement(select(THINGS).limit(bindparam("limit", 50)))
+    assert found.arguments({}) == [50]
+    assert found.arguments({"limit": 7}) == [7]
+
+
+def test_none_is_a_value_and_not_a_missing_one() -> None:
+    found = statement(update(THINGS).values(name=bindparam("name")))
+    assert found.arguments({"name": None}) == [None]
+
+
+def test_the_columns_of_an_insert_are_its_parameters() -> None:
+    assert statement(insert(THINGS)).arguments({"name": "x", "id": 1}) == [1, "x"]
+
+
+def test_an_upsert_takes_its_values_once() -> None:
+    new = upsert(THINGS).values(id=bindparam("id"), name=bindparam("name"))
+    found = statement(new.on_conflict_do_update(index_elements=[THINGS.c.id], set_={"name": new.excluded.name}))
+    assert found.arguments({"id": 1, "name": "x"}) == [1, "x"]
+
+
+def test_a_missing_parameter_is_named() -> None:
+    found = statement(select(THINGS).where(THINGS.c.id == bindparam("id")))
+    with pytest.raises(TypeError, match="needs the parameter 'id'"):
+        found.arguments({})
+
+
+def test_a_parameter_that_the_statement_does_not_have_is_named() -> None:
+    found = statement(select(func.now()))
+    with pytest.raises(TypeError, match=r"has no parameters \['id'\]"):
+        found.arguments({"id": 1})

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from live import Publisher, listening, publisher
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from conftest import System
+    from rota_chassis.testing.tokens import TokenIssuer
+
+from conftest import running_system
+
+
+@pytest.fixture
+async def system(issuer: TokenIssuer, redis_url: str, fresh_nats_url: str) -> AsyncIterator[System]:
+    async with running_system(issuer, redis_url=redis_url, nats_url=fresh_nats_url, live_queue=50) as running:
+        yield running
+
+
+@pytest.fixture
+async def events(fresh_nats_url: str) -> AsyncIterator[Publisher]:
+    async with publisher(fresh_nats_url) as made:
+        yield made
+
+
+async def test_members_see_the_events_of_their_workspaces_and_no_others(system: System, events: Publisher) -> None:
+    ada, grace = system.user(), system.user()
+    system.join(grace, ada.workspace_id)
+    async with listening(system, "tasks", ada) as first, listening(system, "tasks", grace) as second:
+        ready = await first.frame()
+        assert ready == {"type": "ready", "offset": 0, "epoch": ready["epoch"], "user_id": str(ada.id)}
+        assert (await second.frame())["type"] == "ready"
+        await events.task(grace.workspace_id, "hers")
+        shared = await events.task(ada.workspace_id, "shared")
+        event = await first.frame()
+        assert event["offset"] == shared
+        assert event["event"] == "task.created"
+        assert event["epoch"] == ready["epoch"]
+        assert event["data"]["task"]["title"] == "shared"
+        assert await second.offsets(2) == [shared - 1, shared]
+
+
+async def test_notifications_go_to_their_user_only(system: System, events: Publisher) -> None:
+    ada, grace = system.user(), system.user()
+    async with listening(system, "notifications", ada) as first, listening(system, "notifications", grace) as second:
+        await first.frame()
+        await second.frame()
+        await events.task(ada.workspace_id)
+        await events.notification(grace, "for Grace")
+        await events.notification(ada, "for Ada")
+        assert (await first.frame())["data"]["notification"]["title"] == "for Ada"
+        assert (await second.frame())["data"]["notification"]["title"] == "for Grace"
+
+
+async def test_an_event_arrives_within_a_few_milliseconds(system: System, events: Publisher) -> None:
+    ada = system.user()
+    async with listening(system, "tasks", ada) as listener:
+        await listener.frame()
+        took = []
+        for _ in range(20):
+            begun = time.perf_counter()
+            await events.task(ada.workspace_id)
+            await listener.frame()
+            took.append(time.perf_counter() - begun)
+        assert sorted(took)[10] < 0.1, took
+
+
+async def test_whoever_joins_a_workspace_hears_of_it_at_once_and_stops_when_they_leave(
+    system: System, events: Publisher
+) -> None:
+    ada, grace = system.user(), system.user()
+    async with listening(system, "tasks", grace) as listener:
+        await listener.frame()
+        # Services publish side by side: this one is before the news that Grace has joined.
+        early = await events.task(ada.workspace_id, "early")
+        membership = system.join(grace, ada.workspace_id, version=5)
+        await events.membership("member_added", membership)
+        late = await events.task(ada.workspace_id, "late")
+        assert await listener.offsets(2) == [early, late]
+        membership.version = 6
+        await events.membership("member_removed", membership)
+        await events.task(ada.workspace_id, "not for Grace")
+        own = await events.task(grace.workspace_id, "own")
+        assert await listener.offsets(1) == [own]
+
+
+async def test_a_client_that_comes_back_gets_what_it_missed_and_nothing_twice(
+    system: System, events: Publisher
+) -> None:
+    ada, grace = system.user(), system.user()
+    async with listening(system, "tasks", ada) as listener:
+        epoch = (await listener.frame())["epoch"]
+        seen = await events.task(ada.workspace_id)
+        assert await listener.offsets(1) == [seen]
+    await events.task(grace.workspace_id)
+    missed = [await events.task(ada.workspace_id) for _ in range(3)]
+    async with listening(system, "tasks", ada, f"?since={seen}&epoch={epoch}") as listener:
+        ready = await listener.frame()
+        assert (ready["type"], ready["offset"]) == ("ready", seen)
+        assert await listener.offsets(3) == missed
+        assert await listener.offsets(0) == []
+        live = await events.task(ada.workspace_id)
+        assert await listener.offsets(1) == [live]
+
+
+@pytest.mark.parametrize("channel", ["tasks", "notifications"])
+async def test_what_is_no_longer_in_memory_is_replayed_from_the_stream(
+    issuer: TokenIssuer, redis_url: str, fresh_nats_url: str, events: Publisher, channel: str
+) -> None:
+    async with running_system(issuer, redis_url=redis_url, nats_url=fresh_nats_url) as system:
+        ada, grace = system.user(), system.user()
+
+    async def tell(user: object) -> int:
+        if channel == "tasks":
+            return await events.task(user.workspace_id)  # type: ignore[attr-defined]
+        return await events.notification(user)  # type: ignore[arg-type]
+
+    missed = []
+    for _ in range(300):
+        missed.append(await tell(ada))
+        await tell(grace)
+    # A gateway that has just started has nothing in memory.
+    async with running_system(issuer, redis_url=redis_url, nats_url=fresh_nats_url) as system:
+        system.join(ada, ada.workspace_id)
+        async with listening(system, channel, ada, f"?since={missed[9]}") as listener:
+            assert (await listener.frame())["offset"] == missed[9]
+            live = await tell(ada)
+            assert await listener.offsets(291) == [*missed[10:], live]
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [("?since=7&epoch=another", "stream_replaced"), ("?since=999999", "offset_unknown")],
+)
+async def test_a_client_that_cannot_resume_is_told_to_reset(
+    system: System, events: Publisher, query: str, reason: str
+) -> None:
+    ada = system.user()
+    offset = await events.task(ada.workspace_id)
+    async with listening(system, "tasks", ada, query) as listener:
+        ready = await listener.frame()
+        reset = await listener.frame()
+        assert reset == {"type": "reset", "reason": reason, "offset": ready["offset"], "epoch": ready["epoch"]}
+        live = await events.task(ada.workspace_id)
+        assert await listener.offsets(live - max(offset, ready["offset"])) == list(range(ready["offset"] + 1, live + 1))
+
+
+async def test_events_that_have_expired_lead_to_a_reset(
+    issuer: TokenIssuer, redis_url: str, fresh_nats_url: str, events: Publisher
+) -> None:
+    workspace_id = "00000000-0000-7000-8000-000000000000"
+    for _ in range(3):
+        await events.task(workspace_id)
+    await events.jetstream.purge_stream("ROTA_EVENTS")
+    async with running_system(issuer, redis_url=redis_url, nats_url=fresh_nats_url) as system:
+        async with listening(system, "tasks", system.user(), "?since=1") as listener:
+            assert (await listener.frame())["type"] == "ready"
+            assert (await listener.frame())["reason"] == "events_expired"
+
+
+async def test_the_first_frame_may_carry_the_token(system: System, events: Publisher) -> None:
+    ada = system.user()
+    async with listening(system, "tasks", None) as listener:
+        await listener.socket.send(json.dumps({"type": "auth", "token": ada.token}))
+        assert (await listener.frame())["user_id"] == str(ada.id)
+        offset = await events.task(ada.workspace_id)
+        assert await listener.offsets(1) == [offset]
+        await listener.socket.send(json.dumps({"type": "pong"}))
+        assert await listener.offsets(0) == []
+
+
+async def test_a_socket_is_closed_when_its_token_is_over(system: System, issuer: TokenIssuer) -> None:
+    ada = system.user()
+    token = issuer.access_token(ada.id, ada.workspace_id, lifetime_s=1)
+    async with listening(system, "tasks", None, token=token) as listener:
+        assert (await listener.frame())["type"] == "ready"
+        error = await listener.frame()
+        assert (error["type"], error["code"]) == ("error", "TOKEN_EXPIRED")
+        assert await listener.closed() == 4401
+
+
+async def test_a_newer_token_of_the_same_user_keeps_the_socket_open(
+    system: System, events: Publisher, issuer: TokenIssuer
+) -> None:
+    ada = system.user()
+    token = issuer.access_token(ada.id, ada.workspace_id, lifetime_s=1)
+    async with listening(system, "tasks", None, token=token) as listener:
+        await listener.frame()
+        await listener.socket.send(json.dumps({"type": "auth", "token": ada.token}))
+        with pytest.raises(TimeoutError):
+            await listener.frame(timeout_s=1.5)
+        offset = await events.task(ada.workspace_id)
+        assert await listener.offsets(1) == [offset]
+
+
+@pytest.mark.parametrize("token", ["nonsense", "a.b.c", "eyJhbGciOiJub25lIn0.e30."])
+async def test_a_token_that_does_not_hold_closes_the_socket(system: System, token: str) -> None:
+    async with listening(system, "tasks", None, token=token) as listener:
+        assert (await listener.frame())["code"] == "INVALID_TOKEN"
+        assert await listener.closed() == 4401
+
+
+@pytest.mark.parametrize("sent", ["nonsense", "[]", "{}", '{"type": "subscribe"}', b"\x00", '{"type": "auth"}', "\ud7ff"])
+async def test_a_bad_frame_closes_the_socket(system: System, sent: str | bytes) -> None:
+    async with listening(system, "tasks", None) as listener:
+        await listener.socket.send(sent)
+        assert (await listener.frame())["code"] == "BAD_FRAME"
+        assert await listener.closed() == 4400
+
+
+@pytest.mark.parametrize("query", ["?since=x", "?since=-1", "?other=1", "?since=1&since=2", "?since=", "?since=%ff"])
+async def test_a_query_that_is_not_understood_closes_the_socket(system: System, query: str) -> None:
+    async with listening(system, "tasks", system.user(), query) as listener:
+        assert (await listener.frame())["code"] == "INVALID_QUERY"
+        assert await listener.closed() == 4400
+
+
+async def test_a_stream_that_was_made_anew_resets_every_socket(system: System, events: Publisher) -> None:
+    ada = system.user()
+    async with listening(system, "tasks", ada) as listener:
+        before = await listener.frame()
+        await events.jetstream.delete_stream("ROTA_EVENTS")
+        from rota_chassis.events.stream import ensure_streams
+
+        await ensure_streams(events.jetstream)
+        reset = await listener.frame(timeout_s=15)
+        assert (reset["type"], reset["reason"]) == ("reset", "stream_replaced")
+        assert reset["epoch"] != before["epoch"]
+        offset = await events.task(ada.workspace_id)
+        assert await listener.offsets(1) == [offset]

@@ -1,0 +1,109 @@
+"""Who is told of what."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from rota.events.v1 import events_pb2
+from rota.tasks.v1 import tasks_pb2
+from rota_chassis.events.envelope import Event
+from rota_notifications.notifications.audience import OCCASIONS, occasion_of
+from rota_notifications.notifications.domain import Kind
+
+if TYPE_CHECKING:
+    from rota_notifications.notifications.domain import Occasion
+
+ADA, GRACE, LINUS, TASK, WORKSPACE = (uuid4() for _ in range(5))
+DUE = datetime(2026, 5, 1, 10, tzinfo=UTC)
+
+
+def event(kind: str, data: Any, *, actor: str = f"user:{ADA}") -> Event:
+    return Event(
+        id=uuid4(),
+        type=kind,
+        source="/rota/tasks",
+        workspace_id=WORKSPACE,
+        aggregate_id=TASK,
+        aggregate_version=1,
+        actor=actor,
+        time=DUE,
+        data=data,
+    )
+
+
+def task(*assignees: UUID, created_by: UUID = ADA) -> tasks_pb2.Task:
+    due = Timestamp()
+    due.FromDatetime(DUE)
+    return tasks_pb2.Task(
+        id=str(TASK), title="Water the plants", created_by=str(created_by), assignee_ids=map(str, assignees), due_at=due
+    )
+
+
+def told(occasion: Occasion | None) -> tuple[UUID, ...]:
+    return () if occasion is None else occasion.recipient_ids
+
+
+def test_those_who_are_assigned_are_told_but_not_whoever_assigned() -> None:
+    data = events_pb2.TaskAssigned(task=task(ADA, GRACE, LINUS), added_ids=[str(ADA), str(GRACE)])
+    found = event("task.assigned", data)
+    occasion = occasion_of(found)
+    assert occasion is not None
+    assert (occasion.kind, occasion.recipient_ids, occasion.actor_id) == (Kind.TASK_ASSIGNED, (GRACE,), ADA)
+    assert (occasion.event_id, occasion.workspace_id, occasion.task_id) == (found.id, WORKSPACE, TASK)
+    assert (occasion.task_title, occasion.moment) == ("Water the plants", DUE)
+
+
+def test_taking_someone_off_tells_nobody() -> None:
+    data = events_pb2.TaskAssigned(task=task(GRACE), removed_ids=[str(LINUS)])
+    assert occasion_of(event("task.assigned", data)) is None
+
+
+def test_the_assignees_of_a_new_task_are_told() -> None:
+    occasion = occasion_of(event("task.created", events_pb2.TaskCreated(task=task(GRACE, ADA, LINUS))))
+    assert told(occasion) == (GRACE, LINUS)
+
+
+def test_a_new_task_for_oneself_tells_nobody() -> None:
+    assert occasion_of(event("task.created", events_pb2.TaskCreated(task=task(ADA)))) is None
+    assert occasion_of(event("task.created", events_pb2.TaskCreated(task=task()))) is None
+
+
+def test_the_creator_and_the_assignees_hear_of_completion_once_each() -> None:
+    data = events_pb2.TaskCompleted(task=task(GRACE, ADA, LINUS))
+    assert told(occasion_of(event("task.completed", data, actor=f"user:{GRACE}"))) == (ADA, LINUS)
+
+
+def test_what_a_service_does_is_told_to_all_concerned() -> None:
+    occasion = occasion_of(
+        event("task.created", events_pb2.TaskCreated(task=task(ADA, GRACE)), actor="service:scheduler")
+    )
+    assert told(occasion) == (ADA, GRACE)
+    assert occasion is not None
+    assert occasion.actor_id is None
+
+
+def test_reminders_and_due_times_go_to_their_recipients() -> None:
+    at = Timestamp()
+    at.FromDatetime(DUE)
+    for number, kind in (
+        (events_pb2.REMINDER_KIND_REMINDER, Kind.TASK_REMINDER),
+        (events_pb2.REMINDER_KIND_DUE, Kind.TASK_DUE),
+    ):
+        data = events_pb2.ReminderFired(
+            kind=number, task_id=str(TASK), fire_at=at, title="Water", recipient_ids=[str(ADA), str(GRACE), str(ADA)]
+        )
+        occasion = occasion_of(event("reminder.fired", data, actor="system"))
+        assert occasion is not None
+        assert (occasion.kind, occasion.recipient_ids, occasion.moment) == (kind, (ADA, GRACE), DUE)
+
+
+def test_a_reminder_of_an_unknown_kind_tells_nobody() -> None:
+    data = events_pb2.ReminderFired(task_id=str(TASK), recipient_ids=[str(ADA)])
+    assert occasion_of(event("reminder.fired", data, actor="system")) is None
+
+
+def test_exactly_these_events_are_told() -> None:
+    assert set(OCCASIONS) == {"task.created", "task.assigned", "task.completed", "reminder.fired"}

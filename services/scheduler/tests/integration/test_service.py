@@ -1,0 +1,293 @@
+"""The whole scheduler: events and RPCs in, events and actions out."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import nats
+import orjson
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from nats.js.api import ConsumerConfig, DeliverPolicy
+from rota.scheduler.v1 import schedules_pb2, schedules_pb2_grpc
+from rota.tasks.v1 import tasks_pb2, tasks_pb2_grpc
+from rota_chassis.errors import InvalidArgument, NotFound, PermissionDenied, Unavailable
+from rota_chassis.events import envelope
+from rota_chassis.events.stream import EVENTS_STREAM
+from rota_chassis.events.types import event_types
+from rota_chassis.identity import current_principal
+from rota_chassis.ids import uuid7
+from rota_chassis.rpc.server import RpcServer
+from rota_chassis.settings import DEVELOPMENT_SECRET
+from rota_chassis.testing.auth import SmallAuth, small_auth
+from rota_chassis.testing.services import User, running
+from rota_chassis.testing.waiting import eventually
+from rota_chassis.tokens import TokenVerifier
+from rota_scheduler.bootstrap import SERVICE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from rota_chassis.identity import Principal
+    from rota_chassis.testing.service_plugin import MakeDatabase
+    from rota_chassis.testing.tokens import TokenIssuer
+
+
+TASK_ACTION = schedules_pb2.Action(create_task=schedules_pb2.CreateTaskAction(title="Water the plants"))
+
+
+class Tasks(tasks_pb2_grpc.TaskServiceServicer):
+    """Makes one task for each request id; loses its first answer."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, tasks_pb2.Task] = {}
+        self.calls: list[tuple[Principal | None, tasks_pb2.CreateTaskRequest]] = []
+
+    async def CreateTask(  # noqa: N802 (named by the contract)
+        self, request: tasks_pb2.CreateTaskRequest, _context: Any
+    ) -> tasks_pb2.CreateTaskResponse:
+        self.calls.append((current_principal(), request))
+        task = self.tasks.setdefault(request.request_id, tasks_pb2.Task(id=str(uuid7()), title=request.title))
+        if len(self.calls) == 1:
+            raise Unavailable("The answer got lost.")
+        return tasks_pb2.CreateTaskResponse(task=task)
+
+
+class World:
+    """A scheduler with its neighbours, and two users: an owner, and a viewer of the owner's workspace."""
+
+    def __init__(self, issuer: TokenIssuer, auth: SmallAuth) -> None:
+        self.issuer = issuer
+        self.auth = auth
+        self.tasks = Tasks()
+        self.owner = self.user()
+        self.viewer = self.user()
+        self.auth.add_member(self.owner.workspace_id, self.viewer.id, role="viewer")
+        self.stub: Any = None
+        self.nats: Any = None
+
+    def user(self) -> User:
+        """A new user, who owns their workspace."""
+        user = User(self.issuer)
+        self.auth.add_user(user)
+        return user
+
+    async def create(self, user: User | None = None, **fields: Any) -> schedules_pb2.Schedule:
+        """A schedule as its creator gets it."""
+        request = schedules_pb2.CreateScheduleRequest(**{"name": "Plants", "action": TASK_ACTION} | fields)
+        answer = await self.stub.CreateSchedule(request, metadata=(user or self.owner).metadata)
+        return answer.schedule
+
+    async def runs(self, schedule: schedules_pb2.Schedule, **fields: Any) -> schedules_pb2.ListRunsResponse:
+        """Runs of a schedule of the owner."""
+        request = schedules_pb2.ListRunsRequest(schedule_id=schedule.id, **fields)
+        return await self.stub.ListRuns(request, metadata=self.owner.metadata)
+
+    async def publish_task(self, task: tasks_pb2.Task) -> None:
+        """Publish `task.created` as the tasks service would."""
+        kind = event_types()["task.created"]
+        row = {
+            "id": uuid7(),
+            "type": kind.name,
+            "workspace_id": task.workspace_id,
+            "aggregate_id": task.id,
+            "aggregate_version": 1,
+            "actor": "system",
+            "time": datetime.now(UTC),
+            "traceparent": None,
+        }
+        await self.nats.jetstream().publish(
+            envelope.subject(task.workspace_id, kind.name),
+            orjson.dumps(kind.encode(kind.message(task=task))),  # type: ignore[call-arg]
+            headers=envelope.headers(row, "/rota/tasks"),
+        )
+
+
+@asynccontextmanager
+async def serving(tasks: Tasks, issuer: TokenIssuer) -> AsyncIterator[str]:
+    """The tasks service behind the chassis's own pipeline; yields its address."""
+    with tempfile.TemporaryDirectory(prefix="rota-") as folder:
+        server = RpcServer(TokenVerifier(issuer.keys, DEVELOPMENT_SECRET))
+        server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, tasks)
+        await server.start(f"unix:{folder}/tasks.sock")
+        try:
+            yield f"unix:{folder}/tasks.sock"
+        finally:
+            await server.stop(0)
+
+
+@pytest.fixture
+async def world(
+    make_database: MakeDatabase, postgres_url: str, redis_url: str, fresh_nats_url: str, issuer: TokenIssuer
+) -> AsyncIterator[World]:
+    """Everything, running."""
+    async with AsyncExitStack() as stack:
+        world = World(issuer, await stack.enter_async_context(small_auth()))
+        channel = await stack.enter_async_context(
+            running(
+                SERVICE,
+                server_url=postgres_url,
+                database_url=await make_database("scheduler"),
+                redis_url=redis_url,
+                nats_url=fresh_nats_url,
+                issuer=issuer,
+                auth_address=world.auth.address,
+                tasks_address=await stack.enter_async_context(serving(world.tasks, issuer)),
+            )
+        )
+        world.stub = schedules_pb2_grpc.ScheduleServiceStub(channel)
+        world.nats = await nats.connect(fresh_nats_url)
+        stack.push_async_callback(world.nats.close)
+        yield world
+
+
+async def next_event(world: World, event_type: str) -> Any:
+    """The first event of a type on the stream."""
+    subscription = await world.nats.jetstream().subscribe(
+        f"rota.events.v1.*.{event_type}",
+        stream=EVENTS_STREAM,
+        ordered_consumer=True,
+        config=ConsumerConfig(deliver_policy=DeliverPolicy.ALL),
+    )
+    message = await subscription.next_msg(timeout=10)
+    await subscription.unsubscribe()
+    return envelope.parse(message.headers, message.data, 0)
+
+
+async def test_a_reminder_set_two_seconds_ahead_is_published_on_time(world: World) -> None:
+    remind_at = datetime.now(UTC) + timedelta(seconds=2)
+    task = tasks_pb2.Task(
+        id=str(uuid7()),
+        workspace_id=str(world.owner.workspace_id),
+        title="Water the plants",
+        status=tasks_pb2.TASK_STATUS_TODO,
+        created_by=str(world.owner.id),
+    )
+    task.remind_at.FromDatetime(remind_at)
+    task.created_at.FromDatetime(datetime.now(UTC))
+    await world.publish_task(task)
+    fired = await next_event(world, "reminder.fired")
+    assert fired.data.task_id == task.id
+    assert list(fired.data.recipient_ids) == [str(world.owner.id)]
+    assert timedelta(0) <= fired.time - remind_at < timedelta(seconds=0.5)
+
+
+async def test_a_schedule_creates_a_task_for_its_creator_once_though_the_first_answer_gets_lost(
+    world: World,
+) -> None:
+    schedule = await world.create(at=_timestamp(datetime.now(UTC)))
+
+    async def finished() -> Any:
+        return [run for run in (await world.runs(schedule)).runs if run.HasField("finished_at")]
+
+    (run,) = await eventually(finished)
+    assert run.status == schedules_pb2.RUN_STATUS_SUCCEEDED
+    assert run.attempts == 2
+    assert [task.id for task in world.tasks.tasks.values()] == [run.task_id]
+    principal, request = world.tasks.calls[-1]
+    assert principal is not None
+    assert (principal.user_id, principal.service) == (world.owner.id, "scheduler")
+    assert (request.request_id, request.workspace_id) == (run.id, schedule.workspace_id)
+    event = await next_event(world, "run.finished")
+    assert event.data.run == run
+
+
+async def test_a_schedule_is_created_read_listed_and_deleted(world: World) -> None:
+    schedule = await world.create(cron="30 8 * * 1-5", timezone="Europe/Warsaw")
+    assert schedule.next_fire_at.ToDatetime(tzinfo=UTC) > datetime.now(UTC)
+    assert (schedule.version, schedule.etag, schedule.timezone) == (1, '"v1"', "Europe/Warsaw")
+    assert (await next_event(world, "schedule.created")).data.schedule == schedule
+    owner, viewer = world.owner.metadata, world.viewer.metadata
+    get = schedules_pb2.GetScheduleRequest(id=schedule.id)
+    assert (await world.stub.GetSchedule(get, metadata=owner)).schedule == schedule
+    assert (await world.stub.GetSchedule(get, metadata=viewer)).schedule == schedule
+    delete = schedules_pb2.DeleteScheduleRequest(id=schedule.id)
+    with pytest.raises(PermissionDenied):
+        await world.stub.DeleteSchedule(delete, metadata=viewer)
+    await world.stub.DeleteSchedule(delete, metadata=owner)
+    with pytest.raises(NotFound) as caught:
+        await world.stub.GetSchedule(get, metadata=owner)
+    assert caught.value.code == "SCHEDULE_NOT_FOUND"
+    assert (await next_event(world, "schedule.deleted")).data.schedule == schedule
+
+
+async def test_lists_come_in_pages_newest_first(world: World) -> None:
+    made = [(await world.create(interval_s=3600, name=f"Plants {number}")).id for number in range(5)]
+    token, found = "", []
+    while True:
+        request = schedules_pb2.ListSchedulesRequest(page_size=2, page_token=token)
+        answer = await world.stub.ListSchedules(request, metadata=world.owner.metadata)
+        found += [schedule.id for schedule in answer.schedules]
+        if not (token := answer.next_page_token):
+            break
+    assert found == made[::-1]
+
+
+async def test_runs_come_in_pages_newest_first(world: World) -> None:
+    schedule = await world.create(interval_s=1)
+
+    async def at_least_three() -> bool:
+        return len((await world.runs(schedule)).runs) >= 3
+
+    await eventually(at_least_three)
+    first = await world.runs(schedule, page_size=1)
+    second = await world.runs(schedule, page_size=1, page_token=first.next_page_token)
+    newer, older = (page.runs[0].nominal_time.ToDatetime() for page in (first, second))
+    assert newer - older == timedelta(seconds=1)
+
+
+async def test_another_users_schedule_does_not_exist(world: World) -> None:
+    schedule, stranger = await world.create(interval_s=3600), world.user()
+    for call in (
+        world.stub.GetSchedule(schedules_pb2.GetScheduleRequest(id=schedule.id), metadata=stranger.metadata),
+        world.stub.DeleteSchedule(schedules_pb2.DeleteScheduleRequest(id=schedule.id), metadata=stranger.metadata),
+        world.stub.ListRuns(schedules_pb2.ListRunsRequest(schedule_id=schedule.id), metadata=stranger.metadata),
+        world.create(stranger, interval_s=60, workspace_id=schedule.workspace_id),
+    ):
+        with pytest.raises(NotFound):
+            await call
+    listed = await world.stub.ListSchedules(schedules_pb2.ListSchedulesRequest(), metadata=stranger.metadata)
+    assert not listed.schedules
+
+
+async def test_a_viewer_may_not_create_a_schedule(world: World) -> None:
+    with pytest.raises(PermissionDenied) as caught:
+        await world.create(world.viewer, interval_s=60, workspace_id=str(world.owner.workspace_id))
+    assert caught.value.code == "WORKSPACE_ROLE_REQUIRED"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "field"),
+    [
+        ({"cron": "0 0 30 2 *"}, "SCHEDULE_NEVER_FIRES", "cron"),
+        ({"cron": "never"}, "INVALID_CRON", "cron"),
+        ({"cron": "0 0 * * *", "timezone": "Mars/Olympus"}, "UNKNOWN_TIME_ZONE", "timezone"),
+        ({"cron": "0 0 * * *", "interval_s": 5}, "INVALID_FIELDS", ""),
+        (
+            {
+                "interval_s": 5,
+                "action": schedules_pb2.Action(http=schedules_pb2.HttpAction(url="http://169.254.169.254/latest")),
+            },
+            "ADDRESS_NOT_ALLOWED",
+            "action.http.url",
+        ),
+    ],
+)
+async def test_refuses_a_schedule_that_makes_no_sense(
+    world: World, fields: dict[str, Any], code: str, field: str
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        await world.create(**fields)
+    assert caught.value.code == code
+    assert [violation.field for violation in caught.value.violations] == [field]
+    listed = await world.stub.ListSchedules(schedules_pb2.ListSchedulesRequest(), metadata=world.owner.metadata)
+    assert not listed.schedules
+
+
+def _timestamp(moment: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp
