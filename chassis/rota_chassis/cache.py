@@ -3,8 +3,8 @@
 A write calls `invalidate` after its commit, which leaves a tombstone for a few seconds. A reader stores what it loaded
 only if the key is absent, and only as long as the tombstone of a write in the meantime would still be there; so a
 reader that loaded the old value before the write cannot store it after (the lease of "Scaling Memcache at Facebook",
-NSDI 2013, section 3.2.1). If Redis cannot be reached, look-ups miss; an invalidation that could not be made leaves a stale value
-for at most `ttl_s`.
+NSDI 2013, section 3.2.1). If Redis cannot be reached, look-ups miss; an invalidation that could not be made leaves a
+stale value for at most `ttl_s`.
 """
 
 from __future__ import annotations

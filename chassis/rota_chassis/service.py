@@ -114,7 +114,12 @@ async def _run(service: Service[SettingsT]) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    settings = service.settings()
+    try:
+        settings = service.settings()
+    except (ValueError, OSError) as error:
+        logs.configure(service.name)
+        _LOG.error("service.cannot_start", error=str(error))  # noqa: TRY400 (the sentence says it all)
+        return 1
     logs.configure(service.name, level=settings.log_level, output=settings.log_format)
     stop_telemetry = telemetry.configure(
         service.name, otlp_endpoint=settings.otlp_endpoint, metrics_listen=settings.metrics_listen
@@ -126,7 +131,7 @@ async def _run(service: Service[SettingsT]) -> int:
             await asyncio.wait([stopped, failure], return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
             _LOG.info("service.draining")
-    except Unavailable as error:
+    except (Unavailable, ValueError, OSError) as error:
         _LOG.error("service.cannot_start", error=str(error), cause=repr(error.__cause__))
         return 1
     finally:

@@ -29,7 +29,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> int:
         try:
             await server.run(stop, drain)
         except Unavailable as error:
-            _LOG.error("gateway.cannot_start", error=error.detail)  # noqa: TRY400 (no traceback)
+            _LOG.error("gateway.cannot_start", error=error.detail)
             return 1
     _LOG.info("gateway.stopped")
     return 0

@@ -19,6 +19,7 @@ async def send_answer(
     exchange: Exchange,
     status: int,
     body: bytes,
+    *,
     media_type: bytes = JSON,
     headers: Iterable[tuple[bytes, bytes]] = (),
 ) -> None:

@@ -74,7 +74,7 @@ class Dispatch:
         if endpoint is None:
             await self._pages(scope, receive, send)
         else:
-            await self._transcoder.serve(endpoint, captured, exchange, scope, receive, send)
+            await self._transcoder.serve(endpoint, captured, scope, receive, send)
 
 
 class Gateway:

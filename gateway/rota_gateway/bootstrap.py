@@ -12,8 +12,8 @@ import grpc
 import orjson
 import redis.asyncio
 from protovalidate import Validator
-from redis.backoff import NoBackoff
 from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from rota_chassis.logs import logger
 from rota_chassis.rpc.channel import OPTIONS, open_channel
 from rota_chassis.rpc.keys import RemoteKeySet
@@ -81,10 +81,10 @@ async def assemble(settings: GatewaySettings, *, keys: KeySet | None = None) -> 
         upstreams = {}
         for name in SERVICES:
             channel = grpc.aio.insecure_channel(settings.address(name), options=OPTIONS)
-            stack.push_async_callback(channel.close)
+            stack.push_async_callback(channel.close, None)
             upstreams[name] = Upstream(name, channel, _breaker(name))
         auth = open_channel(settings.auth_address, tokens)
-        stack.push_async_callback(auth.close)
+        stack.push_async_callback(auth.close, None)
         verifier = TokenVerifier(keys or RemoteKeySet(auth), secret)
         limiter = SharedLimiter(
             await stack.enter_async_context(_redis(settings.redis_url)),
@@ -114,9 +114,7 @@ async def _live(
     hub = Hub(nats)
     following = asyncio.create_task(hub.run(), name="live hub")
     stack.callback(following.cancel)
-    sessions = Sessions(
-        hub=hub, nats=nats, memberships=memberships, verifier=verifier, queue=settings.live_queue
-    )
+    sessions = Sessions(hub=hub, nats=nats, memberships=memberships, verifier=verifier, queue=settings.live_queue)
     return Live(hub, sessions)
 
 

@@ -1,9 +1,9 @@
 """A circuit breaker: calls to a service that keeps failing are refused at once, until a probe succeeds.
 
-    closed ──(failures in a row, or too large a part of them)──> open ──(after a while)──> half-open
-       ^                                                          ^                           │
-       └───────────────────(the probe succeeds)───────────────────┼───────────────────────────┤
-                                                                  └──(the probe fails)────────┘
+closed ──(failures in a row, or too large a part of them)──> open ──(after a while)──> half-open
+   ^                                                          ^                           │
+   └───────────────────(the probe succeeds)───────────────────┼───────────────────────────┤
+                                                              └──(the probe fails)────────┘
 """
 
 from __future__ import annotations

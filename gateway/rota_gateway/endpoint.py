@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote
 
@@ -25,6 +26,21 @@ if TYPE_CHECKING:
 
 _MAX_PARAMETERS = 100
 _TEMPLATE_FIELD = re.compile(r"\{([a-z0-9_]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful answer.
+
+    Attributes:
+        body: as JSON.
+        etag: of the resource in it, if it has one.
+        location: of the resource that was made, if one was.
+    """
+
+    body: bytes
+    etag: bytes | None
+    location: bytes | None
 
 
 class Endpoint:
@@ -66,8 +82,8 @@ class Endpoint:
             raise invalid_fields(self.errors(violations))
         return message
 
-    def encode(self, answer: Message) -> tuple[bytes, bytes | None, bytes | None]:
-        """The JSON body, and the entity tag and the location that the answer speaks of, if any."""
+    def encode(self, answer: Message) -> Answer:
+        """What an answer of the RPC says over HTTP."""
         body = self._encode(answer)
         etag = location = None
         if type(body) is dict:
@@ -77,7 +93,7 @@ class Endpoint:
                 location = _TEMPLATE_FIELD.sub(
                     lambda match: quote(str(body.get(match[1], "")), safe=""), self.route.policy.location
                 ).encode()
-        return orjson.dumps(body), etag, location
+        return Answer(orjson.dumps(body), etag, location)
 
     def errors(self, violations: Iterable[Violation]) -> tuple[dict[str, str], ...]:
         """Wrong fields of the request message, as they are called over HTTP."""
@@ -92,7 +108,8 @@ class Endpoint:
             return {"header": self.route.header_fields[name]}
         if name in self.route.path_params or name in self.route.query_fields:
             return {"parameter": name}
-        pointer = codec.violation_pointer(self.route.request_class.DESCRIPTOR, path)
+        request: Any = self.route.request_class
+        pointer = codec.violation_pointer(request.DESCRIPTOR, path)
         if self.route.body not in {"", "*"}:
             pointer = pointer.removeprefix(f"/{self.route.body}")
         return {"pointer": pointer}

@@ -1,7 +1,7 @@
 """Problem documents (RFC 9457): the one form of every error.
 
-    {"type": "urn:rota:problem:task-not-found", "title": "Task not found", "status": 404, "detail": "…",
-     "instance": "/api/v1/tasks/…", "code": "TASK_NOT_FOUND", "trace_id": "…", "errors": [{"pointer": "/title", …}]}
+{"type": "urn:rota:problem:task-not-found", "title": "Task not found", "status": 404, "detail": "…",
+ "instance": "/api/v1/tasks/…", "code": "TASK_NOT_FOUND", "trace_id": "…", "errors": [{"pointer": "/title", …}]}
 """
 
 from __future__ import annotations
@@ -134,7 +134,9 @@ def retry_after(seconds: float) -> str:
 async def send_problem(send: Send, exchange: Exchange, problem: Problem) -> None:
     """Answer with a problem."""
     headers = [(b"cache-control", b"no-store"), *problem.headers.items()]
-    await send_answer(send, exchange, problem.status, problem.document(exchange), MEDIA_TYPE, headers)
+    await send_answer(
+        send, exchange, problem.status, problem.document(exchange), media_type=MEDIA_TYPE, headers=headers
+    )
 
 
 def _error(problem: FieldProblem, headers: frozenset[str]) -> dict[str, str]:

@@ -137,7 +137,7 @@ def load_routes() -> tuple[Route, ...]:
         for file in contract.files
         for service in file.services_by_name.values()
         for method in service.methods
-        for route in _method_routes(method, contract)
+        for route in method_routes(method, contract)
     )
     seen: dict[tuple[str, str], str] = {}
     for route in routes:
@@ -148,7 +148,12 @@ def load_routes() -> tuple[Route, ...]:
     return routes
 
 
-def _method_routes(method: MethodDescriptor, contract: Contract) -> Iterator[Route]:
+def method_routes(method: MethodDescriptor, contract: Contract) -> Iterator[Route]:
+    """The routes of one method, none when it has no google.api.http rule.
+
+    Raises:
+        ContractError: its options contradict each other or its messages.
+    """
     extensions = method.GetOptions().Extensions
     rule, policy = extensions[annotations_pb2.http], extensions[options_pb2.route]
     if not rule.WhichOneof("pattern"):

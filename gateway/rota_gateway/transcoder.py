@@ -13,6 +13,7 @@ from rota_chassis.errors import RotaError
 from rota_gateway import bodies
 from rota_gateway.answers import send_answer, send_empty
 from rota_gateway.conditions import none_match
+from rota_gateway.exchange import exchange_of
 from rota_gateway.identity import identify
 from rota_gateway.problems import problem_of, send_problem
 from rota_gateway.ratelimit.limiter import refuse_if_over
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from rota_chassis.tokens import ServiceTokens, TokenVerifier
     from starlette.types import Receive, Scope, Send
 
-    from rota_gateway.endpoint import Endpoint
+    from rota_gateway.endpoint import Answer, Endpoint
     from rota_gateway.exchange import Exchange
     from rota_gateway.ratelimit.gcra import Quota
     from rota_gateway.ratelimit.limiter import RateLimiter
@@ -60,26 +61,22 @@ class Transcoder:
         self._quotas = quotas
 
     async def serve(
-        self,
-        endpoint: Endpoint,
-        captured: tuple[str, ...],
-        exchange: Exchange,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
+        self, endpoint: Endpoint, captured: tuple[str, ...], scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Answer one request.
 
         Args:
             endpoint: that the request's method and path matched.
             captured: the parameters of the path.
-            exchange: the request.
-            scope: of the request; as are `receive` and `send`.
+            scope: of the request.
+            receive: gives its body.
+            send: takes the answer.
 
         Raises:
             Refused: something in the request is wrong.
             RotaError: something behind the gateway went wrong.
         """
+        exchange = exchange_of(scope)
         route = endpoint.route
         deadline = time.monotonic() + route.policy.timeout_s
         token = await self._identify(route.policy.access, exchange)
@@ -106,7 +103,7 @@ class Transcoder:
         if route.policy.success_status == 204:  # noqa: PLR2004
             await send_empty(send, 204, ((b"cache-control", endpoint.cache_control),))
             return
-        await _send(send, exchange, endpoint, *endpoint.encode(answer))
+        await _send(send, exchange, endpoint, endpoint.encode(answer))
 
     async def _identify(self, access: Access, exchange: Exchange) -> str:
         if access is Access.PUBLIC:
@@ -123,19 +120,17 @@ class Transcoder:
         refuse_if_over(decision)
 
 
-async def _send(
-    send: Send, exchange: Exchange, endpoint: Endpoint, body: bytes, etag: bytes | None, location: bytes | None
-) -> None:
+async def _send(send: Send, exchange: Exchange, endpoint: Endpoint, answer: Answer) -> None:
     headers = [(b"cache-control", endpoint.cache_control)]
-    if location is not None:
-        headers.append((b"location", location))
-    if etag is not None:
-        headers.append((b"etag", etag))
+    if answer.location is not None:
+        headers.append((b"location", answer.location))
+    if answer.etag is not None:
+        headers.append((b"etag", answer.etag))
         condition = exchange.headers.get(b"if-none-match") if endpoint.route.method == "GET" else None
-        if condition is not None and not none_match(condition, etag):
+        if condition is not None and not none_match(condition, answer.etag):
             await send_empty(send, 304, headers)
             return
-    await send_answer(send, exchange, endpoint.route.policy.success_status, body, headers=headers)
+    await send_answer(send, exchange, endpoint.route.policy.success_status, answer.body, headers=headers)
 
 
 def _user_agent(headers: Mapping[bytes, bytes]) -> str:

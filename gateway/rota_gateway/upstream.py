@@ -94,7 +94,8 @@ class Upstream:
     def _explained(self, error: grpc.aio.AioRpcError) -> RotaError:
         if error.code() not in _NOT_ANSWERED:
             return from_rpc_error(error)
-        if any(key == STATUS_TRAILER for key, _ in error.trailing_metadata() or ()):
+        trailers: Any = error.trailing_metadata() or ()
+        if any(key == STATUS_TRAILER for key, _ in trailers):
             sent = from_rpc_error(error)
             sent.metadata.setdefault("service", self.name)
             return sent

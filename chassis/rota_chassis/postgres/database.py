@@ -97,10 +97,10 @@ class Database:
             )
         return cls(pool, acquire_timeout_s)
 
-    async def close(self) -> None:
-        """Close every connection, waiting a few seconds for those in use."""
+    async def close(self, *, within_s: float = 5.0) -> None:
+        """Close every connection, waiting so long for those in use."""
         try:
-            await asyncio.wait_for(self._pool.close(), timeout=5)
+            await asyncio.wait_for(self._pool.close(), timeout=within_s)
         except TimeoutError:
             self._pool.terminate()
 
@@ -213,8 +213,6 @@ def _unavailable() -> Iterator[None]:
     try:
         yield
     except _UNAVAILABLE as error:
-        if isinstance(error, ValueError):
-            raise  # asyncpg's DataError is an InterfaceError: a value that no second try will make fit
         raise Unavailable(
             "The database does not answer now; try again shortly.", code="DATABASE_UNAVAILABLE"
         ) from error

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
 T = TypeVar("T")
 
@@ -28,3 +29,18 @@ async def eventually(check: Callable[[], T | Awaitable[T]], *, timeout_s: float 
         if time.monotonic() > deadline:
             raise AssertionError(f"still {value!r} after {timeout_s} s")
         await asyncio.sleep(every_s)
+
+
+@asynccontextmanager
+async def in_background(*running: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run coroutines within the block; they are cancelled at its end, and their failure fails the test."""
+    tasks = [asyncio.create_task(each) for each in running]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result

@@ -53,7 +53,7 @@ def test_a_variable_comes_before_its_file(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 def test_a_file_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ROTA_SERVICE_SECRET_FILE", str(tmp_path / "missing"))
-    with pytest.raises(ValidationError, match="ROTA_SERVICE_SECRET_FILE.*No such file"):
+    with pytest.raises(ValidationError, match=r"ROTA_SERVICE_SECRET_FILE.*No such file"):
         ServiceSettings()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
@@ -46,9 +47,6 @@ class Live:
         """Take no more sockets, and close those there are with code 1001."""
         self._draining = True
         self._hub.end_all()
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_WITHIN_S):
-                while not self._hub.is_empty:
-                    await asyncio.sleep(0.01)
-        except TimeoutError:
-            return
+                await self._hub.silent.wait()

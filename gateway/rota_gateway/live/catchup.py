@@ -11,7 +11,7 @@ from rota_gateway.live.protocol import Channel, Close, Ended
 from rota_gateway.live.stream import StreamLost, TooFarBehind, replay, stream_state
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from nats.aio.client import Client
 
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 _MAX_SUBJECTS = 64
 
 
-async def catch_up(
-    nats: Client, hub: Hub, subscriber: Subscriber, resume: Resume | None
-) -> AsyncIterator[str]:
+async def catch_up(nats: Client, hub: Hub, subscriber: Subscriber, resume: Resume | None) -> AsyncGenerator[str, None]:
     """Begin to tell `subscriber` of events; returns the frames to write before what it is then told.
 
     Raises:
@@ -47,7 +45,7 @@ async def catch_up(
     if resume.since >= hub.recent.floor:
         frames = [frame.text for frame in hub.recent.after(resume.since) if subscriber.may_see(frame)]
         return _only(first, *frames)
-    return _replayed(nats, subscriber, first, resume.since, position, hub.epoch)
+    return _replayed(nats, hub.epoch, subscriber, resume.since, position)
 
 
 async def _why_not(nats: Client, hub: Hub, resume: Resume) -> str | None:
@@ -66,15 +64,15 @@ async def _why_not(nats: Client, hub: Hub, resume: Resume) -> str | None:
     return None
 
 
-async def _only(*texts: str) -> AsyncIterator[str]:
+async def _only(*texts: str) -> AsyncGenerator[str, None]:
     for text in texts:
         yield text
 
 
 async def _replayed(
-    nats: Client, subscriber: Subscriber, first: str, since: int, position: int, epoch: str
-) -> AsyncIterator[str]:
-    yield first
+    nats: Client, epoch: str, subscriber: Subscriber, since: int, position: int
+) -> AsyncGenerator[str, None]:
+    yield protocol.ready(since, epoch, subscriber.user_id)
     try:
         async for offset, message in replay(nats, _subjects(subscriber), since, position):
             frame = protocol.event_frame(message, subscriber.channel, offset, epoch)

@@ -48,6 +48,7 @@ class Hub:
         epoch: of the stream; empty until it has been found.
         recent: the latest events.
         found: set once the stream has been found.
+        silent: set while nobody listens.
     """
 
     def __init__(self, nats: Client) -> None:
@@ -58,6 +59,8 @@ class Hub:
         self.epoch = ""
         self.recent = Recent()
         self.found = asyncio.Event()
+        self.silent = asyncio.Event()
+        self.silent.set()
 
     async def run(self) -> None:
         """Follow the stream until cancelled."""
@@ -80,6 +83,7 @@ class Hub:
     def watch(self, subscriber: Subscriber) -> None:
         """From now on tell a subscriber of changes of its user's memberships."""
         self._by_user[subscriber.user_id].add(subscriber)
+        self.silent.clear()
         LIVE_SOCKETS.labels(subscriber.channel.value).inc()
 
     def begin(self, subscriber: Subscriber) -> int:
@@ -95,17 +99,14 @@ class Hub:
         _discard(self._by_user, subscriber.user_id, subscriber)
         for workspace_id in subscriber.workspaces:
             _discard(self._by_workspace, workspace_id, subscriber)
+        if not self._by_user:
+            self.silent.set()
 
     def end_all(self) -> None:
         """End every conversation: the gateway is going away."""
         for subscribers in list(self._by_user.values()):
             for subscriber in subscribers:
                 subscriber.end(Ended(Close.GOING_AWAY))
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nobody listens."""
-        return not self._by_user
 
     def _take_up(self, state: StreamState) -> None:
         if not self.found.is_set():
@@ -137,7 +138,7 @@ class Hub:
             elif event_type in {ADDED, REMOVED}:
                 self._change(parse_change(message, event_type), message)
         except (KeyError, ValueError, TypeError) as error:
-            _LOG.error("live.malformed", subject=message.subject, offset=offset, error=repr(error))  # noqa: TRY400
+            _LOG.error("live.malformed", subject=message.subject, offset=offset, error=repr(error))
         self.position = offset
 
     def _tell(self, frame: protocol.Frame) -> None:

@@ -22,6 +22,9 @@ import orjson
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
+# Digits; fits 64 bits.
+_LONGEST_OFFSET = 18
+
 PING = '{"type":"ping"}'
 
 
@@ -143,17 +146,17 @@ def parse_query(query: bytes) -> Resume | None:
     """
     try:
         pairs = parse_qsl(query.decode(), keep_blank_values=True, strict_parsing=bool(query), errors="strict")
-        values = dict(pairs)
-        if len(values) < len(pairs) or not values.keys() <= {"since", "epoch"}:
-            raise ValueError("only `since` and `epoch` are known, each once")
-        if "since" not in values:
-            return None
-        since = values["since"]
-        if not since.isascii() or not since.isdigit() or len(since) > 18:  # noqa: PLR2004 (fits 64 bits)
-            raise ValueError("`since` is an offset, a whole number")
-        return Resume(int(since), values.get("epoch"))
-    except ValueError as problem:
-        raise Ended(Close.BAD_FRAME, "INVALID_QUERY", f"The query is not right: {problem}.") from problem
+    except ValueError as error:
+        raise _bad_query("it is malformed") from error
+    values = dict(pairs)
+    if len(values) < len(pairs) or not values.keys() <= {"since", "epoch"}:
+        raise _bad_query("only `since` and `epoch` are known, each once")
+    if "since" not in values:
+        return None
+    since = values["since"]
+    if not (since.isascii() and since.isdigit() and len(since) <= _LONGEST_OFFSET):
+        raise _bad_query("`since` is an offset, a whole number")
+    return Resume(int(since), values.get("epoch"))
 
 
 def parse_frame(message: dict[str, Any]) -> dict[str, Any]:
@@ -170,6 +173,10 @@ def parse_frame(message: dict[str, Any]) -> dict[str, Any]:
     if type(frame) is not dict or frame.get("type") not in {"auth", "pong"}:
         raise Ended(Close.BAD_FRAME, "BAD_FRAME", 'Send JSON objects as text: {"type": "auth"} or {"type": "pong"}.')
     return frame
+
+
+def _bad_query(why: str) -> Ended:
+    return Ended(Close.BAD_FRAME, "INVALID_QUERY", f"The query is not right: {why}.")
 
 
 def _text(content: dict[str, Any]) -> str:

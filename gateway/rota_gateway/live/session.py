@@ -19,6 +19,7 @@ from rota_gateway.live.subscriber import Subscriber
 from rota_gateway.metrics import LIVE_CLOSED
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
     from uuid import UUID
 
     from nats.aio.client import Client
@@ -125,14 +126,15 @@ class _Conversation:
         self._verifier = verifier
         self._expires = expires
 
-    async def run(self, missed: Any) -> None:
+    async def run(self, missed: AsyncGenerator[str, None]) -> None:
         tasks: list[asyncio.Task[None]] = [
             asyncio.create_task(self._write(missed)),
             asyncio.create_task(self._read()),
             asyncio.create_task(self._keep_time()),
         ]
         try:
-            await asyncio.wait([*tasks, self._subscriber.ended], return_when=asyncio.FIRST_COMPLETED)
+            until: list[asyncio.Future[Any]] = [*tasks, self._subscriber.ended]
+            await asyncio.wait(until, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
@@ -143,7 +145,7 @@ class _Conversation:
             if isinstance(outcome, Exception):
                 raise outcome
 
-    async def _write(self, missed: Any) -> None:
+    async def _write(self, missed: AsyncGenerator[str, None]) -> None:
         send = self._socket.send_text
         async with aclosing(missed) as texts:
             async for text in texts:
@@ -164,7 +166,9 @@ class _Conversation:
         while True:
             left = self._expires - time.time()
             if left <= 0:
-                raise Ended(Close.UNAUTHENTICATED, "TOKEN_EXPIRED", "The access token is over; come back with a new one.")
+                raise Ended(
+                    Close.UNAUTHENTICATED, "TOKEN_EXPIRED", "The access token is over; come back with a new one."
+                )
             await asyncio.sleep(min(left, PING_EVERY_S))
             if left > PING_EVERY_S:
                 self._subscriber.offer(protocol.PING)

@@ -15,7 +15,7 @@ from rota_chassis.events.envelope import SUBJECT_PREFIX
 from rota_chassis.events.stream import EVENTS_STREAM
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
     from nats.aio.client import Client
     from nats.aio.msg import Msg
@@ -67,10 +67,12 @@ async def stream_state(nats: Client) -> StreamState:
     if "error" in info:
         raise StreamLost(info["error"].get("description", "unknown"))
     created = datetime.fromisoformat(info["created"])
-    return StreamState(f"{int(created.timestamp() * 1_000_000):x}", info["state"]["first_seq"], info["state"]["last_seq"])
+    return StreamState(
+        f"{int(created.timestamp() * 1_000_000):x}", info["state"]["first_seq"], info["state"]["last_seq"]
+    )
 
 
-async def follow(nats: Client, after: int) -> AsyncIterator[tuple[int, Msg]]:
+async def follow(nats: Client, after: int) -> AsyncGenerator[tuple[int, Msg], None]:
     """Every event of `LIVE_SUBJECTS` after an offset, with its own, in order and without a gap, as they come.
 
     An ordered push consumer (ADR-17 of NATS): it keeps no state on the server that would outlive this reader.
@@ -142,7 +144,7 @@ async def _heed_control(nats: Client, message: Msg, expected: int) -> None:
         raise StreamLost("a delivery was lost before a heartbeat")
 
 
-async def replay(nats: Client, subjects: Sequence[str], after: int, upto: int) -> AsyncIterator[tuple[int, Msg]]:
+async def replay(nats: Client, subjects: Sequence[str], after: int, upto: int) -> AsyncGenerator[tuple[int, Msg], None]:
     """The events of some subjects after one offset and up to another, in order.
 
     Raises:
@@ -180,9 +182,7 @@ async def replay(nats: Client, subjects: Sequence[str], after: int, upto: int) -
         raise StreamLost(repr(error)) from error
 
 
-async def _pulled(
-    nats: Client, consumer: str, inbox: str, queue: asyncio.Queue[Msg]
-) -> AsyncIterator[tuple[int, Msg]]:
+async def _pulled(nats: Client, consumer: str, inbox: str, queue: asyncio.Queue[Msg]) -> AsyncIterator[tuple[int, Msg]]:
     request = orjson.dumps({"batch": _BATCH, "no_wait": True})
     while True:
         await nats.publish(f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS_STREAM}.{consumer}", request, reply=inbox)

@@ -29,7 +29,6 @@ class Errors:
         exchange = exchange_of(scope)
         try:
             await self._app(scope, receive, send)
-            return
         except Refused as refused:
             problem = refused.problem
         except RotaError as error:
@@ -43,4 +42,6 @@ class Errors:
             if exchange.status:
                 raise  # the answer has begun: only cutting the connection tells the client
             problem = crash()
+        else:
+            return
         await send_problem(send, exchange, problem)

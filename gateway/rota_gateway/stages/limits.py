@@ -8,8 +8,9 @@ from rota_gateway.exchange import exchange_of
 from rota_gateway.problems import refusal
 
 if TYPE_CHECKING:
-    from rota_gateway.problems import Refused
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from rota_gateway.problems import Refused
 
 MAX_TARGET_BYTES = 8 * 1024
 MAX_HEADER_BYTES = 32 * 1024

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from rota.auth.v1 import auth_pb2, auth_pb2_grpc, workspaces_pb2, workspaces_pb2_grpc
 from rota.tasks.v1 import tasks_pb2, tasks_pb2_grpc
 from rota_chassis.errors import NotFound, RotaError
@@ -23,10 +24,12 @@ from rota_gateway.server import HttpServer
 from rota_gateway.settings import GatewaySettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
-    import grpc
     from rota_chassis.testing.tokens import TokenIssuer
+
+    RunSystem = Callable[..., AbstractAsyncContextManager["System"]]
 
 SECRET = "a secret of the services, for tests only"
 SERVICES = ("auth", "tasks", "scheduler", "notifications")
@@ -151,7 +154,11 @@ async def running_system(issuer: TokenIssuer, **settings: Any) -> AsyncIterator[
     with tempfile.TemporaryDirectory(prefix="rota-") as folder:
         addresses: dict[str, Any] = {f"{name}_address": f"unix:{folder}/{name}.sock" for name in SERVICES}
         values = GatewaySettings(
-            http_port=0, service_secret=SECRET, drain_seconds=2, drain_notice_s=0, **{**addresses, **settings}
+            http_port=0,
+            service_secret=SecretStr(SECRET),
+            drain_seconds=2,
+            drain_notice_s=0,
+            **{**addresses, **settings},
         )
         async with assemble(values, keys=issuer.keys) as parts:
             server = HttpServer(parts.app, values)
@@ -160,7 +167,16 @@ async def running_system(issuer: TokenIssuer, **settings: Any) -> AsyncIterator[
             await eventually(lambda: server.port)
             base = f"http://127.0.0.1:{server.port}"
             async with httpx.AsyncClient(base_url=base, timeout=20) as http:
-                system = System(values, SmallAuth(), SmallTasks(), {}, folder, issuer, http, server.port)
+                system = System(
+                    values,
+                    SmallAuth(),
+                    SmallTasks(),
+                    {},
+                    folder,
+                    issuer,
+                    http,
+                    server.port,  # type: ignore[abstract]
+                )
                 for name in SERVICES:
                     await system.start(name)
                 yield system
@@ -170,7 +186,14 @@ async def running_system(issuer: TokenIssuer, **settings: Any) -> AsyncIterator[
             await serving
 
 
+@pytest.fixture(scope="session")
+def run_system(issuer: TokenIssuer, redis_url: str) -> RunSystem:
+    """Runs systems of a test's own, with settings of its own, for the length of a block."""
+    return lambda **settings: running_system(issuer, **{"redis_url": redis_url, **settings})
+
+
 @pytest.fixture
-async def system(issuer: TokenIssuer, redis_url: str, nats_url: str) -> AsyncIterator[System]:
-    async with running_system(issuer, redis_url=redis_url, nats_url=nats_url) as running:
+async def system(run_system: RunSystem, nats_url: str) -> AsyncIterator[System]:
+    """A gateway and everything behind it."""
+    async with run_system(nats_url=nats_url) as running:
         yield running

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from conftest import System
+    from tests.integration.conftest import System
 
 
 async def test_a_task_is_created_and_read_back(system: System) -> None:

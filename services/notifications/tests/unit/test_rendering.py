@@ -76,7 +76,7 @@ def raw_header(message: EmailMessage, name: str) -> str:
 
 
 def decoded(header: str) -> str:
-    """What a reader shows (RFC 2047), by an implementation other than the one that wrote it."""
+    """What a reader shows (RFC 2047)."""
     return str(make_header(decode_header(header)))
 
 

@@ -67,6 +67,7 @@ _DUE = (
     .where(TIMERS.c.fire_at <= bindparam("now"))
     .order_by(TIMERS.c.fire_at)
     .limit(bindparam("limit", type_=Integer))
+    .with_for_update(skip_locked=True)
     .cte("due")
 )
 _FIRE = statement(

@@ -9,23 +9,28 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import nats
-from rota.auth.v1 import workspaces_pb2
+import pytest
 from rota_chassis.events import envelope
 from rota_chassis.ids import uuid7
 from websockets.asyncio.client import ClientConnection, connect
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
     from uuid import UUID
 
-    from conftest import System
+    from nats.aio.client import Client
+    from rota.auth.v1 import workspaces_pb2
     from rota_chassis.testing.services import User
+    from tests.integration.conftest import RunSystem, System
+
+    Listening = Callable[..., AbstractAsyncContextManager["Listener"]]
 
 
 class Publisher:
     """Publishes events as the relays of services do."""
 
-    def __init__(self, client: nats.NATS) -> None:
+    def __init__(self, client: Client) -> None:
         self.nats = client
         self.jetstream = client.jetstream()
 
@@ -46,7 +51,7 @@ class Publisher:
             json.dumps(data).encode(),
             headers=envelope.headers(row, "/rota/test"),
         )
-        return acknowledged.seq
+        return int(acknowledged.seq)
 
     async def task(self, workspace_id: UUID | str, title: str = "Water the plants") -> int:
         """Publish that a task was created."""
@@ -66,15 +71,6 @@ class Publisher:
             "version": membership.version,
         }
         return await self.publish(f"workspace.{event}", membership.workspace_id, {"membership": data})
-
-
-@asynccontextmanager
-async def publisher(url: str) -> AsyncIterator[Publisher]:
-    client = await nats.connect(url)
-    try:
-        yield Publisher(client)
-    finally:
-        await client.close()
 
 
 class Listener:
@@ -101,7 +97,7 @@ class Listener:
 
 
 @asynccontextmanager
-async def listening(
+async def _listening(
     system: System, channel: str, user: User | None, query: str = "", token: str | None = None
 ) -> AsyncIterator[Listener]:
     """A client that is connected; with a user or a token in the header, if any."""
@@ -110,3 +106,24 @@ async def listening(
     url = f"ws://127.0.0.1:{system.port}/ws/{channel}{query}"
     async with connect(url, additional_headers=headers, compression=None, max_queue=None) as socket:
         yield Listener(socket)
+
+
+@pytest.fixture
+def listening() -> Listening:
+    """Connects clients, for the length of a block."""
+    return _listening
+
+
+@pytest.fixture
+async def system(run_system: RunSystem, fresh_nats_url: str) -> AsyncIterator[System]:
+    """A gateway on a stream without events, whose sockets may be 50 events behind."""
+    async with run_system(nats_url=fresh_nats_url, live_queue=50) as running:
+        yield running
+
+
+@pytest.fixture
+async def events(fresh_nats_url: str) -> AsyncIterator[Publisher]:
+    """Publishes events."""
+    client = await nats.connect(fresh_nats_url)
+    yield Publisher(client)
+    await client.close()

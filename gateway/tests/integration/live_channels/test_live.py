@@ -5,30 +5,18 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from live import Publisher, listening, publisher
+from rota_chassis.events.stream import ensure_streams
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from conftest import System
+    from rota_chassis.testing.services import User
     from rota_chassis.testing.tokens import TokenIssuer
-
-from conftest import running_system
-
-
-@pytest.fixture
-async def system(issuer: TokenIssuer, redis_url: str, fresh_nats_url: str) -> AsyncIterator[System]:
-    async with running_system(issuer, redis_url=redis_url, nats_url=fresh_nats_url, live_queue=50) as running:
-        yield running
+    from tests.integration.conftest import RunSystem, System
+    from tests.integration.live_channels.conftest import Listening, Publisher
 
 
-@pytest.fixture
-async def events(fresh_nats_url: str) -> AsyncIterator[Publisher]:
-    async with publisher(fresh_nats_url) as made:
-        yield made
-
-
-async def test_members_see_the_events_of_their_workspaces_and_no_others(system: System, events: Publisher) -> None:
+async def test_members_see_the_events_of_their_workspaces_and_no_others(
+    system: System, listening: Listening, events: Publisher
+) -> None:
     ada, grace = system.user(), system.user()
     system.join(grace, ada.workspace_id)
     async with listening(system, "tasks", ada) as first, listening(system, "tasks", grace) as second:
@@ -45,7 +33,7 @@ async def test_members_see_the_events_of_their_workspaces_and_no_others(system: 
         assert await second.offsets(2) == [shared - 1, shared]
 
 
-async def test_notifications_go_to_their_user_only(system: System, events: Publisher) -> None:
+async def test_notifications_go_to_their_user_only(system: System, listening: Listening, events: Publisher) -> None:
     ada, grace = system.user(), system.user()
     async with listening(system, "notifications", ada) as first, listening(system, "notifications", grace) as second:
         await first.frame()
@@ -57,7 +45,9 @@ async def test_notifications_go_to_their_user_only(system: System, events: Publi
         assert (await second.frame())["data"]["notification"]["title"] == "for Grace"
 
 
-async def test_an_event_arrives_within_a_few_milliseconds(system: System, events: Publisher) -> None:
+async def test_an_event_arrives_within_a_few_milliseconds(
+    system: System, listening: Listening, events: Publisher
+) -> None:
     ada = system.user()
     async with listening(system, "tasks", ada) as listener:
         await listener.frame()
@@ -71,7 +61,7 @@ async def test_an_event_arrives_within_a_few_milliseconds(system: System, events
 
 
 async def test_whoever_joins_a_workspace_hears_of_it_at_once_and_stops_when_they_leave(
-    system: System, events: Publisher
+    system: System, listening: Listening, events: Publisher
 ) -> None:
     ada, grace = system.user(), system.user()
     async with listening(system, "tasks", grace) as listener:
@@ -90,7 +80,7 @@ async def test_whoever_joins_a_workspace_hears_of_it_at_once_and_stops_when_they
 
 
 async def test_a_client_that_comes_back_gets_what_it_missed_and_nothing_twice(
-    system: System, events: Publisher
+    system: System, listening: Listening, events: Publisher
 ) -> None:
     ada, grace = system.user(), system.user()
     async with listening(system, "tasks", ada) as listener:
@@ -110,22 +100,20 @@ async def test_a_client_that_comes_back_gets_what_it_missed_and_nothing_twice(
 
 @pytest.mark.parametrize("channel", ["tasks", "notifications"])
 async def test_what_is_no_longer_in_memory_is_replayed_from_the_stream(
-    issuer: TokenIssuer, redis_url: str, fresh_nats_url: str, events: Publisher, channel: str
+    run_system: RunSystem, listening: Listening, fresh_nats_url: str, events: Publisher, channel: str
 ) -> None:
-    async with running_system(issuer, redis_url=redis_url, nats_url=fresh_nats_url) as system:
+    async with run_system(nats_url=fresh_nats_url) as system:
         ada, grace = system.user(), system.user()
 
-    async def tell(user: object) -> int:
-        if channel == "tasks":
-            return await events.task(user.workspace_id)  # type: ignore[attr-defined]
-        return await events.notification(user)  # type: ignore[arg-type]
+    async def tell(user: User) -> int:
+        return await (events.task(user.workspace_id) if channel == "tasks" else events.notification(user))
 
     missed = []
     for _ in range(300):
         missed.append(await tell(ada))
         await tell(grace)
     # A gateway that has just started has nothing in memory.
-    async with running_system(issuer, redis_url=redis_url, nats_url=fresh_nats_url) as system:
+    async with run_system(nats_url=fresh_nats_url) as system:
         system.join(ada, ada.workspace_id)
         async with listening(system, channel, ada, f"?since={missed[9]}") as listener:
             assert (await listener.frame())["offset"] == missed[9]
@@ -138,7 +126,7 @@ async def test_what_is_no_longer_in_memory_is_replayed_from_the_stream(
     [("?since=7&epoch=another", "stream_replaced"), ("?since=999999", "offset_unknown")],
 )
 async def test_a_client_that_cannot_resume_is_told_to_reset(
-    system: System, events: Publisher, query: str, reason: str
+    system: System, listening: Listening, events: Publisher, query: str, reason: str
 ) -> None:
     ada = system.user()
     offset = await events.task(ada.workspace_id)
@@ -151,19 +139,21 @@ async def test_a_client_that_cannot_resume_is_told_to_reset(
 
 
 async def test_events_that_have_expired_lead_to_a_reset(
-    issuer: TokenIssuer, redis_url: str, fresh_nats_url: str, events: Publisher
+    run_system: RunSystem, listening: Listening, fresh_nats_url: str, events: Publisher
 ) -> None:
     workspace_id = "00000000-0000-7000-8000-000000000000"
     for _ in range(3):
         await events.task(workspace_id)
     await events.jetstream.purge_stream("ROTA_EVENTS")
-    async with running_system(issuer, redis_url=redis_url, nats_url=fresh_nats_url) as system:
-        async with listening(system, "tasks", system.user(), "?since=1") as listener:
-            assert (await listener.frame())["type"] == "ready"
-            assert (await listener.frame())["reason"] == "events_expired"
+    async with (
+        run_system(nats_url=fresh_nats_url) as system,
+        listening(system, "tasks", system.user(), "?since=1") as listener,
+    ):
+        assert (await listener.frame())["type"] == "ready"
+        assert (await listener.frame())["reason"] == "events_expired"
 
 
-async def test_the_first_frame_may_carry_the_token(system: System, events: Publisher) -> None:
+async def test_the_first_frame_may_carry_the_token(system: System, listening: Listening, events: Publisher) -> None:
     ada = system.user()
     async with listening(system, "tasks", None) as listener:
         await listener.socket.send(json.dumps({"type": "auth", "token": ada.token}))
@@ -174,7 +164,9 @@ async def test_the_first_frame_may_carry_the_token(system: System, events: Publi
         assert await listener.offsets(0) == []
 
 
-async def test_a_socket_is_closed_when_its_token_is_over(system: System, issuer: TokenIssuer) -> None:
+async def test_a_socket_is_closed_when_its_token_is_over(
+    system: System, listening: Listening, issuer: TokenIssuer
+) -> None:
     ada = system.user()
     token = issuer.access_token(ada.id, ada.workspace_id, lifetime_s=1)
     async with listening(system, "tasks", None, token=token) as listener:
@@ -185,7 +177,7 @@ async def test_a_socket_is_closed_when_its_token_is_over(system: System, issuer:
 
 
 async def test_a_newer_token_of_the_same_user_keeps_the_socket_open(
-    system: System, events: Publisher, issuer: TokenIssuer
+    system: System, listening: Listening, events: Publisher, issuer: TokenIssuer
 ) -> None:
     ada = system.user()
     token = issuer.access_token(ada.id, ada.workspace_id, lifetime_s=1)
@@ -199,14 +191,16 @@ async def test_a_newer_token_of_the_same_user_keeps_the_socket_open(
 
 
 @pytest.mark.parametrize("token", ["nonsense", "a.b.c", "eyJhbGciOiJub25lIn0.e30."])
-async def test_a_token_that_does_not_hold_closes_the_socket(system: System, token: str) -> None:
+async def test_a_token_that_does_not_hold_closes_the_socket(system: System, listening: Listening, token: str) -> None:
     async with listening(system, "tasks", None, token=token) as listener:
         assert (await listener.frame())["code"] == "INVALID_TOKEN"
         assert await listener.closed() == 4401
 
 
-@pytest.mark.parametrize("sent", ["nonsense", "[]", "{}", '{"type": "subscribe"}', b"\x00", '{"type": "auth"}', "\ud7ff"])
-async def test_a_bad_frame_closes_the_socket(system: System, sent: str | bytes) -> None:
+@pytest.mark.parametrize(
+    "sent", ["nonsense", "[]", "{}", '{"type": "subscribe"}', b"\x00", '{"type": "auth"}', "\ud7ff"]
+)
+async def test_a_bad_frame_closes_the_socket(system: System, listening: Listening, sent: str | bytes) -> None:
     async with listening(system, "tasks", None) as listener:
         await listener.socket.send(sent)
         assert (await listener.frame())["code"] == "BAD_FRAME"
@@ -214,19 +208,21 @@ async def test_a_bad_frame_closes_the_socket(system: System, sent: str | bytes) 
 
 
 @pytest.mark.parametrize("query", ["?since=x", "?since=-1", "?other=1", "?since=1&since=2", "?since=", "?since=%ff"])
-async def test_a_query_that_is_not_understood_closes_the_socket(system: System, query: str) -> None:
+async def test_a_query_that_is_not_understood_closes_the_socket(
+    system: System, listening: Listening, query: str
+) -> None:
     async with listening(system, "tasks", system.user(), query) as listener:
         assert (await listener.frame())["code"] == "INVALID_QUERY"
         assert await listener.closed() == 4400
 
 
-async def test_a_stream_that_was_made_anew_resets_every_socket(system: System, events: Publisher) -> None:
+async def test_a_stream_that_was_made_anew_resets_every_socket(
+    system: System, listening: Listening, events: Publisher
+) -> None:
     ada = system.user()
     async with listening(system, "tasks", ada) as listener:
         before = await listener.frame()
         await events.jetstream.delete_stream("ROTA_EVENTS")
-        from rota_chassis.events.stream import ensure_streams
-
         await ensure_streams(events.jetstream)
         reset = await listener.frame(timeout_s=15)
         assert (reset["type"], reset["reason"]) == ("reset", "stream_replaced")
