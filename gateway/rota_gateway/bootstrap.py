@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import grpc
 import orjson
 import redis.asyncio
+from nats.errors import Error as NatsError
 from protovalidate import Validator
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -40,6 +41,7 @@ from rota_gateway.upstream import Upstream
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from nats.aio.client import Client
     from rota_chassis.tokens import KeySet
 
     from rota_gateway.breaker import State
@@ -110,12 +112,18 @@ async def _live(
     settings: GatewaySettings, stack: contextlib.AsyncExitStack, memberships: Memberships, verifier: TokenVerifier
 ) -> Live:
     nats = await connect_nats(settings.nats_url, NAME)
-    stack.push_async_callback(nats.close)
+    stack.push_async_callback(_close, nats)
     hub = Hub(nats)
     following = asyncio.create_task(hub.run(), name="live hub")
     stack.callback(following.cancel)
     sessions = Sessions(hub=hub, nats=nats, memberships=memberships, verifier=verifier, queue=settings.live_queue)
     return Live(hub, sessions)
+
+
+async def _close(nats: Client) -> None:
+    # A connection that is lost already cannot be closed in order.
+    with contextlib.suppress(NatsError, OSError):
+        await nats.close()
 
 
 def _breaker(service: str) -> CircuitBreaker:

@@ -93,7 +93,7 @@ class Consumer:
         self._after_commit = after_commit
         self._backoff_s = backoff_s
         self._ack_wait_s = ack_wait_s
-        self._in_hand: set[Msg] = set()
+        self._in_hand: dict[str, Msg] = {}
 
     async def run(self) -> None:
         """Consume until cancelled; what is in hand then is delivered again later."""
@@ -138,14 +138,14 @@ class Consumer:
                 EVENTS_HANDLED.labels("malformed", "terminated").inc()
                 await message.term()
                 continue
-            self._in_hand.add(message)
+            self._in_hand[message.reply] = message
             lanes[event.aggregate_id.int % LANES].put_nowait((message, event))
 
     async def _keep(self) -> None:
         """Let the server know that what is in hand is worked on, so that nobody else gets it."""
         while True:
             await asyncio.sleep(self._ack_wait_s / 3)
-            for message in list(self._in_hand):
+            for message in list(self._in_hand.values()):
                 await message.in_progress()
 
     async def _work(self, lane: asyncio.Queue[tuple[Msg, Event]]) -> None:
@@ -157,7 +157,7 @@ class Consumer:
                 kind=trace.SpanKind.CONSUMER,
             ):
                 await self._receive(message, event)
-            self._in_hand.discard(message)
+            self._in_hand.pop(message.reply, None)
 
     async def _receive(self, message: Msg, event: Event) -> None:
         try:

@@ -55,15 +55,24 @@ def issuer() -> TokenIssuer:
 async def fresh_nats_url(nats_url: str) -> str:
     """The NATS server with its streams made anew: no events, no consumers."""
     import nats  # noqa: PLC0415 (unit tests need none of it)
-    from nats.js.errors import NotFoundError  # noqa: PLC0415
+    from nats.js.errors import NotFoundError, ServerError  # noqa: PLC0415
 
     from rota_chassis.events.stream import DEAD_LETTERS_STREAM, EVENTS_STREAM, ensure_streams  # noqa: PLC0415
+    from rota_chassis.testing.waiting import eventually  # noqa: PLC0415
 
     client = await nats.connect(nats_url)
     jetstream = client.jetstream()
     for stream in (EVENTS_STREAM, DEAD_LETTERS_STREAM):
         with contextlib.suppress(NotFoundError):
             await jetstream.delete_stream(stream)
-    await ensure_streams(jetstream)
+
+    async def made() -> bool:
+        try:
+            await ensure_streams(jetstream)
+        except ServerError:
+            return False  # the server is still removing the files of the old ones
+        return True
+
+    await eventually(made)
     await client.close()
     return nats_url

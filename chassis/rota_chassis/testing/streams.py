@@ -16,7 +16,8 @@ async def stored(client: Client, stream: str = EVENTS_STREAM) -> list[RawStreamM
     """Every message of the stream, in order."""
     jetstream = client.jetstream()
     state = (await jetstream.stream_info(stream)).state
-    return [await jetstream.get_msg(stream, seq=number) for number in range(state.first_seq, state.last_seq + 1)]
+    numbers = range(state.first_seq, state.last_seq + 1) if state.messages else ()
+    return [await jetstream.get_msg(stream, seq=number) for number in numbers]
 
 
 async def stored_events(client: Client) -> list[envelope.Event]:

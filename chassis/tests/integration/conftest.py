@@ -18,7 +18,7 @@ from rota_chassis.settings import database_url
 from rota_chassis.testing import servers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
     from uuid import UUID
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rota_chassis.embedded.postgres import Postgres
 
 
-async def make_tables(server_url: str) -> str:
+async def _make_tables(server_url: str) -> str:
     """A new database with the chassis' tables, and one for effects; returns its address."""
     name = f"chassis_{secrets.token_hex(4)}"
     server = await asyncpg.connect(server_url)
@@ -45,7 +45,7 @@ async def make_tables(server_url: str) -> str:
 
 @pytest.fixture(scope="session")
 async def session_tables_url(postgres_url: str) -> str:
-    return await make_tables(postgres_url)
+    return await _make_tables(postgres_url)
 
 
 @pytest.fixture
@@ -77,6 +77,12 @@ async def client(fresh_nats_url: str) -> AsyncIterator[Client]:
     client = await nats.connect(fresh_nats_url)
     yield client
     await client.close()
+
+
+@pytest.fixture
+def make_tables() -> Callable[[str], Awaitable[str]]:
+    """Makes a new database with the chassis' tables on a server; returns its address."""
+    return _make_tables
 
 
 @pytest.fixture

@@ -75,8 +75,8 @@ async def test_a_request_that_got_lost_is_renewed_and_its_late_news_do_no_harm(d
     pull = Pull(durable, EVENTS_STREAM, "pull", heartbeat_s=0.2)
     async with pull.open() as messages:
         waiting = asyncio.create_task(take(messages, 1))
+        await eventually(lambda: _waiting(durable))
         requests = await durable.subscribe(f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS_STREAM}.pull")
-        await eventually(lambda: pull._requests == 1)
         older = pull._reply
         await durable.publish(older, headers={"Status": "100", "Description": "Idle Heartbeat"})
         pull._requests += 1

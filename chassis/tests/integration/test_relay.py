@@ -217,7 +217,7 @@ async def test_streams_are_made_once_and_keep_what_they_hold(
 async def test_a_stream_with_an_older_configuration_is_brought_up_to_date(client: Client) -> None:
     jetstream = client.jetstream()
     config = (await jetstream.stream_info(EVENTS_STREAM)).config
-    await jetstream.update_stream(config.evolve(max_age=60, description="Older."))
+    await jetstream.update_stream(config.evolve(max_age=3_600, description="Older."))
     await ensure_streams(jetstream)
     assert (await jetstream.stream_info(EVENTS_STREAM)).config.max_age == 30 * 86_400
 

@@ -7,6 +7,7 @@ give as null, whatever is not required, and may have nothing else.
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,10 @@ class Schemas:
         fields = [field for field in message.fields if field.name not in exclude]
         required = [field.name for field in fields if constraints.is_required(field)]
         properties = {
-            field.name: self._field(field, request=True, nullable=field.name not in required) for field in fields
+            field.name: self._field(
+                field, request=True, nullable=field.name not in required and not field_options(field).not_cleared
+            )
+            for field in fields
         }
         groups = constraints.message_oneofs(message)
         branches = []
@@ -156,6 +160,9 @@ class Schemas:
         if field.enum_type is not None:
             words = enum_words(field.enum_type)
             return {"type": "string", "enum": constraints.allowed_words(field, words) if request else list(words)}
+        if request and field_options(field).time_zone:
+            self.components.setdefault("TimeZone", {"type": "string", "enum": _time_zones()})
+            return {"$ref": "#/components/schemas/TimeZone"}
         if field.type == FieldDescriptor.TYPE_STRING:
             return {"type": "string", **(constraints.text_keywords(rules.string) if request else {})}
         if field.type in _SCALARS:
@@ -176,6 +183,11 @@ def _number(field: FieldDescriptor, rules: Any, *, request: bool) -> Schema:
         return {"type": "number", **(constraints.number_keywords(getattr(rules, kind)) if kind else {})}
     keywords = constraints.integer_keywords(field, rules)
     return {"type": "integer", **(keywords if request else {"format": keywords["format"]})}
+
+
+def _time_zones() -> list[str]:
+    """The IANA zones of the pinned tzdata, not of this machine, so that the document is the same everywhere."""
+    return files("tzdata").joinpath("zones").read_text(encoding="utf-8").split()
 
 
 def _choices(names: tuple[str, ...], required: bool) -> tuple[str | None, ...]:  # noqa: FBT001 (one of a pair)

@@ -153,37 +153,26 @@ async def running_system(issuer: TokenIssuer, **settings: Any) -> AsyncIterator[
     """A gateway with these settings and all services behind it."""
     with tempfile.TemporaryDirectory(prefix="rota-") as folder:
         addresses: dict[str, Any] = {f"{name}_address": f"unix:{folder}/{name}.sock" for name in SERVICES}
-        values = GatewaySettings(
-            http_port=0,
-            service_secret=SecretStr(SECRET),
-            drain_seconds=2,
-            drain_notice_s=0,
-            **{**addresses, **settings},
-        )
+        defaults: dict[str, Any] = {"http_port": 0, "drain_seconds": 2, "drain_notice_s": 0}
+        values = GatewaySettings(service_secret=SecretStr(SECRET), **{**defaults, **addresses, **settings})
         async with assemble(values, keys=issuer.keys) as parts:
             server = HttpServer(parts.app, values)
             stop = asyncio.Event()
             serving = asyncio.create_task(server.run(stop, parts.drain))
             await eventually(lambda: server.port)
             base = f"http://127.0.0.1:{server.port}"
+            auth, tasks = SmallAuth(), SmallTasks()  # type: ignore[abstract]
             async with httpx.AsyncClient(base_url=base, timeout=20) as http:
-                system = System(
-                    values,
-                    SmallAuth(),
-                    SmallTasks(),
-                    {},
-                    folder,
-                    issuer,
-                    http,
-                    server.port,  # type: ignore[abstract]
-                )
-                for name in SERVICES:
-                    await system.start(name)
-                yield system
-                for name in list(system.servers):
-                    await system.stop(name)
-            stop.set()
-            await serving
+                system = System(values, auth, tasks, {}, folder, issuer, http, server.port)
+                try:
+                    for name in SERVICES:
+                        await system.start(name)
+                    yield system
+                finally:
+                    stop.set()
+                    await serving
+                    for name in list(system.servers):
+                        await system.stop(name)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import asyncpg
 import nats
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from email.message import EmailMessage
     from pathlib import Path
+    from uuid import UUID
 
     from google.protobuf.message import Message
     from nats.js import JetStreamContext
@@ -97,7 +97,7 @@ class Stage:
             )
         return event_id
 
-    async def list(self, user: User, **request: Any) -> notifications_pb2.ListNotificationsResponse:
+    async def page(self, user: User, **request: Any) -> notifications_pb2.ListNotificationsResponse:
         """What the user sees."""
         return await self.api.ListNotifications(
             notifications_pb2.ListNotificationsRequest(**request), metadata=user.metadata
@@ -107,7 +107,7 @@ class Stage:
         """The user's notifications, as soon as there are that many."""
 
         async def enough() -> Any:
-            found = (await self.list(user)).notifications
+            found = (await self.page(user)).notifications
             return found if len(found) >= count else []
 
         found: Sequence[notifications_pb2.Notification] = await eventually(enough)
@@ -121,7 +121,7 @@ class Stage:
     async def settled(self, count: int, state: str = "sent") -> None:
         """Wait until that many deliveries stand there, and none elsewhere."""
 
-        async def all_there() -> bool:
+        async def all_there() -> Any:
             rows = await self.rows.fetch("SELECT state, count(*) FROM email_deliveries GROUP BY state")
             return {row["state"]: row["count"] for row in rows} == {state: count}
 
@@ -130,8 +130,7 @@ class Stage:
 
 def _mails_in(folder: Path, recipient: str) -> list[EmailMessage]:
     return [
-        message_from_bytes(path.read_bytes(), policy=policy.SMTP)  # type: ignore[arg-type, misc]
-        for path in sorted(folder.glob(f"*-{recipient}.eml"))
+        message_from_bytes(path.read_bytes(), policy=policy.SMTP) for path in sorted(folder.glob(f"*-{recipient}.eml"))
     ]
 
 
@@ -142,7 +141,7 @@ def mails_in() -> Callable[[Path, str], list[EmailMessage]]:
 
 
 @pytest.fixture
-def stage_on(
+def stage_on(  # noqa: PLR0917 (fixtures are found by name)
     make_database: MakeDatabase,
     postgres_url: str,
     redis_url: str,
@@ -150,7 +149,7 @@ def stage_on(
     issuer: TokenIssuer,
     smtp_sink: MailSink,
 ) -> Any:
-    """`async with stage_on(**settings) as stage`: a stage whose service has these settings."""
+    """Opens a stage whose service has the settings given."""
 
     @asynccontextmanager
     async def build(**settings: Any) -> AsyncIterator[Stage]:

@@ -12,7 +12,7 @@ holds (`FOR UPDATE SKIP LOCKED`), moves them to their next state and writes what
 - A schedule (`schedules`): its cursor `next_fire_at` moves from one nominal time to the next. The transaction
   compares and swaps the cursor and inserts the runs, unique by (schedule, nominal time).
 - A run (`runs`): pending -> running -> succeeded | failed, or back to pending after a failure that may pass. A claim
-  gives it a lease and a fence, a number that grows with each claim.
+  gives it a fence, a number that grows with each claim, and a lease of 10 s, renewed while the run is executed.
 
 The races:
 
@@ -25,6 +25,6 @@ The races:
 - Events of a task arrive twice or in the wrong order: a timer keeps the version of the task it knows, also after the
   task is gone, and ignores older ones.
 
-The clocks of replicas may differ by a fraction of a lease (60 s, while an attempt takes 15 s at most): a clock that is
-ahead fires that much early, and nothing else changes.
+The clocks of replicas may differ by a few seconds: one that is ahead fires that much early. If they differ by more
+than what is left of a lease between renewals (7 s), one replica can take another's lease for over: as if it had died.
 """

@@ -8,10 +8,10 @@ from rota.tasks.v1 import projects_pb2_grpc, tasks_pb2_grpc
 from rota_chassis.memberships import Memberships
 from rota_chassis.service import Service
 
-from rota_tasks.projects.commands import Projects
+from rota_tasks.projects.dependencies import Projects
 from rota_tasks.projects.servicer import ProjectServicer
 from rota_tasks.settings import TasksSettings
-from rota_tasks.tasks.commands import Tasks
+from rota_tasks.tasks.dependencies import Tasks
 from rota_tasks.tasks.servicer import TaskServicer
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rota_chassis.testing.services import User
     from tests.integration.conftest import RunSystem, System
 
+    ConnectPublisher = Callable[[str], AbstractAsyncContextManager["Publisher"]]
     Listening = Callable[..., AbstractAsyncContextManager["Listener"]]
 
 
@@ -121,9 +122,27 @@ async def system(run_system: RunSystem, fresh_nats_url: str) -> AsyncIterator[Sy
         yield running
 
 
+@asynccontextmanager
+async def _publisher(url: str) -> AsyncIterator[Publisher]:
+    client = await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.1, error_cb=_ignore)
+    try:
+        yield Publisher(client)
+    finally:
+        await client.close()
+
+
+async def _ignore(_error: Exception) -> None:
+    """A server that a test stops is no news."""
+
+
+@pytest.fixture
+def connect_publisher() -> ConnectPublisher:
+    """Connects publishers, for the length of a block."""
+    return _publisher
+
+
 @pytest.fixture
 async def events(fresh_nats_url: str) -> AsyncIterator[Publisher]:
     """Publishes events."""
-    client = await nats.connect(fresh_nats_url)
-    yield Publisher(client)
-    await client.close()
+    async with _publisher(fresh_nats_url) as made:
+        yield made

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     # Chooses a number between 0 and its argument: `lambda most: random.uniform(0, most)`.
     Jitter = Callable[[float], float]
 
-LEASE = timedelta(minutes=2)
+LEASE = timedelta(seconds=10)
 MAX_ATTEMPTS = 8
 GIVE_UP_AFTER = timedelta(days=1)
 _FIRST_DELAY_S, _GROWTH, _LONGEST_DELAY_S = 1.0, 4.0, 2700.0

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from email.header import Header
 from email.headerregistry import Address, HeaderRegistry, UniqueSingleAddressHeader, UniqueUnstructuredHeader
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from email.headerregistry import BaseHeader
 
 _LINE_CHARACTERS = 76
 _LOOKS_ENCODED = "=?"
@@ -38,9 +41,9 @@ class _Mailbox(UniqueSingleAddressHeader):
 
 HEADERS = HeaderRegistry()
 """The `header_factory` of a policy."""
-HEADERS.map_to_type("subject", _Text)
+HEADERS.map_to_type("subject", cast("type[BaseHeader]", _Text))
 for _name in ("from", "to"):
-    HEADERS.map_to_type(_name, _Mailbox)
+    HEADERS.map_to_type(_name, cast("type[BaseHeader]", _Mailbox))
 
 
 def _fits(name: str, shown: str) -> bool:

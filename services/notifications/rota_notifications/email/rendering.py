@@ -1,8 +1,8 @@
 """A delivery as a mail (RFC 5322, RFC 2045).
 
 The same delivery gives the same mail at every try, Message-ID and Date included, so that a mail server or reader that
-sees it twice can tell. Names and titles may hold anything: they are reduced to one line before they become headers, which
-encode them (RFC 2047).
+sees it twice can tell. Names and titles may hold anything: they are reduced to one line before they become headers,
+which encode them (RFC 2047).
 """
 
 from __future__ import annotations

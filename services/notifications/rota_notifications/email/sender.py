@@ -1,7 +1,8 @@
 """Sends what is queued, in the background.
 
 The queue is authoritative. Any number of senders, in any number of processes, take turns on it: a claim gives a
-delivery to one of them for the time of a lease, and has a fence, so that one that slept over its lease cannot write.
+delivery to one of them for the time of a lease, which it renews while it works, and has a fence, so that one that slept
+over its lease cannot write.
 What can go wrong:
 
 - The process dies while it sends: the lease ends and another sender takes the delivery over.
@@ -12,13 +13,14 @@ What can go wrong:
 - The mail server is down: nothing counts as tried, and the sender asks again with growing delays, at most a minute.
 - The user's address is unknown here and auth is down: as above.
 
-Leases compare the clocks of machines; they are minutes long, and a clock that is off by more costs a mail sent twice.
+Leases compare the clocks of machines: a clock that is seconds off costs, at worst, a mail that is sent twice.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -27,11 +29,12 @@ from rota_chassis.errors import RotaError, Unavailable
 from rota_chassis.logs import logger
 
 from rota_notifications.email import domain, store
+from rota_notifications.email.domain import LEASE
 from rota_notifications.email.rendering import render
 from rota_notifications.email.smtp import Deferred, Refused, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from email.headerregistry import Address
     from uuid import UUID
 
@@ -48,7 +51,7 @@ POLL = timedelta(seconds=5)
 IDLE_S = 2.0
 RETRY = timedelta(seconds=1)
 DRAIN_S = 5.0
-# Well within a lease, whatever each single reply may take.
+# For one mail, whatever each single reply may take.
 SEND_TIMEOUT_S = 60.0
 _LONGEST_OUTAGE_DELAY_S = 60.0
 
@@ -72,6 +75,7 @@ class Sender:
         mail_from: Sender of every mail.
         at_once: At most this many mails at a time.
         jitter: Spreads retries.
+        renew_every_s: How often the leases of mails under way are renewed, in seconds.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class Sender:
         mail_from: Address,
         at_once: int = 4,
         jitter: Jitter = full_jitter,
+        renew_every_s: float = LEASE.total_seconds() / 3,
     ) -> None:
         self._database = database
         self._directory = directory
@@ -92,6 +97,7 @@ class Sender:
         self._mail_from = mail_from
         self._at_once = at_once
         self._jitter = jitter
+        self._renew_every_s = renew_every_s
         self._woken = asyncio.Event()
         self._outages = 0
         self._not_before: datetime | None = None
@@ -138,9 +144,29 @@ class Sender:
                 await self._postpone(delivery, error, delay_s)
             tried = False
         else:
-            tried = any(await asyncio.gather(*(self._send(delivery, people, delay_s) for delivery in claimed)))
+            async with self._kept(claimed):
+                tried = any(await asyncio.gather(*(self._send(delivery, people, delay_s) for delivery in claimed)))
         self._outages = 0 if tried else self._outages + 1
         return None if tried else self._clock.now() + timedelta(seconds=delay_s)
+
+    @asynccontextmanager
+    async def _kept(self, claimed: Sequence[Delivery]) -> AsyncIterator[None]:
+        """Renew the leases within the block."""
+
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(self._renew_every_s)
+                try:
+                    await store.renew(self._database, claimed, now=self._clock.now())
+                except Unavailable as error:
+                    _LOG.warning("email.not_renewed", error=repr(error.__cause__ or error))
+
+        renewing = asyncio.create_task(renew())
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
 
     async def _send(self, delivery: Delivery, people: Mapping[UUID, Person], delay_s: float) -> bool:
         """Try one mail and write what became of it; returns whether it could be tried."""

@@ -174,9 +174,11 @@ class Mailer:
 
     def _context(self) -> ssl.SSLContext:
         if self._tls_context is None:
-            self._tls_context = ssl.create_default_context()
-            if not self._server.tls and self._server.starttls is None:
+            if self._server.tls or self._server.starttls:
+                self._tls_context = ssl.create_default_context()
+            else:
                 # Opportunistic (RFC 7435): better than the clear text it replaces, whoever signed the certificate.
+                self._tls_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
                 self._tls_context.check_hostname = False
                 self._tls_context.verify_mode = ssl.CERT_NONE
         return self._tls_context

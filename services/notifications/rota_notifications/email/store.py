@@ -8,7 +8,7 @@ work, so that claiming runs across workspaces.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.statements import statement
@@ -44,6 +44,12 @@ DELIVERIES = Table(
 _WRITTEN = ("workspace_id", "id", "notification_id", "state", "attempts", "fence", "next_attempt_at", "created_at")
 
 _INSERT = statement(insert(DELIVERIES).values({name: bindparam(name) for name in _WRITTEN}))
+_IS_CLAIMED = (
+    DELIVERIES.c.workspace_id == bindparam("in_workspace"),
+    DELIVERIES.c.id == bindparam("this_id"),
+    DELIVERIES.c.fence == bindparam("claimed_fence"),
+    DELIVERIES.c.state == State.SENDING.value,
+)
 _DUE = (
     select(DELIVERIES.c.workspace_id, DELIVERIES.c.id)
     .where(DELIVERIES.c.next_attempt_at <= bindparam("now"))
@@ -82,16 +88,13 @@ _CLAIM = statement(
 )
 _SETTLE = statement(
     update(DELIVERIES)
-    .where(
-        DELIVERIES.c.workspace_id == bindparam("in_workspace"),
-        DELIVERIES.c.id == bindparam("this_id"),
-        DELIVERIES.c.fence == bindparam("claimed_fence"),
-        DELIVERIES.c.state == State.SENDING.value,
-    )
+    .where(*_IS_CLAIMED)
     .values(
         {name: bindparam(f"new_{name}") for name in ("state", "attempts", "next_attempt_at", "last_error", "sent_at")}
     )
+    .returning(DELIVERIES.c.id)
 )
+_RENEW = statement(update(DELIVERIES).where(*_IS_CLAIMED).values(next_attempt_at=bindparam("lease_until")))
 _NEXT = statement(select(func.min(DELIVERIES.c.next_attempt_at)))
 
 
@@ -121,24 +124,34 @@ async def claim(database: Database, *, limit: int, now: datetime) -> Sequence[De
     return [Delivery(**row) for row in rows]
 
 
+async def renew(database: Database, deliveries: Sequence[Delivery], *, now: datetime) -> None:
+    """Keep claimed deliveries for the time of another lease; those that are settled or lost stay as they are."""
+    async with database.transaction() as work:
+        await work.execute_many(
+            _RENEW, [{**_claim_of(delivery), "lease_until": now + LEASE} for delivery in deliveries]
+        )
+
+
 async def settle(database: Database, delivery: Delivery, outcome: Outcome) -> bool:
     """Write what became of a claimed delivery; False when the claim is no longer the latest, or the row is gone."""
-    async with database.transaction() as work:
-        touched = await work.execute(
-            _SETTLE,
-            in_workspace=delivery.workspace_id,
-            this_id=delivery.id,
-            claimed_fence=delivery.fence,
-            new_state=outcome.state.value,
-            new_attempts=outcome.attempts,
-            new_next_attempt_at=outcome.next_attempt_at,
-            new_last_error=outcome.last_error,
-            new_sent_at=outcome.sent_at,
-        )
-    return touched == 1
+    # One statement, one round trip: until it has committed, a crash means that the mail is sent again.
+    settled = await database.fetch_value(
+        _SETTLE,
+        **_claim_of(delivery),
+        new_state=outcome.state.value,
+        new_attempts=outcome.attempts,
+        new_next_attempt_at=outcome.next_attempt_at,
+        new_last_error=outcome.last_error,
+        new_sent_at=outcome.sent_at,
+    )
+    return settled is not None
 
 
 async def next_due(database: Database) -> datetime | None:
     """When the next delivery may be taken; None when none waits."""
     at: datetime | None = await database.fetch_value(_NEXT)
     return at
+
+
+def _claim_of(delivery: Delivery) -> dict[str, Any]:
+    return {"in_workspace": delivery.workspace_id, "this_id": delivery.id, "claimed_fence": delivery.fence}

@@ -9,10 +9,10 @@ import pytest
 from rota_notifications.email.store import DELIVERIES
 from rota_notifications.notifications.store import NOTIFICATIONS
 from rota_notifications.people.store import PEOPLE
-from sqlalchemy import Table
 
 if TYPE_CHECKING:
     from rota_chassis.testing.service_plugin import MakeDatabase
+    from sqlalchemy import Table
 
 
 @pytest.mark.parametrize("table", [NOTIFICATIONS, DELIVERIES, PEOPLE], ids=lambda table: table.name)

@@ -96,13 +96,13 @@ async def test_reading_counts_once_and_is_an_event(stage: Stage) -> None:
     await stage.assign(stage.grace)
     await stage.assign(stage.grace, title="Second")
     newest, _ = await stage.listed(stage.grace, 2)
-    assert (await stage.list(stage.grace)).unread_count == 2
+    assert (await stage.page(stage.grace)).unread_count == 2
     request = notifications_pb2.ReadNotificationRequest(id=newest.id)
     first = await stage.api.ReadNotification(request, metadata=stage.grace.metadata)
     second = await stage.api.ReadNotification(request, metadata=stage.grace.metadata)
     assert first.notification.HasField("read_at")
     assert second == first
-    left = await stage.list(stage.grace, unread=True)
+    left = await stage.page(stage.grace, unread=True)
     assert (left.unread_count, [each.id == newest.id for each in left.notifications]) == (1, [False])
     versions = await stage.rows.fetch(
         "SELECT type, aggregate_version, actor FROM events WHERE aggregate_id = $1 ORDER BY position", newest.id
@@ -118,7 +118,7 @@ async def test_a_deleted_notification_is_gone_and_its_deletion_an_event(stage: S
     (told,) = await stage.listed(stage.grace, 1)
     request = notifications_pb2.DeleteNotificationRequest(id=told.id)
     await stage.api.DeleteNotification(request, metadata=stage.grace.metadata)
-    answer = await stage.list(stage.grace)
+    answer = await stage.page(stage.grace)
     assert (list(answer.notifications), answer.unread_count) == ([], 0)
     with pytest.raises(NotFound):
         await stage.api.DeleteNotification(request, metadata=stage.grace.metadata)
@@ -142,7 +142,7 @@ async def test_another_users_notification_does_not_exist(stage: Stage) -> None:
             with pytest.raises(NotFound) as caught:
                 await call
             assert caught.value.code == "NOTIFICATION_NOT_FOUND"
-    assert not (await stage.list(stage.ada)).notifications
+    assert not (await stage.page(stage.ada)).notifications
     with pytest.raises(Unauthenticated):
         await stage.api.ListNotifications(notifications_pb2.ListNotificationsRequest())
 
@@ -154,7 +154,7 @@ async def test_pages_run_from_the_newest_to_the_oldest_without_gap_or_double(sta
     assert expected == sorted(expected, reverse=True)
     found, token, sizes = [], "", []
     while True:
-        page = await stage.list(stage.grace, page_size=3, page_token=token)
+        page = await stage.page(stage.grace, page_size=3, page_token=token)
         sizes.append(len(page.notifications))
         found += [each.id for each in page.notifications]
         token = page.next_page_token
@@ -167,9 +167,9 @@ async def test_a_page_token_works_for_its_user_and_filter_only(stage: Stage) -> 
     for user in (stage.grace, stage.grace):
         await stage.assign(user)
     await stage.listed(stage.grace, 2)
-    token = (await stage.list(stage.grace, page_size=1)).next_page_token
+    token = (await stage.page(stage.grace, page_size=1)).next_page_token
     assert token
     for user, unread in ((stage.ada, False), (stage.grace, True)):
         with pytest.raises(InvalidArgument) as caught:
-            await stage.list(user, page_size=1, page_token=token, unread=unread)
+            await stage.page(user, page_size=1, page_token=token, unread=unread)
         assert caught.value.code == "INVALID_PAGE_TOKEN"

@@ -60,7 +60,7 @@ PERSON = Person(
 def sent(delivery: Delivery = DELIVERY, person: Person = PERSON) -> EmailMessage:
     """The mail as it arrives."""
     raw = render(delivery, person, mail_from=SENDER).as_bytes()
-    return message_from_bytes(raw, policy=policy.SMTPUTF8)  # type: ignore[arg-type, return-value]
+    return message_from_bytes(raw, policy=policy.SMTPUTF8)
 
 
 def part(message: EmailMessage, kind: str) -> str:
@@ -72,7 +72,7 @@ def part(message: EmailMessage, kind: str) -> str:
 
 def raw_header(message: EmailMessage, name: str) -> str:
     """The header as it travels, unfolded."""
-    return next(value for key, value in message.raw_items() if key == name).replace("\r\n", "")
+    return next(str(value) for key, value in message.raw_items() if key == name).replace("\r\n", "")
 
 
 def decoded(header: str) -> str:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 
-LEASE = timedelta(seconds=60)
+LEASE = timedelta(seconds=10)
+RENEW_EVERY = timedelta(seconds=3)
 MAX_ATTEMPTS = 5
 _BACKOFF_FIRST_S = 2.0
 _BACKOFF_FACTOR = 4

@@ -115,6 +115,7 @@ _RETURN = statement(
     .where(_HELD)
     .values(status=Status.PENDING.value, available_at=bindparam("available_at"), attempts=RUNS.c.attempts - 1)
 )
+_RENEW = statement(update(RUNS).where(_HELD).values(available_at=bindparam("lease_until")))
 _NEXT = statement(select(func.min(RUNS.c.available_at)).where(RUNS.c.available_at.is_not(None)))
 _BEFORE = bindparam("before", type_=DateTime(timezone=True))
 _LIST = statement(
@@ -170,6 +171,17 @@ async def try_again(work: UnitOfWork, run: Run, *, available_at: datetime, error
         http_status=http_status,
     )
     return touched == 1
+
+
+async def renew(work: UnitOfWork, runs: Sequence[Run], *, lease_until: datetime) -> None:
+    """Prolong the leases of those of the runs that are still held."""
+    await work.execute_many(
+        _RENEW,
+        [
+            {"workspace_id": run.workspace_id, "id": run.id, "fence": run.fence, "lease_until": lease_until}
+            for run in runs
+        ],
+    )
 
 
 async def give_back(work: UnitOfWork, runs: Sequence[Run], *, available_at: datetime) -> None:

@@ -17,7 +17,7 @@ from rota_chassis.telemetry import TRACER
 
 from rota_scheduler.metrics import ATTEMPTS, LATENESS_SECONDS
 from rota_scheduler.runs import store
-from rota_scheduler.runs.domain import LEASE, MAX_ATTEMPTS, Failed, Status, Succeeded, retry_delay
+from rota_scheduler.runs.domain import LEASE, MAX_ATTEMPTS, RENEW_EVERY, Failed, Status, Succeeded, retry_delay
 from rota_scheduler.runs.messages import run_message
 from rota_scheduler.ticker import Ticker, next_tick
 
@@ -72,7 +72,9 @@ class Worker:
     async def run(self) -> None:
         """Execute runs until cancelled; those that do not end within two seconds then are given back."""
         try:
-            await self._ticker.run()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._ticker.run())
+                group.create_task(self._keep_leases())
         finally:
             await self._stop()
 
@@ -98,10 +100,24 @@ class Worker:
         due = await store.next_available(self._database)
         return next_tick(now, taken=len(claimed), batch=free, due=due)
 
+    async def renew(self) -> None:
+        """Prolong the leases of what is being executed."""
+        if self._executing:
+            async with self._database.transaction() as work:
+                await store.renew(work, list(self._executing.values()), lease_until=self._clock.now() + LEASE)
+
     async def idle(self) -> None:
         """Return when nothing is being executed."""
         while self._executing:
             await asyncio.wait(self._executing)
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_EVERY.total_seconds())
+            try:
+                await self.renew()
+            except Unavailable as error:
+                _LOG.warning("worker.leases_not_renewed", error=repr(error.__cause__ or error))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         run = self._executing.pop(task)
@@ -129,12 +145,13 @@ class Worker:
             return Failed("Something went wrong on our side; it has been logged.", retryable=False)
 
     async def _settle_while_held(self, run: Run, outcome: Outcome) -> None:
-        """Write the outcome; while the database is away, try again until the lease is over."""
+        """Write the outcome; while the database is away, try again for as long as the lease may last."""
+        give_up_at = self._clock.now() + LEASE
         while True:
             try:
                 held = await self._settle(run, outcome)
             except Unavailable:
-                if run.available_at is None or self._clock.now() > run.available_at:
+                if self._clock.now() > give_up_at:
                     raise
                 await asyncio.sleep(SETTLE_RETRY_S)
                 continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rota.events.v1 import events_pb2
@@ -17,19 +16,9 @@ from rota_tasks.projects.messages import project_message
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from rota_chassis.clock import Clock
     from rota_chassis.identity import UserPrincipal
-    from rota_chassis.memberships import Memberships
-    from rota_chassis.postgres.database import Database
 
-
-@dataclass(frozen=True)
-class Projects:
-    """What the use cases of projects need."""
-
-    database: Database
-    memberships: Memberships
-    clock: Clock
+    from rota_tasks.projects.dependencies import Projects
 
 
 async def create_project(projects: Projects, user: UserPrincipal, *, workspace_id: UUID, name: str) -> Project:

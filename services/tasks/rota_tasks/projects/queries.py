@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rota_chassis.identity import UserPrincipal
 
-    from rota_tasks.projects.commands import Projects
+    from rota_tasks.projects.dependencies import Projects
     from rota_tasks.projects.domain import Project
 
 

@@ -15,7 +15,7 @@ from rota_tasks.projects.messages import project_message
 if TYPE_CHECKING:
     from rota_chassis.pagination import PageTokens
 
-    from rota_tasks.projects.commands import Projects
+    from rota_tasks.projects.dependencies import Projects
 
 
 class ProjectServicer(projects_pb2_grpc.ProjectServiceServicer):

@@ -29,23 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
-    from rota_chassis.clock import Clock
     from rota_chassis.identity import UserPrincipal
-    from rota_chassis.memberships import Memberships
-    from rota_chassis.postgres.database import Database, UnitOfWork
+    from rota_chassis.postgres.database import UnitOfWork
 
+    from rota_tasks.tasks.dependencies import Tasks
     from rota_tasks.tasks.domain import TaskEvent
 
 ANY_ETAG = "*"
-
-
-@dataclass(frozen=True)
-class Tasks:
-    """What the use cases of tasks need."""
-
-    database: Database
-    memberships: Memberships
-    clock: Clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rota_chassis.identity import UserPrincipal
 
-    from rota_tasks.tasks.commands import Tasks
+    from rota_tasks.tasks.dependencies import Tasks
     from rota_tasks.tasks.domain import Task
 
 

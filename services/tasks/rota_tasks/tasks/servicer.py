@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rota_chassis.pagination import PageTokens
 
-    from rota_tasks.tasks.commands import Tasks
+    from rota_tasks.tasks.dependencies import Tasks
 
 _EDITABLE = ("title", "description", "status", "priority", "due_at", "remind_at", "project_id", "assignee_ids")
 _NOT_CLEARED = ("title", "status")

@@ -143,6 +143,24 @@ async def test_a_run_whose_lease_is_over_is_claimed_again_and_the_first_holder_i
     assert len(await events()) == 1
 
 
+async def test_a_run_that_takes_longer_than_a_lease_stays_with_its_holder(
+    replicas: Sequence[Database], clock: ManualClock, make_run: MakeRun
+) -> None:
+    run, slow, quick = make_run(TASK_ACTION), Recorder(Succeeded()), Recorder(Succeeded())
+    slow.may_end.clear()
+    await add(replicas[0], run)
+    first, second = worker_of(replicas[0], clock, slow), worker_of(replicas[1], clock, quick)
+    await first.tick()
+    for _ in range(5):
+        clock.advance(LEASE.total_seconds() / 2)
+        await first.renew()
+        assert await second.tick() == clock.now() + LEASE
+    slow.may_end.set()
+    await first.idle()
+    assert quick.attempts == []
+    assert (await stored(replicas[0], run)).status is Status.SUCCEEDED
+
+
 async def test_a_fence_of_the_past_can_neither_finish_nor_return_a_run(
     database: Database, clock: ManualClock, make_run: MakeRun
 ) -> None:
@@ -154,7 +172,9 @@ async def test_a_fence_of_the_past_can_neither_finish_nor_return_a_run(
         assert not await store.finish(work, stale)
         assert not await store.try_again(work, stale, available_at=clock.now(), error="no", http_status=None)
         await store.give_back(work, [stale], available_at=clock.now())
-    assert (await stored(database, run)).status is Status.RUNNING
+        await store.renew(work, [stale], lease_until=clock.now() + 9 * LEASE)
+    untouched = await stored(database, run)
+    assert (untouched.status, untouched.available_at) == (Status.RUNNING, clock.now() + LEASE)
 
 
 async def test_a_run_that_takes_every_holder_down_fails_in_the_end(

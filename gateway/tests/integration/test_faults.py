@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from rota_chassis.errors import Internal, Unavailable
+from rota_chassis.testing import servers
+from rota_chassis.testing.waiting import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.conftest import RunSystem, System
+
+
+async def test_a_service_that_is_down_fails_only_its_own_routes_and_says_so(system: System) -> None:
+    user = system.user()
+    await system.stop("tasks")
+    for _ in range(10):
+        answer = await system.get("/api/v1/tasks", user)
+        assert answer.status_code == 503
+        problem = answer.json()
+        assert (problem["code"], problem["service"]) == ("UPSTREAM_UNAVAILABLE", "tasks")
+        assert "sock" not in problem["detail"]
+        assert int(answer.headers["retry-after"]) >= 1
+    begun = time.perf_counter()
+    for _ in range(20):
+        await system.get("/api/v1/tasks", user)
+    assert time.perf_counter() - begun < 2, "an open breaker answers at once"
+    login = {"email": "ada@example.com", "password": "correct horse"}
+    assert (await system.http.post("/api/v1/auth/login", json=login)).status_code == 200
+    await system.start("tasks")
+
+    async def recovered() -> bool:
+        return (await system.get("/api/v1/tasks", user)).status_code == 200
+
+    await eventually(recovered)
+
+
+async def test_a_read_is_tried_once_more_and_a_creation_is_not(system: System) -> None:
+    user = system.user()
+    system.tasks.failure, system.tasks.failures = Unavailable("Come back.", code="DATABASE_UNAVAILABLE"), 1
+    assert (await system.get("/api/v1/tasks", user)).status_code == 200
+    assert len(system.tasks.asked) == 2
+    system.tasks.failures = 1
+    created = await system.http.post(
+        "/api/v1/tasks", json={"title": "x"}, headers={"authorization": f"Bearer {user.token}"}
+    )
+    assert (created.status_code, created.json()["code"]) == (503, "DATABASE_UNAVAILABLE")
+    assert created.json()["service"] == "tasks"
+    assert len(system.tasks.asked) == 3
+
+
+@pytest.mark.parametrize("failure", [Internal("the password is hunter2"), RuntimeError("hunter2")])
+async def test_a_crash_behind_the_gateway_tells_nothing(system: System, failure: Exception) -> None:
+    system.tasks.failure, system.tasks.failures = failure, 2
+    answer = await system.get("/api/v1/tasks", system.user())
+    assert (answer.status_code, answer.json()["code"]) == (500, "INTERNAL")
+    assert "hunter2" not in answer.text
+
+
+async def test_callers_are_held_to_their_quota_each_by_themselves(run_system: RunSystem, nats_url: str) -> None:
+    async with run_system(nats_url=nats_url, rate_write="3/60s") as system:
+        ada, grace = system.user(), system.user()
+
+        async def write(user: object) -> int:
+            headers = {"authorization": f"Bearer {user.token}"}  # type: ignore[attr-defined]
+            answer = await system.http.post("/api/v1/tasks", json={"title": "x"}, headers=headers)
+            if answer.status_code == 429:
+                assert answer.json()["code"] == "RATE_LIMITED"
+                assert 1 <= int(answer.headers["retry-after"]) <= 20
+                assert answer.headers["ratelimit"].startswith('"write";r=0;t=')
+            return answer.status_code
+
+        assert [await write(ada) for _ in range(4)] == [201, 201, 201, 429]
+        assert await write(grace) == 201
+        assert (await system.get("/api/v1/tasks", ada)).status_code == 200
+
+
+async def test_without_redis_calls_go_on_under_a_share_of_the_limit(
+    run_system: RunSystem, nats_url: str, tmp_path_factory: pytest.TempPathFactory, server_folder: Path
+) -> None:
+    folder = server_folder / "redis-that-stops"
+    folder.mkdir()
+    redis = servers.redis(folder)
+    await redis.start()
+    async with run_system(nats_url=nats_url, redis_url=redis.url, rate_credential="10/600s") as system:
+        user = system.user()
+        assert (await system.get("/api/v1/tasks", user)).headers["ratelimit-policy"] == '"read";q=600;w=10'
+        redis.hurry()
+        await redis.stop()
+        await asyncio.sleep(0.25)  # the batch of calls that was taken from Redis lasts for a fifth of a second
+        begun = time.perf_counter()
+        answers = [await system.get("/api/v1/tasks", user) for _ in range(50)]
+        assert {answer.status_code for answer in answers} == {200}
+        assert answers[-1].headers["ratelimit-policy"] == '"read";q=300;w=10'
+        assert time.perf_counter() - begun < 2, "a dead Redis is not waited for by each call"
+        login = {"email": "ada@example.com", "password": "correct horse"}
+        codes = [(await system.http.post("/api/v1/auth/login", json=login)).status_code for _ in range(3)]
+        assert codes == [200, 200, 429]
+        redis = servers.redis(folder)
+        await redis.start()
+
+        async def recovered() -> bool:
+            answer = await system.get("/api/v1/tasks", user)
+            return answer.headers["ratelimit-policy"] == '"read";q=600;w=10'
+
+        await eventually(recovered)
+    redis.hurry()
+    await redis.stop()

@@ -1,0 +1,20 @@
+"""What the use cases of tasks need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rota_chassis.clock import Clock
+    from rota_chassis.memberships import Memberships
+    from rota_chassis.postgres.database import Database
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """What the use cases of tasks need."""
+
+    database: Database
+    memberships: Memberships
+    clock: Clock
