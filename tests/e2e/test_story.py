@@ -28,7 +28,7 @@ REMINDER_LATE_AT_MOST_S = 0.5
 
 def mails_to(system: System, address: str) -> list[EmailMessage]:
     messages = [email.message_from_bytes(path.read_bytes(), policy=policy.default) for path in system.mails]
-    return [message for message in messages if message["To"] == address]
+    return [message for message in messages if message["To"].addresses[0].addr_spec == address]
 
 
 async def check_mails(system: System, account: Account) -> None:

@@ -189,7 +189,8 @@ class Postgres:
             lines = (self._data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
             return False
-        return lines[0] == str(self.pid) and lines[-1].strip() == "ready"
+        # The file is empty for an instant after it was made.
+        return bool(lines) and lines[0] == str(self.pid) and lines[-1].strip() == "ready"
 
 
 def _binaries() -> Path:

@@ -8,6 +8,7 @@ import nats
 import orjson
 import pytest
 from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
 from rota_chassis.errors import Unavailable
 from rota_chassis.events import envelope
 from rota_chassis.events.consumer import LANES, Consumer
@@ -67,7 +68,10 @@ async def effects(connection: asyncpg.Connection) -> list[tuple[UUID, int]]:
 
 async def settled(client: Client) -> bool:
     """Whether every event has been handled and acknowledged."""
-    info = await client.jetstream().consumer_info(EVENTS_STREAM, "test")
+    try:
+        info = await client.jetstream().consumer_info(EVENTS_STREAM, "test")
+    except NotFoundError:
+        return False
     return info.num_pending == info.num_ack_pending == 0
 
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import httpx
     from rota_chassis.testing.services import User
-
     from tests.integration.conftest import System
 
 

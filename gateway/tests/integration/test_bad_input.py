@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import httpx
     from rota_chassis.testing.services import User
     from rota_chassis.testing.tokens import TokenIssuer
-
     from tests.integration.conftest import System
 
 JSON = {"content-type": "application/json"}

@@ -139,14 +139,8 @@ class Mailer:
 
     async def close(self) -> None:
         """Say goodbye on every connection that is kept; sending opens new ones."""
-        while self._idle:
-            connection = self._idle.pop()
-            try:
-                await connection.quit(timeout=QUIT_TIMEOUT_S)
-            except (aiosmtplib.SMTPException, OSError):
-                pass  # the server was faster
-            finally:
-                connection.close()
+        connections, self._idle = self._idle, []
+        await asyncio.gather(*map(_quit, connections))
 
     async def _connection(self) -> aiosmtplib.SMTP:
         while self._idle:
@@ -186,6 +180,15 @@ class Mailer:
     def _give_back(self, connection: aiosmtplib.SMTP) -> None:
         if connection.is_connected:
             self._idle.append(connection)
+
+
+async def _quit(connection: aiosmtplib.SMTP) -> None:
+    try:
+        await connection.quit(timeout=QUIT_TIMEOUT_S)
+    except (aiosmtplib.SMTPException, OSError):
+        pass  # the server was faster, or too slow
+    finally:
+        connection.close()
 
 
 def _said(error: aiosmtplib.SMTPResponseException) -> str:
