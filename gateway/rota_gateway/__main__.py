@@ -18,21 +18,32 @@ _LOG = logs.logger(__name__)
 
 
 async def serve(settings: GatewaySettings, stop: asyncio.Event) -> int:
-    """Serve until `stop` is set, then drain; the exit code."""
+    """Serve until `stop` is set or the gateway fails, then drain; the exit code."""
     async with assemble(settings) as parts:
         server = HttpServer(parts.app, settings)
+        failed = False
+
+        def stop_failed(following: asyncio.Task[None]) -> None:
+            nonlocal failed
+            if not following.cancelled():
+                failed = True
+                _LOG.error("gateway.failed", exc_info=following.exception())
+                stop.set()
+
+        parts.following.add_done_callback(stop_failed)
 
         async def drain() -> None:
             _LOG.info("gateway.draining")
             await parts.drain()
 
+        _LOG.info("gateway.starting", host=settings.http_host, port=settings.http_port)
         try:
             await server.run(stop, drain)
         except Unavailable as error:
             _LOG.error("gateway.cannot_start", error=error.detail)
             return 1
-    _LOG.info("gateway.stopped")
-    return 0
+    _LOG.info("gateway.stopped", failed=failed)
+    return 1 if failed else 0
 
 
 async def main() -> int:

@@ -56,11 +56,16 @@ _LOG = logger(__name__)
 
 @dataclass(frozen=True)
 class Parts:
-    """What the process runs and drains."""
+    """What the process runs and drains.
+
+    Attributes:
+        following: follows the stream of events; ends only when something is wrong with the gateway itself.
+    """
 
     app: Gateway
     health: Health
     live: Live
+    following: asyncio.Task[None]
     notice_s: float
 
     async def drain(self) -> None:
@@ -104,20 +109,20 @@ async def assemble(settings: GatewaySettings, *, keys: KeySet | None = None) -> 
         document = build_document(routes, version=version("rota-gateway"))
         served = pages(health, document=orjson.dumps(document), docs=docs_html(document))
         dispatch = Dispatch([Endpoint(route, validator) for route in routes], transcoder, served)
-        live = await _live(settings, stack, Memberships(auth), verifier)
-        yield Parts(Gateway(dispatch, live, settings), health, live, settings.drain_notice_s)
+        live, following = await _live(settings, stack, Memberships(auth), verifier)
+        yield Parts(Gateway(dispatch, live, settings), health, live, following, settings.drain_notice_s)
 
 
 async def _live(
     settings: GatewaySettings, stack: contextlib.AsyncExitStack, memberships: Memberships, verifier: TokenVerifier
-) -> Live:
+) -> tuple[Live, asyncio.Task[None]]:
     nats = await connect_nats(settings.nats_url, NAME)
     stack.push_async_callback(_close, nats)
     hub = Hub(nats)
     following = asyncio.create_task(hub.run(), name="live hub")
     stack.callback(following.cancel)
     sessions = Sessions(hub=hub, nats=nats, memberships=memberships, verifier=verifier, queue=settings.live_queue)
-    return Live(hub, sessions)
+    return Live(hub, sessions), following
 
 
 async def _close(nats: Client) -> None:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     Handler = Callable[[UnitOfWork, Event], Awaitable[None]]
 
-ACK_WAIT_S = 30
+ACK_WAIT_S = 6
 BACKOFF_S = (0.2, 1, 5, 30, 120, 600)
 LANES = 8
 IN_HAND = 4 * BATCH

@@ -31,6 +31,7 @@ from rota_chassis.events.stream import EVENTS_STREAM
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.database import Database, UnitOfWork, prepare_connection
 from rota_chassis.testing.streams import stored_events
+from rota_chassis.testing.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -138,13 +139,14 @@ class Log(RuleBasedStateMachine):
         self._forget(self.writers[who])
 
     async def _replace(self, writer: Writer) -> None:
+        backend = writer.connection.get_server_pid()
         writer.connection.terminate()
-        # The server rolls back when it notices; the locks are free once the backend is gone.
-        while await self.reader.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid = $1",
-            writer.connection.get_server_pid(),
-        ):
-            await asyncio.sleep(0.001)
+
+        async def gone() -> bool:
+            return not await self.reader.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = $1", backend)
+
+        # The server rolls back when it notices; only then are the locks free.
+        await eventually(gone, every_s=0.001)
         writer.connection = await asyncpg.connect(self.servers.database_url)
         await prepare_connection(writer.connection)
 
@@ -197,6 +199,12 @@ class Log(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "relays"):
             return
+        try:
+            self._finish()
+        finally:
+            self.run(self._stop())
+
+    def _finish(self) -> None:
         for who in range(WRITERS):
             self.roll_back(who)
         self.relay(0)
@@ -205,7 +213,6 @@ class Log(RuleBasedStateMachine):
             self.read_on(which)
             assert set(self.read[which]) == self.committed
             assert len(self.read[which]) == len(self.committed)
-        self.run(self._stop())
 
     async def _stop(self) -> None:
         for connection in (self.reader, *(writer.connection for writer in self.writers)):
@@ -238,7 +245,7 @@ def test_every_committed_event_is_published_once_in_order_and_seen_by_every_read
         run_state_machine_as_test(
             Log,
             settings=settings(
-                max_examples=25,
+                max_examples=60,
                 stateful_step_count=40,
                 deadline=None,
                 database=None,

@@ -59,6 +59,8 @@ class SmallTasks(tasks_pb2_grpc.TaskServiceServicer):
         self.metadata: dict[str, str] = {}
         self.failure: Exception | None = None
         self.failures = 0
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def CreateTask(self, request: Any, context: Any) -> tasks_pb2.CreateTaskResponse:  # noqa: N802
         self._note(request, context)
@@ -74,6 +76,7 @@ class SmallTasks(tasks_pb2_grpc.TaskServiceServicer):
 
     async def ListTasks(self, request: Any, context: Any) -> tasks_pb2.ListTasksResponse:  # noqa: N802
         self._note(request, context)
+        await self.may_answer.wait()
         return tasks_pb2.ListTasksResponse(tasks=self.tasks.values())
 
     async def UpdateTask(self, request: Any, context: Any) -> tasks_pb2.UpdateTaskResponse:  # noqa: N802
@@ -114,6 +117,7 @@ class System:
     issuer: TokenIssuer
     http: httpx.AsyncClient
     port: int
+    going_away: asyncio.Event
 
     def user(self) -> User:
         """A new user, who owns a workspace."""
@@ -163,7 +167,7 @@ async def running_system(issuer: TokenIssuer, **settings: Any) -> AsyncIterator[
             base = f"http://127.0.0.1:{server.port}"
             auth, tasks = SmallAuth(), SmallTasks()  # type: ignore[abstract]
             async with httpx.AsyncClient(base_url=base, timeout=20) as http:
-                system = System(values, auth, tasks, {}, folder, issuer, http, server.port)
+                system = System(values, auth, tasks, {}, folder, issuer, http, server.port, stop)
                 try:
                     for name in SERVICES:
                         await system.start(name)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from rota_chassis.errors import Internal, Unavailable
 from rota_chassis.testing import servers
@@ -110,3 +112,26 @@ async def test_without_redis_calls_go_on_under_a_share_of_the_limit(
         await eventually(lambda: policy(system, user, '"read";q=600;w=10'))
     redis.hurry()
     await redis.stop()
+
+
+async def test_requests_under_way_finish_while_the_gateway_goes_away(system: System) -> None:
+    user = system.user()
+    system.tasks.may_answer.clear()
+    under_way = asyncio.create_task(system.get("/api/v1/tasks", user))
+    await eventually(lambda: system.tasks.asked)
+    system.going_away.set()
+
+    async def refused() -> bool:
+        try:
+            async with httpx.AsyncClient() as another:
+                answer = await another.get(f"http://127.0.0.1:{system.port}/readyz")
+        except httpx.ConnectError:
+            return True
+        assert answer.status_code == 503
+        return False
+
+    await eventually(refused)
+    system.tasks.may_answer.set()
+    answer = await under_way
+    assert answer.status_code == 200
+    assert answer.headers["connection"] == "close"

@@ -21,7 +21,7 @@ class NotificationsSettings(ServiceSettings):
     """
 
     smtp_url: SecretStr = SecretStr("smtp://127.0.0.1:1025")
-    mail_from: str = "Rota <rota@localhost>"
+    mail_from: str = "Rota <rota@rota.localhost>"
     mail_connections: int = Field(default=4, ge=1)
 
     @model_validator(mode="after")

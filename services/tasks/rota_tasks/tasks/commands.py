@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.errors import (
-    InvalidArgument,
+    Conflict,
     NotFound,
     PreconditionFailed,
     Unprocessable,
@@ -61,7 +61,7 @@ async def create_task(
     Raises:
         NotFound: the workspace or project does not exist for the user.
         PermissionDenied: the user's role does not allow writing.
-        InvalidArgument: an assignee is not a member.
+        Conflict: an assignee is not a member.
         Unprocessable: the request id was used for another content.
     """
     await tasks.memberships.require(user.user_id, workspace_id, WRITERS)
@@ -95,7 +95,7 @@ async def edit_task(
     Raises:
         NotFound: the task or project does not exist for the user.
         PermissionDenied: the user's role does not allow writing.
-        InvalidArgument: an assignee is not a member.
+        Conflict: an assignee is not a member.
         PreconditionFailed: the task's entity tag is another.
     """
     if changes.get("assignee_ids"):
@@ -118,7 +118,7 @@ async def assign_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, assig
     Raises:
         NotFound: the task does not exist for the user.
         PermissionDenied: the user's role does not allow writing.
-        InvalidArgument: the assignee is not a member, or the task has as many assignees as it may.
+        Conflict: the assignee is not a member, or the task has as many assignees as it may.
     """
     task = await queries.get_task(tasks, user, task_id=task_id)
     await _require_members(tasks, task.workspace_id, [assignee_id], field="assignee_id")
@@ -127,7 +127,7 @@ async def assign_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, assig
         try:
             return domain.assign(task, assignee_id, now=tasks.clock.now())
         except OverflowError as error:
-            raise InvalidArgument(f"{error}.".capitalize(), code="TOO_MANY_ASSIGNEES") from error
+            raise Conflict(f"{error}.".capitalize(), code="TOO_MANY_ASSIGNEES") from error
 
     return await _change(tasks, user, task_id, decide)
 
@@ -206,7 +206,7 @@ async def _require_members(
 ) -> None:
     strangers = await tasks.memberships.strangers(workspace_id, user_ids)
     if strangers:
-        raise InvalidArgument(
+        raise Conflict(
             "Only members of the workspace can be assigned; invite them first.",
             code="ASSIGNEE_NOT_A_MEMBER",
             violations=[

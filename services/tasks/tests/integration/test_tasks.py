@@ -11,6 +11,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from rota.tasks.v1 import projects_pb2, tasks_pb2
 from rota_chassis.errors import (
+    Conflict,
     InvalidArgument,
     NotFound,
     PermissionDenied,
@@ -70,7 +71,7 @@ async def test_fields_that_break_the_contract_are_named(stage: Stage) -> None:
 async def test_only_members_can_be_assigned(stage: Stage) -> None:
     task = await stage.create()
     request = tasks_pb2.AssignTaskRequest(id=task.id, assignee_id=str(stage.grace.id))
-    with pytest.raises(InvalidArgument) as caught:
+    with pytest.raises(Conflict) as caught:
         await stage.tasks.AssignTask(request, metadata=stage.ada.metadata)
     assert caught.value.code == "ASSIGNEE_NOT_A_MEMBER"
 
