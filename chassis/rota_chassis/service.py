@@ -21,6 +21,9 @@ import uvloop
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from rota_chassis import logs, telemetry
 from rota_chassis.cache import Cache
@@ -51,6 +54,7 @@ SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 HEALTH_EVERY_S = 2.0
 # The client library sleeps for it; a fraction of a second is fine.
 RECONNECT_S = 0.5
+REDIS_TIMEOUT_S = 0.5
 _LOG = logs.logger(__name__)
 
 
@@ -187,7 +191,7 @@ async def _connect(
         settings.database_url(service.name), size=settings.postgres_pool_size, name=f"rota-{service.name}"
     )
     stack.push_async_callback(database.close)
-    redis_client: Redis = Redis.from_url(settings.redis_url, socket_timeout=0.5, socket_connect_timeout=0.5)
+    redis_client = connect_redis(settings.redis_url)
     stack.push_async_callback(redis_client.aclose)
     nats_client = await connect_nats(settings.nats_url, service.name)
     stack.push_async_callback(nats_client.close)
@@ -208,6 +212,16 @@ async def _connect(
         keys=keys or RemoteKeySet(channels["auth"]),
         channels=channels,
     )
+
+
+def connect_redis(url: str) -> Redis:
+    """A Redis client for what can do without: it connects when it is used, and fails within half a second."""
+    # Tried again at once, for connections that a restart of the server left broken; never after a timeout.
+    retry = Retry(NoBackoff(), retries=1, supported_errors=(RedisConnectionError,))
+    client: Redis = Redis.from_url(
+        url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S, retry=retry
+    )
+    return client
 
 
 async def connect_nats(url: str, name: str) -> Client:
