@@ -275,7 +275,7 @@ async def test_a_server_serves_when_it_is_told_to(stage: Stage) -> None:
 
 async def test_an_address_that_cannot_be_used_is_refused(issuer: TokenIssuer) -> None:
     other = RpcServer(TokenVerifier(issuer.keys, SECRET))
-    with pytest.raises(RuntimeError):
+    with pytest.raises(OSError, match="not an address cannot be listened on"):
         await other.start("not an address")
     await other.stop(0)
 

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,9 @@ class Tasks:
             "ROTA_AUTH_ADDRESS": auth.address,
             **environment,
         }
+
+    def set(self, name: str, value: str) -> None:
+        self._environment[name] = value
 
     async def start(self) -> None:
         self.process = await asyncio.create_subprocess_exec(
@@ -138,20 +142,23 @@ async def test_after_sigkill_nothing_acknowledged_is_lost_and_the_same_address_s
 ) -> None:
     await service.start()
     await eventually(service.serving)
-    created = [await service.create(f"Task {number}") for number in range(20)]
+    created = [(await service.create(f"Task {number}")).id for number in range(20)]
     service.signal(signal.SIGKILL)
     assert await service.ended() == -signal.SIGKILL
     await service.start()
     await eventually(service.serving)
-    created.append(await service.create("After"))
+    created.append((await service.create("After")).id)
     client = await nats.connect(fresh_nats_url)
 
-    async def published() -> bool:
-        return len([event for event in await stored_events(client) if event.type == "task.created"]) >= len(created)
+    async def published() -> list[str]:
+        ids = [event.data.task.id for event in await stored_events(client)]
+        return sorted(each for each in ids if each in created)
 
-    await eventually(published)
-    ids = [event.data.task.id for event in await stored_events(client)]
-    assert sorted(ids) == sorted(task.id for task in created)
+    async def all_published() -> bool:
+        return len(await published()) >= len(created)
+
+    await eventually(all_published)
+    assert await published() == sorted(created)
     await client.close()
     service.signal(signal.SIGTERM)
     assert await service.ended() == 0
@@ -200,6 +207,14 @@ async def test_without_a_database_a_service_says_so_in_one_line_and_exits_with_1
         assert await service.ended() == 1
     (line,) = service.lines
     assert (line["event"], line["level"]) == ("service.cannot_start", "error")
+
+
+async def test_an_address_that_is_taken_is_said_in_one_line(service: Tasks) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        service.set("ROTA_LISTEN", f"127.0.0.1:{taken.getsockname()[1]}")
+        await service.start()
+        assert await service.ended() == 1
+    assert [line["event"] for line in service.lines] == ["service.cannot_start"]
 
 
 async def test_a_setting_that_is_wrong_is_said_in_one_line(tmp_path: Path) -> None:
