@@ -72,7 +72,7 @@ async def settled(client: Client) -> bool:
         info = await client.jetstream().consumer_info(EVENTS_STREAM, "test")
     except NotFoundError:
         return False
-    return info.num_pending == info.num_ack_pending == 0
+    return (info.num_pending, info.num_ack_pending) == (0, 0)
 
 
 async def handled(client: Client, connection: asyncpg.Connection, number: int, timeout_s: float = 10) -> None:
@@ -387,4 +387,16 @@ async def test_while_the_database_is_down_events_wait_and_none_is_given_up(
     rows = await database.fetch(statement(EFFECTS.select()))
     assert len(rows) == 21
     assert await dead_letters(client) == []
+    await database.close()
+
+
+async def test_a_consumer_that_waits_for_the_database_can_be_stopped(
+    own_postgres: Postgres, make_tables: Any, client: Client, created: Created
+) -> None:
+    database = await Database.connect(await make_tables(own_postgres.url), acquire_timeout_s=1)
+    acknowledgements = await client.subscribe(f"$JS.ACK.{EVENTS_STREAM}.test.>")
+    async with asyncio.timeout(10), in_background(consumer(database, client, ack_wait_s=0.1).run()):
+        await own_postgres.stop()
+        await publish(client, *(created() for _ in range(20)))
+        await acknowledgements.next_msg(timeout=3)
     await database.close()

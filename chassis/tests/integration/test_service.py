@@ -20,7 +20,8 @@ from rota_chassis.health import is_serving
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.migrations import migrate, migrate_all
 from rota_chassis.rpc.channel import acting_for, open_channel
-from rota_chassis.settings import DEVELOPMENT_SECRET, database_url
+from rota_chassis.service import Runtime, Service, serving
+from rota_chassis.settings import DEVELOPMENT_SECRET, ServiceSettings, database_url
 from rota_chassis.testing import servers
 from rota_chassis.testing.auth import SmallAuth, small_auth
 from rota_chassis.testing.streams import stored_events
@@ -247,6 +248,61 @@ async def test_health_follows_the_database(
         await service.create("Back")
         service.signal(signal.SIGTERM)
         assert await service.ended() == 0
+
+
+@pytest.mark.parametrize("error", [None, LookupError("gone")])
+async def test_a_background_task_that_ends_ends_the_service(
+    tmp_path: Path, tables_url: str, redis_url: str, fresh_nats_url: str, error: Exception | None
+) -> None:
+    class _Settings(ServiceSettings):
+        def database_url(self, service: str) -> str:  # noqa: ARG002 (the base class's signature)
+            return tables_url
+
+    async def end() -> None:
+        if error is not None:
+            raise error
+
+    async def build(runtime: Runtime[_Settings]) -> None:
+        runtime.background("short-lived", end)
+
+    settings = _Settings(listen=f"unix:{tmp_path}/test.sock", redis_url=redis_url, nats_url=fresh_nats_url)
+    async with serving(Service("test", _Settings, build), settings) as failure:
+        with pytest.raises(type(error or RuntimeError()), match=r"gone|short-lived ended by itself"):
+            await failure
+
+
+async def test_the_health_of_a_service_is_the_exit_code_of_a_command(service: Tasks) -> None:
+    async def healthy() -> bool:
+        command = [sys.executable, "-m", "rota_chassis.health", service.address]
+        process = await asyncio.create_subprocess_exec(*command)
+        return await process.wait() == 0
+
+    assert not await healthy()
+    await service.start()
+    await eventually(service.serving)
+    assert await healthy()
+
+
+async def test_traces_are_sent_to_the_collector(service: Tasks) -> None:
+    asked: list[bytes] = []
+
+    async def collect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readline())
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    collector = await asyncio.start_server(collect, "127.0.0.1", 0)
+    port = collector.sockets[0].getsockname()[1]
+    service.set("ROTA_OTLP_ENDPOINT", f"http://127.0.0.1:{port}/v1/traces")
+    await service.start()
+    await eventually(service.serving)
+    await service.create("Traced")
+    service.signal(signal.SIGTERM)
+    assert await service.ended() == 0
+    assert b"POST /v1/traces HTTP/1.1\r\n" in asked
+    collector.close()
+    await collector.wait_closed()
 
 
 async def test_migrations_at_the_same_time_take_turns(postgres_url: str) -> None:

@@ -46,7 +46,7 @@ def build_document(*, version: str) -> dict[str, Any]:
         operations[kind.name] = _operation("send", kind.name, [kind.name])
     for channel in Channel:
         frames = live.frames(channel, schemas, contract.comments)
-        messages |= frames.sent | frames.received
+        messages |= {**frames.sent, **frames.received}
         channels[frames.channel_id] = live.channel(channel, frames)
         operations[f"{frames.channel_id}.send"] = _operation("send", frames.channel_id, frames.sent) | live.SECURITY
         operations[f"{frames.channel_id}.receive"] = (

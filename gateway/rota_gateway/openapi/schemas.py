@@ -64,7 +64,7 @@ class Schemas:
         self._comments = comments
         self._names: dict[str, tuple[str, frozenset[str], bool]] = {}
 
-    def answer(self, message: Descriptor) -> Schema:
+    def answer(self, message: Descriptor | Any) -> Schema:
         """A reference to what an answer has."""
         return self._refer(message, frozenset(), message.name, request=False)
 
