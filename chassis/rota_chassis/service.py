@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 HEALTH_EVERY_S = 2.0
+STREAMS_EVERY_S = 30.0
 REDIS_TIMEOUT_S = 0.5
 _LOG = logs.logger(__name__)
 
@@ -223,7 +224,7 @@ def connect_redis(url: str) -> Redis:
 
 
 async def _keep_streams(client: Client) -> None:
-    """Make the streams as soon as JetStream answers, then rest."""
+    """Make the streams as soon as JetStream answers, and again should they be lost."""
     while True:
         try:
             await ensure_streams(client.jetstream())
@@ -231,7 +232,7 @@ async def _keep_streams(client: Client) -> None:
             _LOG.warning("streams.unavailable", error=repr(error))
             await asyncio.sleep(RECONNECT_S)
         else:
-            await asyncio.Event().wait()
+            await asyncio.sleep(STREAMS_EVERY_S)
 
 
 async def _watch_health(database: Database, server: RpcServer) -> None:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _EVENT_LOG_V1 = (
     """
     CREATE TABLE events (
+        -- First, so that a row has its transaction before it has its position.
+        xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
         position bigint GENERATED ALWAYS AS IDENTITY,
         workspace_id uuid NOT NULL,
         id uuid NOT NULL,
@@ -26,7 +28,6 @@ _EVENT_LOG_V1 = (
         time timestamptz NOT NULL,
         traceparent text,
         published_at timestamptz,
-        xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
         PRIMARY KEY (workspace_id, id),
         UNIQUE (workspace_id, aggregate_id, aggregate_version)
     )
