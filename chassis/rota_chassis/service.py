@@ -26,6 +26,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from rota_chassis import logs, telemetry
 from rota_chassis.cache import Cache
+from rota_chassis.cancellation import cancel_and_wait
 from rota_chassis.clock import SystemClock
 from rota_chassis.errors import Unavailable
 from rota_chassis.events.connection import RECONNECT_S, nats_connection
@@ -55,7 +56,6 @@ SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 HEALTH_EVERY_S = 2.0
 STREAMS_EVERY_S = 30.0
 REDIS_TIMEOUT_S = 0.5
-CANCEL_AGAIN_S = 1.0
 _LOG = logs.logger(__name__)
 
 
@@ -172,7 +172,7 @@ async def serving(
         tasks = [asyncio.create_task(run(), name=name) for name, run in background]
         for task in tasks:
             task.add_done_callback(lambda done: _report(done, failure))
-        stack.push_async_callback(_cancel, tasks)
+        stack.push_async_callback(cancel_and_wait, tasks)
         await server.start(settings.listen or settings.address(service.name))
         stack.push_async_callback(lambda: server.stop(settings.drain_seconds))
         yield failure
@@ -260,12 +260,3 @@ def _report(task: asyncio.Task[None], failure: asyncio.Future[None]) -> None:
     error = task.exception() or RuntimeError(f"the background task {task.get_name()} ended by itself")
     _LOG.error("service.background_failed", task=task.get_name(), error=repr(error), exc_info=error)
     failure.set_exception(error)
-
-
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        # Until Python 3.12 `wait_for`, which libraries use, loses a cancellation that comes together with its result.
-        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
