@@ -38,6 +38,10 @@ fmt: $(VENV)/.dev ## format the code
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format --quiet .
 
+bench: $(VENV)/.dev ## measure beside what one would use instead (needs wrk)
+	@$(BIN)/python benchmarks/codec.py
+	@$(BIN)/python benchmarks/get_task.py
+
 lock: $(VENV)/.run ## write the locks anew (UPGRADE=--upgrade takes the newest versions)
 	@UV=$(UV) UPGRADE=$(UPGRADE) sh requirements/lock.sh
 
@@ -70,4 +74,4 @@ $(VENV)/.python:
 		{ rm -rf $(VENV); echo 'Python cannot make a virtual environment; on Debian `apt install python3-venv` helps.' >&2; exit 1; }
 	@touch $@
 
-.PHONY: help run test check lint fmt proto-lint deploy-check lock secrets
+.PHONY: help run test check lint fmt proto-lint deploy-check bench lock secrets
