@@ -118,7 +118,7 @@ async def _run(service: Service[SettingsT]) -> int:
         settings = service.settings()
     except (ValueError, OSError) as error:
         logs.configure(service.name)
-        _LOG.error("service.cannot_start", error=str(error))  # noqa: TRY400 (the sentence says it all)
+        _LOG.error("service.cannot_start", error=str(error))
         return 1
     logs.configure(service.name, level=settings.log_level, output=settings.log_format)
     stop_telemetry = telemetry.configure(

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rota.events.v1 import events_pb2
-from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.events.log import NewEvent
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS, require_role
 
 from rota_scheduler.actions.checks import check_action
 from rota_scheduler.schedules import queries, store
-from rota_scheduler.schedules.domain import RefusedTiming, Schedule, cursor_of
+from rota_scheduler.schedules.domain import Schedule, cursor_of
 from rota_scheduler.schedules.messages import schedule_message
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from rota_chassis.identity import UserPrincipal
 
     from rota_scheduler.schedules.dependencies import Schedules
-    from rota_scheduler.schedules.domain import Timing
+    from rota_scheduler.schedules.timing import Timing
 
 
 async def create_schedule(
@@ -32,30 +31,25 @@ async def create_schedule(
     workspace_id: UUID,
     name: str,
     timing: Timing,
-    timezone: str,
     action: Mapping[str, Any],
 ) -> Schedule:
     """Create a schedule.
 
     Raises:
-        InvalidArgument: its times or its action will not do (codes of `domain.spec_of` and `actions.checks`).
+        InvalidArgument: its times or its action will not do (codes of `timing.spec_of` and `actions.checks`).
         NotFound: the workspace does not exist for the user.
         PermissionDenied: the user's role does not allow writing.
     """
-    now = schedules.clock.now()
-    try:
-        next_fire_at = cursor_of(timing, timezone=timezone, created_at=now)
-    except RefusedTiming as error:
-        violation = Violation(error.field, error.description, error.code.lower())
-        raise InvalidArgument(str(error), code=error.code, violations=[violation]) from error
+    now, schedule_id = schedules.clock.now(), uuid7()
+    with queries.refusing_timing():
+        next_fire_at = cursor_of(timing, created_at=now, seed=str(schedule_id))
     check_action(action, schedules.egress)
     await schedules.memberships.require(user.user_id, workspace_id, WRITERS)
     schedule = Schedule(
-        id=uuid7(),
+        id=schedule_id,
         workspace_id=workspace_id,
         name=name,
         timing=timing,
-        timezone=timezone,
         action=action,
         next_fire_at=next_fire_at,
         created_by=user.user_id,

@@ -9,7 +9,7 @@ from rota_chassis.ids import uuid7
 from rota_scheduler.metrics import LATENESS_SECONDS
 from rota_scheduler.runs import store as runs
 from rota_scheduler.runs.domain import Run
-from rota_scheduler.schedules import spec, store
+from rota_scheduler.schedules import catchup, store
 from rota_scheduler.ticker import next_tick
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ async def fire_schedules(schedules: Schedules) -> datetime | None:
         return next_due
     async with schedules.database.transaction() as work:
         taken = await store.take_due(work, now=now, limit=BATCH)
-        owed = [(schedule, spec.due(schedule.spec, schedule.next_fire_at or now, now)) for schedule in taken]
+        owed = [(schedule, catchup.due(schedule.spec, schedule.next_fire_at or now, now)) for schedule in taken]
         await store.advance(work, [(schedule, due.next_fire_at) for schedule, due in owed])
         await runs.add(work, [_run(schedule, time, now) for schedule, due in owed for time in due.nominal_times])
     for _, due in owed:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from rota.scheduler.v1 import schedules_pb2
 from rota_chassis import codec
+
+from rota_scheduler.schedules.local import DstFold, DstGap, Note
+from rota_scheduler.schedules.timing import Timing
+from rota_scheduler.schedules.zones import zone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,12 +22,53 @@ if TYPE_CHECKING:
 
 _encode_action = codec.encoder(schedules_pb2.Action)
 _decode_action = codec.decoder(schedules_pb2.Action)
+_encode_spec = codec.encoder(schedules_pb2.ScheduleSpec)
+_decode_spec = codec.decoder(schedules_pb2.ScheduleSpec)
+_GAPS = {
+    DstGap.SKIP: schedules_pb2.DST_GAP_SKIP,
+    DstGap.GAP_END: schedules_pb2.DST_GAP_GAP_END,
+    DstGap.SHIFT: schedules_pb2.DST_GAP_SHIFT,
+}
+_FOLDS = {
+    DstFold.FIRST: schedules_pb2.DST_FOLD_FIRST,
+    DstFold.LAST: schedules_pb2.DST_FOLD_LAST,
+    DstFold.BOTH: schedules_pb2.DST_FOLD_BOTH,
+}
+_GAP_OF = {number: gap for gap, number in _GAPS.items()}
+_FOLD_OF = {number: fold for fold, number in _FOLDS.items()}
+_NOTES = {Note.GAP: schedules_pb2.TIME_NOTE_GAP, Note.FOLD: schedules_pb2.TIME_NOTE_FOLD}
 
 
 def action_json(action: schedules_pb2.Action) -> Mapping[str, Any]:
     """The action as it is stored."""
     stored: Mapping[str, Any] = _encode_action(action)
     return stored
+
+
+def timing_of(request: Any) -> Timing:
+    """What a request says of times; its members are those of rota.scheduler.v1.Schedule, of which some may lack."""
+    known = request.DESCRIPTOR.fields_by_name
+    given = {name: name in known and request.HasField(name) for name in ("cron", "interval_s", "at", "spec")}
+    return Timing(
+        cron=request.cron if given["cron"] else None,
+        interval_s=request.interval_s if given["interval_s"] else None,
+        at=request.at.ToDatetime(tzinfo=UTC) if given["at"] else None,
+        spec=_encode_spec(request.spec) if given["spec"] else None,
+        timezone=request.timezone or "UTC",
+        dst_gap=_GAP_OF.get(request.dst_gap, DstGap.GAP_END),
+        dst_fold=_FOLD_OF.get(request.dst_fold, DstFold.FIRST),
+    )
+
+
+def nominal_time_message(time: datetime, note: Note | None, timezone: str) -> schedules_pb2.NominalTime:
+    """A nominal time as a preview shows it, on the wall of a zone."""
+    local = time.astimezone(zone(timezone)).isoformat(timespec="auto" if time.microsecond else "seconds")
+    return schedules_pb2.NominalTime(
+        utc=_timestamp(time),
+        local=local,
+        offset=local[local.rindex("T") :].lstrip("T0123456789:."),
+        note=_NOTES[note] if note else schedules_pb2.TIME_NOTE_UNSPECIFIED,
+    )
 
 
 def schedule_message(schedule: Schedule) -> schedules_pb2.Schedule:
@@ -34,7 +80,10 @@ def schedule_message(schedule: Schedule) -> schedules_pb2.Schedule:
         cron=schedule.timing.cron,
         interval_s=schedule.timing.interval_s,
         at=_timestamp(schedule.timing.at),
-        timezone=schedule.timezone,
+        timezone=schedule.timing.timezone,
+        spec=None if schedule.timing.spec is None else _decode_spec(schedule.timing.spec),
+        dst_gap=_GAPS[schedule.timing.dst_gap],
+        dst_fold=_FOLDS[schedule.timing.dst_fold],
         action=_decode_action(schedule.action),
         next_fire_at=_timestamp(schedule.next_fire_at),
         created_by=str(schedule.created_by),

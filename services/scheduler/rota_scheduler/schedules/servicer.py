@@ -12,13 +12,14 @@ from rota_chassis.pagination import page_size
 
 from rota_scheduler.runs.messages import run_message
 from rota_scheduler.schedules import commands, queries
-from rota_scheduler.schedules.domain import Timing
-from rota_scheduler.schedules.messages import action_json, schedule_message
+from rota_scheduler.schedules.messages import action_json, nominal_time_message, schedule_message, timing_of
 
 if TYPE_CHECKING:
     from rota_chassis.pagination import PageTokens
 
     from rota_scheduler.schedules.dependencies import Schedules
+
+_PREVIEWED = 10
 
 
 class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
@@ -37,8 +38,7 @@ class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
             user,
             workspace_id=UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id,
             name=request.name,
-            timing=_timing(request),
-            timezone=request.timezone or "UTC",
+            timing=timing_of(request),
             action=action_json(request.action),
         )
         return schedules_pb2.CreateScheduleResponse(schedule=schedule_message(schedule))
@@ -73,6 +73,29 @@ class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
         await commands.delete_schedule(self._schedules, require_user(), schedule_id=UUID(request.id))
         return schedules_pb2.DeleteScheduleResponse()
 
+    async def PreviewSpec(
+        self, request: schedules_pb2.PreviewSpecRequest, _context: Any
+    ) -> schedules_pb2.PreviewSpecResponse:
+        timing = timing_of(request)
+        times = queries.preview_spec(self._schedules, timing, after=_from(request), count=request.count or _PREVIEWED)
+        return schedules_pb2.PreviewSpecResponse(
+            times=[nominal_time_message(time, note, timing.timezone) for time, note in times]
+        )
+
+    async def PreviewSchedule(
+        self, request: schedules_pb2.PreviewScheduleRequest, _context: Any
+    ) -> schedules_pb2.PreviewScheduleResponse:
+        schedule, times = await queries.preview_schedule(
+            self._schedules,
+            require_user(),
+            schedule_id=UUID(request.id),
+            after=_from(request),
+            count=request.count or _PREVIEWED,
+        )
+        return schedules_pb2.PreviewScheduleResponse(
+            times=[nominal_time_message(time, note, schedule.timing.timezone) for time, note in times]
+        )
+
     async def ListRuns(self, request: schedules_pb2.ListRunsRequest, _context: Any) -> schedules_pb2.ListRunsResponse:
         user = require_user()
         schedule_id = UUID(request.schedule_id)
@@ -89,9 +112,6 @@ class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
         return answer
 
 
-def _timing(request: schedules_pb2.CreateScheduleRequest) -> Timing:
-    return Timing(
-        cron=request.cron if request.HasField("cron") else None,
-        interval_s=request.interval_s if request.HasField("interval_s") else None,
-        at=request.at.ToDatetime(tzinfo=UTC) if request.HasField("at") else None,
-    )
+def _from(request: Any) -> datetime | None:
+    # The name is a keyword of Python.
+    return getattr(request, "from").ToDatetime(tzinfo=UTC) if request.HasField("from") else None

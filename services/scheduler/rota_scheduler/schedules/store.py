@@ -26,7 +26,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
-from rota_scheduler.schedules.domain import Schedule, Timing
+from rota_scheduler.schedules.domain import Schedule
+from rota_scheduler.schedules.local import DstFold, DstGap
+from rota_scheduler.schedules.timing import Timing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +44,8 @@ SCHEDULES = Table(
     Column("name", Text, nullable=False),
     Column("spec", JSONB, nullable=False),
     Column("timezone", Text, nullable=False),
+    Column("dst_gap", Text, nullable=False),
+    Column("dst_fold", Text, nullable=False),
     Column("action", JSONB, nullable=False),
     Column("next_fire_at", DateTime(timezone=True)),
     Column("created_by", PgUUID, nullable=False),
@@ -50,7 +54,8 @@ SCHEDULES = Table(
     Column("version", Integer, nullable=False),
 )
 _FIELDS = tuple(column.name for column in SCHEDULES.c)
-_SAME = tuple(name for name in _FIELDS if name != "spec")
+_OF_TIMING = ("spec", "timezone", "dst_gap", "dst_fold")
+_SAME = tuple(name for name in _FIELDS if name not in _OF_TIMING)
 _ID = bindparam("id", type_=PgUUID)
 
 _INSERT = statement(insert(SCHEDULES).values({name: bindparam(name) for name in _FIELDS}))
@@ -112,7 +117,7 @@ _NEXT = statement(select(func.min(SCHEDULES.c.next_fire_at)).where(SCHEDULES.c.n
 async def add(work: UnitOfWork, schedule: Schedule) -> None:
     """Write a new schedule."""
     same = {name: getattr(schedule, name) for name in _SAME}
-    await work.execute(_INSERT, **same, spec=_spec_json(schedule.timing))
+    await work.execute(_INSERT, **same, **_timing_columns(schedule.timing))
 
 
 async def get(reader: Reader, *, user_id: UUID, schedule_id: UUID) -> Schedule | None:
@@ -170,10 +175,21 @@ async def next_due(reader: Reader) -> datetime | None:
 
 def _schedule(row: Mapping[str, Any]) -> Schedule:
     same = {name: row[name] for name in _SAME}
-    return Schedule(**same, timing=_timing(row["spec"]))
+    return Schedule(**same, timing=_timing(row))
+
+
+def _timing_columns(timing: Timing) -> dict[str, Any]:
+    return {
+        "spec": _spec_json(timing),
+        "timezone": timing.timezone,
+        "dst_gap": timing.dst_gap.value,
+        "dst_fold": timing.dst_fold.value,
+    }
 
 
 def _spec_json(timing: Timing) -> dict[str, Any]:
+    if timing.spec is not None:
+        return {"spec": timing.spec}
     if timing.at is not None:
         return {"at": timing.at.isoformat()}
     if timing.interval_s is not None:
@@ -181,10 +197,15 @@ def _spec_json(timing: Timing) -> dict[str, Any]:
     return {"cron": timing.cron}
 
 
-def _timing(spec: Mapping[str, Any]) -> Timing:
+def _timing(row: Mapping[str, Any]) -> Timing:
+    spec = row["spec"]
     at = spec.get("at")
     return Timing(
         cron=spec.get("cron"),
         interval_s=spec.get("interval_s"),
         at=None if at is None else datetime.fromisoformat(at),
+        spec=spec.get("spec"),
+        timezone=row["timezone"],
+        dst_gap=DstGap(row["dst_gap"]),
+        dst_fold=DstFold(row["dst_fold"]),
     )

@@ -259,6 +259,43 @@ async def test_a_viewer_may_not_create_a_schedule(world: World) -> None:
     assert caught.value.code == "WORKSPACE_ROLE_REQUIRED"
 
 
+async def test_a_spec_is_kept_as_it_was_said_with_its_policies_in_the_answer(world: World) -> None:
+    spec = schedules_pb2.ScheduleSpec(
+        rrule="FREQ=MONTHLY;BYDAY=-1FR", dtstart="2026-01-30T09:00", exclude=["2027-12-31"]
+    )
+    schedule = await world.create(spec=spec, timezone="Europe/Warsaw", dst_fold=schedules_pb2.DST_FOLD_LAST)
+    assert (schedule.spec, schedule.HasField("cron")) == (spec, False)
+    assert (schedule.dst_gap, schedule.dst_fold) == (schedules_pb2.DST_GAP_GAP_END, schedules_pb2.DST_FOLD_LAST)
+    assert schedule.next_fire_at.ToDatetime(tzinfo=UTC) > datetime.now(UTC)
+    get = schedules_pb2.GetScheduleRequest(id=schedule.id)
+    assert (await world.stub.GetSchedule(get, metadata=world.owner.metadata)).schedule == schedule
+
+
+async def test_a_preview_shows_local_time_instant_and_what_is_peculiar(world: World) -> None:
+    start = datetime(2026, 10, 24, 12, tzinfo=UTC)
+    request = schedules_pb2.PreviewSpecRequest(
+        spec=schedules_pb2.ScheduleSpec(cron="30 2 * * *"),
+        timezone="Europe/Warsaw",
+        dst_fold=schedules_pb2.DST_FOLD_BOTH,
+        count=3,
+        **{"from": start},  # type: ignore[arg-type]
+    )
+    times = (await world.stub.PreviewSpec(request, metadata=world.viewer.metadata)).times
+    assert [(time.local, time.offset, time.note) for time in times] == [
+        ("2026-10-25T02:30:00+02:00", "+02:00", schedules_pb2.TIME_NOTE_FOLD),
+        ("2026-10-25T02:30:00+01:00", "+01:00", schedules_pb2.TIME_NOTE_FOLD),
+        ("2026-10-26T02:30:00+01:00", "+01:00", schedules_pb2.TIME_NOTE_UNSPECIFIED),
+    ]
+    assert times[0].utc.ToDatetime() == datetime(2026, 10, 25, 0, 30)  # noqa: DTZ001 (naive as protobuf gives it)
+
+
+async def test_a_schedule_shows_its_next_times(world: World) -> None:
+    schedule = await world.create(spec=schedules_pb2.ScheduleSpec(cron="H H * * *"))
+    request = schedules_pb2.PreviewScheduleRequest(id=schedule.id)
+    times = (await world.stub.PreviewSchedule(request, metadata=world.viewer.metadata)).times
+    assert (len(times), times[0].utc) == (10, schedule.next_fire_at)
+
+
 @pytest.mark.parametrize(
     ("fields", "code", "field"),
     [
@@ -266,6 +303,8 @@ async def test_a_viewer_may_not_create_a_schedule(world: World) -> None:
         ({"cron": "never"}, "INVALID_CRON", "cron"),
         ({"cron": "0 0 * * *", "timezone": "Mars/Olympus"}, "UNKNOWN_TIME_ZONE", "timezone"),
         ({"cron": "0 0 * * *", "interval_s": 5}, "INVALID_FIELDS", ""),
+        ({"spec": schedules_pb2.ScheduleSpec(rrule="FREQ=NEVER")}, "INVALID_RRULE", "spec.rrule"),
+        ({"spec": schedules_pb2.ScheduleSpec(cron="0 0 * * *", every_s=5)}, "INVALID_FIELDS", "spec"),
         (
             {
                 "interval_s": 5,

@@ -13,9 +13,9 @@ from rota_scheduler.actions.egress import EgressPolicy
 from rota_scheduler.runs import store as runs
 from rota_scheduler.schedules import store
 from rota_scheduler.schedules.dependencies import Schedules
-from rota_scheduler.schedules.domain import Schedule, Timing, spec_of
+from rota_scheduler.schedules.domain import Schedule, cursor_of
 from rota_scheduler.schedules.firing import fire_schedules
-from rota_scheduler.schedules.spec import first_fire_at
+from rota_scheduler.schedules.timing import Timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,16 +40,15 @@ def firing(clock: ManualClock) -> Firing:
     return make
 
 
-async def add(database: Database, clock: ManualClock, timing: Timing, *, timezone: str = "UTC") -> Schedule:
+async def add(database: Database, clock: ManualClock, timing: Timing) -> Schedule:
     now = clock.now()
     schedule = Schedule(
         id=uuid7(),
         workspace_id=uuid7(),
         name="Plants",
         timing=timing,
-        timezone=timezone,
         action=ACTION,
-        next_fire_at=first_fire_at(spec_of(timing, timezone=timezone, created_at=now), now),
+        next_fire_at=cursor_of(timing, created_at=now, seed=""),
         created_by=uuid7(),
         created_at=now,
         updated_at=now,
@@ -99,7 +98,7 @@ async def test_a_single_time_in_the_past_fires_at_once_and_never_again(
 
 
 async def test_cron_keeps_its_cursor_in_the_zone(database: Database, clock: ManualClock, firing: Firing) -> None:
-    schedule = await add(database, clock, Timing(cron="30 8 * * *"), timezone="Asia/Kathmandu")
+    schedule = await add(database, clock, Timing(cron="30 8 * * *", timezone="Asia/Kathmandu"))
     clock.advance(86_400)
     await fire_schedules(firing(database))
     (run,) = await runs_of(database, schedule)
