@@ -17,7 +17,8 @@ run: $(VENV)/.run ## install what is needed and start everything on this machine
 	@exec $(BIN)/rota up
 
 test: $(VENV)/.dev ## run every test, on real servers of its own
-	@$(BIN)/pytest --cov --cov-report=term:skip-covered $(TESTS)
+	@$(BIN)/pytest --numprocesses=2 --cov --cov-report=term:skip-covered --ignore=tests/e2e
+	@$(BIN)/pytest tests/e2e
 
 check: lint proto-lint deploy-check test ## everything CI checks
 

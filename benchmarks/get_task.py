@@ -31,6 +31,7 @@ import asyncpg
 import httpx
 import jwt
 import psutil
+from rota_chassis.embedded.sockets import socket_folder
 from rota_chassis.settings import database_url
 
 if TYPE_CHECKING:
@@ -126,8 +127,8 @@ def running_rota(folder: Path) -> Iterator[tuple[Peer, list[str]]]:
         **os.environ,
         "ROTA_DATA_DIR": str(data),
         "ROTA_HTTP_PORT": str(port),
-        "ROTA_RATE_LIMIT_READ": "1000000/1",
-        "ROTA_RATE_LIMIT_WRITE": "1000000/1",
+        "ROTA_RATE_READ": "1000000/1s",
+        "ROTA_RATE_WRITE": "1000000/1s",
     }
     process = subprocess.Popen([sys.executable, "-m", "rota_cli", "up"], env=environment, stdout=subprocess.DEVNULL)
     try:
@@ -152,8 +153,8 @@ def running_rota(folder: Path) -> Iterator[tuple[Peer, list[str]]]:
 def running_monolith(folder: Path) -> Iterator[Peer]:
     """The monolith, on the very rows of Rota's tasks database."""
     port = free_port()
-    server_url = (folder / "rota" / "run" / "postgres.url").read_text().strip()
-    url = database_url(server_url, "rota_tasks")
+    sockets = socket_folder(folder / "rota" / "run") / "postgres"
+    url = database_url(f"postgresql://postgres@/postgres?host={sockets}", "rota_tasks")
     user_id = asyncio.run(_owner(url))
     secret = secrets.token_urlsafe(32)
     environment = {

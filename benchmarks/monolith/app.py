@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator  # noqa: TC003 (FastAPI reads annotations)
-from datetime import datetime
+from datetime import datetime  # noqa: TC003 (FastAPI reads annotations)
 from typing import Annotated, Any
 from uuid import UUID
 

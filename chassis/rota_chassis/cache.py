@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 TOMBSTONE_S = 5
 # What loads for longer is not kept; the rest of the tombstone's life is for Redis to answer.
 LONGEST_LOAD_S = 3
+# After a failure look-ups miss for so long without asking, lest a Redis that hangs make every request wait.
+PAUSE_S = 1.0
 _TOMBSTONE = b"-"
 _LOG = logger(__name__)
 
@@ -34,9 +36,14 @@ _LOG = logger(__name__)
 class Cache:
     """JSON values by key; keys carry the workspace as hash tag, so that Redis Cluster keeps a tenant together."""
 
-    def __init__(self, redis: Redis, service: str) -> None:
+    def __init__(
+        self, redis: Redis, service: str, *, longest_load_s: float = LONGEST_LOAD_S, pause_s: float = PAUSE_S
+    ) -> None:
         self._redis = redis
         self._service = service
+        self._longest_load_s = longest_load_s
+        self._pause_s = pause_s
+        self._paused_until = 0.0
 
     def key(self, workspace_id: UUID, *parts: str | UUID) -> str:
         """`rota:<service>:{<workspace>}:<part>:<part>`."""
@@ -44,9 +51,13 @@ class Cache:
 
     async def get_or_load(self, key: str, load: Callable[[], Awaitable[Any]], *, ttl_s: int) -> Any:
         """The cached value, or the loaded one, which is then kept; None is loaded each time."""
+        if time.monotonic() < self._paused_until:
+            CACHE_REQUESTS.labels("unavailable").inc()
+            return await load()
         try:
             kept = await self._redis.get(key)
         except (RedisError, OSError, TimeoutError) as error:
+            self._paused_until = time.monotonic() + self._pause_s
             _LOG.warning("cache.unavailable", error=repr(error))
             CACHE_REQUESTS.labels("unavailable").inc()
             return await load()
@@ -56,7 +67,7 @@ class Cache:
         CACHE_REQUESTS.labels("miss").inc()
         started = time.monotonic()
         value = await load()
-        if value is not None and kept is None and time.monotonic() - started < LONGEST_LOAD_S:
+        if value is not None and kept is None and time.monotonic() - started < self._longest_load_s:
             try:
                 await self._redis.set(key, orjson.dumps(value), nx=True, ex=ttl_s)
             except (RedisError, OSError, TimeoutError) as error:

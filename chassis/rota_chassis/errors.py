@@ -199,7 +199,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> RotaError:
     if isinstance(packed, bytes):
         return from_status(status_pb2.Status.FromString(packed))
     kind = _BY_CODE.get(error.code().value[0], Internal)
-    return kind(error.details() or error.code().name)
+    return kind(_OF_THE_CHANNEL.get(kind) or error.details() or error.code().name)
 
 
 def _pack(status: status_pb2.Status, detail: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest) -> None:
@@ -213,6 +213,11 @@ def _by_both_statuses() -> dict[tuple[int, str | None], type[RotaError]]:
     return {(kind.status.value[0], str(kind.http_status)): kind for kind in RotaError.__subclasses__()}
 
 
+# What the channel itself says names sockets and addresses; it stays in the cause, for the log.
+_OF_THE_CHANNEL: dict[type[RotaError], str] = {
+    Unavailable: "A service that is needed does not answer now; try again shortly.",
+    DeadlineExceeded: "A service that is needed did not answer in time.",
+}
 _BY_CODE: dict[int, type[RotaError]] = {
     code_pb2.INVALID_ARGUMENT: InvalidArgument,
     code_pb2.OUT_OF_RANGE: InvalidArgument,

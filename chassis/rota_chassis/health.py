@@ -8,13 +8,15 @@ import sys
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from rota_chassis.errors import RotaError
+
 
 async def is_serving(channel: grpc.aio.Channel, *, timeout_s: float = 2.0) -> bool:
     """Whether the service behind the channel says SERVING in time."""
     stub = health_pb2_grpc.HealthStub(channel)
     try:
         answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
-    except grpc.aio.AioRpcError:
+    except (grpc.aio.AioRpcError, RotaError):
         return False
     serving: bool = answer.status == health_pb2.HealthCheckResponse.SERVING
     return serving

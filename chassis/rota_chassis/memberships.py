@@ -82,10 +82,19 @@ def visible_workspaces() -> Select[Any]:
 
 
 class Memberships:
-    """The copy in one service's database."""
+    """The copy in one service's database.
 
-    def __init__(self, database: Database, auth: grpc.aio.Channel) -> None:
+    Args:
+        database: Where it is.
+        auth: Whom to ask for what is not known.
+        ask_at_most_every_s: How long an answer about a user counts as new.
+    """
+
+    def __init__(
+        self, database: Database, auth: grpc.aio.Channel, *, ask_at_most_every_s: float = ASK_AT_MOST_EVERY_S
+    ) -> None:
         self._database = database
+        self._ask_at_most_every_s = ask_at_most_every_s
         self._auth = workspaces_pb2_grpc.WorkspaceServiceStub(auth)
         self._asked: dict[UUID, float] = {}
         self._asking: dict[UUID, asyncio.Task[None]] = {}
@@ -143,7 +152,8 @@ class Memberships:
         """
         question = self._asking.get(user_id)
         if question is None:
-            if time.monotonic() - self._asked.get(user_id, -ASK_AT_MOST_EVERY_S) < ASK_AT_MOST_EVERY_S:
+            asked = self._asked.get(user_id)
+            if asked is not None and time.monotonic() - asked < self._ask_at_most_every_s:
                 return
             question = self._asking[user_id] = asyncio.create_task(self._ask(user_id))
             question.add_done_callback(lambda _: self._asking.pop(user_id))

@@ -18,14 +18,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import uvloop
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from rota_chassis import logs, telemetry
 from rota_chassis.cache import Cache
 from rota_chassis.clock import SystemClock
 from rota_chassis.errors import Unavailable
+from rota_chassis.events.connection import RECONNECT_S, nats_connection
 from rota_chassis.events.consumer import Consumer
 from rota_chassis.events.relay import Relay
 from rota_chassis.events.stream import ensure_streams
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 
     import grpc
+    from nats.aio.client import Client
 
     from rota_chassis.clock import Clock
     from rota_chassis.events.consumer import Handler
@@ -49,8 +53,7 @@ if TYPE_CHECKING:
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 HEALTH_EVERY_S = 2.0
-# The client library sleeps for it; a fraction of a second is fine.
-RECONNECT_S = 0.5
+REDIS_TIMEOUT_S = 0.5
 _LOG = logs.logger(__name__)
 
 
@@ -187,10 +190,9 @@ async def _connect(
         settings.database_url(service.name), size=settings.postgres_pool_size, name=f"rota-{service.name}"
     )
     stack.push_async_callback(database.close)
-    redis_client: Redis = Redis.from_url(settings.redis_url, socket_timeout=0.5, socket_connect_timeout=0.5)
+    redis_client = connect_redis(settings.redis_url)
     stack.push_async_callback(redis_client.aclose)
-    nats_client = await connect_nats(settings.nats_url, service.name)
-    stack.push_async_callback(nats_client.close)
+    nats_client = await stack.enter_async_context(nats_connection(settings.nats_url, service.name))
     channels = {}
     for name in ("auth", "tasks", "scheduler", "notifications"):
         channels[name] = open_channel(settings.address(name), tokens)
@@ -210,30 +212,13 @@ async def _connect(
     )
 
 
-async def connect_nats(url: str, name: str) -> Client:
-    """A NATS connection that is kept for ever; the server may be down now and at any time later."""
-
-    async def log_error(error: Exception) -> None:
-        _LOG.warning("nats.error", error=repr(error))
-
-    client = Client()
-    # Not awaited by the caller when the server is down: `connect` itself tries until it is there.
-    connecting = asyncio.create_task(
-        client.connect(
-            url,
-            name=f"rota-{name}",
-            allow_reconnect=True,
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=RECONNECT_S,  # type: ignore[arg-type]
-            connect_timeout=2,
-            # Outsiders may listen below _INBOX: answers to Rota go elsewhere.
-            inbox_prefix=b"_INBOX_rota",
-            error_cb=log_error,
-        )
+def connect_redis(url: str) -> Redis:
+    """A Redis client for what can do without: it connects when it is used, and fails within half a second."""
+    # Tried again at once, for connections that a restart of the server left broken; never after a timeout.
+    retry = Retry(NoBackoff(), retries=1, supported_errors=(RedisConnectionError,))
+    client: Redis = Redis.from_url(
+        url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S, retry=retry
     )
-    await asyncio.wait([connecting], timeout=3)
-    if connecting.done():
-        connecting.result()
     return client
 
 

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import grpc
 import orjson
 import redis.asyncio
-from nats.errors import Error as NatsError
 from protovalidate import Validator
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from rota_chassis.events.connection import nats_connection
 from rota_chassis.logs import logger
 from rota_chassis.rpc.channel import OPTIONS, open_channel
 from rota_chassis.rpc.keys import RemoteKeySet
-from rota_chassis.service import connect_nats
 from rota_chassis.tokens import ServiceTokens, TokenVerifier
 
+from rota_gateway import asyncapi
 from rota_gateway.app import Dispatch, Gateway
 from rota_gateway.breaker import CircuitBreaker
 from rota_gateway.endpoint import Endpoint
@@ -41,7 +41,6 @@ from rota_gateway.upstream import Upstream
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from nats.aio.client import Client
     from rota_chassis.tokens import KeySet
 
     from rota_gateway.breaker import State
@@ -107,7 +106,12 @@ async def assemble(settings: GatewaySettings, *, keys: KeySet | None = None) -> 
         )
         health = Health({name: upstream.channel for name, upstream in upstreams.items()})
         document = build_document(routes, version=version("rota-gateway"))
-        served = pages(health, document=orjson.dumps(document), docs=docs_html(document))
+        served = pages(
+            health,
+            openapi=orjson.dumps(document),
+            asyncapi=orjson.dumps(asyncapi.build_document(version=document["info"]["version"])),
+            docs=docs_html(document),
+        )
         dispatch = Dispatch([Endpoint(route, validator) for route in routes], transcoder, served)
         live, following = await _live(settings, stack, Memberships(auth), verifier)
         yield Parts(Gateway(dispatch, live, settings), health, live, following, settings.drain_notice_s)
@@ -116,19 +120,12 @@ async def assemble(settings: GatewaySettings, *, keys: KeySet | None = None) -> 
 async def _live(
     settings: GatewaySettings, stack: contextlib.AsyncExitStack, memberships: Memberships, verifier: TokenVerifier
 ) -> tuple[Live, asyncio.Task[None]]:
-    nats = await connect_nats(settings.nats_url, NAME)
-    stack.push_async_callback(_close, nats)
+    nats = await stack.enter_async_context(nats_connection(settings.nats_url, NAME))
     hub = Hub(nats)
     following = asyncio.create_task(hub.run(), name="live hub")
     stack.callback(following.cancel)
     sessions = Sessions(hub=hub, nats=nats, memberships=memberships, verifier=verifier, queue=settings.live_queue)
     return Live(hub, sessions), following
-
-
-async def _close(nats: Client) -> None:
-    # A connection that is lost already cannot be closed in order.
-    with contextlib.suppress(NatsError, OSError):
-        await nats.close()
 
 
 def _breaker(service: str) -> CircuitBreaker:

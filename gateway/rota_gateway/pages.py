@@ -1,4 +1,4 @@
-"""What the gateway serves by itself: health, metrics, the API document and its page."""
+"""What the gateway serves by itself: health, metrics, the documents of the API and their page."""
 
 from __future__ import annotations
 
@@ -19,21 +19,28 @@ _NOT_KEPT = {"cache-control": "no-store"}
 _DOCS_POLICY = (
     b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-PATHS = ("/", "/livez", "/readyz", "/healthz", "/metrics", "/openapi.json", "/docs")
+PATHS = ("/", "/livez", "/readyz", "/healthz", "/metrics", "/openapi.json", "/asyncapi.json", "/docs")
 
 
-def pages(health: Health, *, document: bytes, docs: str) -> APIRouter:
+def pages(health: Health, *, openapi: bytes, asyncapi: bytes, docs: str) -> APIRouter:
     """A router of these pages.
 
     Args:
         health: of the system.
-        document: the OpenAPI document, as JSON.
-        docs: the page that shows it.
+        openapi: the document of the REST API, as JSON.
+        asyncapi: the document of events and live channels, as JSON.
+        docs: the page that shows the first.
     """
     router = APIRouter()
 
     async def index(_request: Request) -> Response:
-        links = {"documentation": "/docs", "openapi": "/openapi.json", "ready": "/readyz", "metrics": "/metrics"}
+        links = {
+            "documentation": "/docs",
+            "openapi": "/openapi.json",
+            "asyncapi": "/asyncapi.json",
+            "ready": "/readyz",
+            "metrics": "/metrics",
+        }
         return _json({"name": "Rota", "links": links})
 
     async def livez(_request: Request) -> Response:
@@ -47,15 +54,19 @@ def pages(health: Health, *, document: bytes, docs: str) -> APIRouter:
     async def metrics(_request: Request) -> Response:
         return Response(generate_latest(), headers=_NOT_KEPT, media_type=CONTENT_TYPE_LATEST)
 
-    async def openapi(_request: Request) -> Response:
-        return Response(document, headers={"cache-control": "no-cache"}, media_type="application/json")
+    async def openapi_document(_request: Request) -> Response:
+        return Response(openapi, headers={"cache-control": "no-cache"}, media_type="application/json")
+
+    async def asyncapi_document(_request: Request) -> Response:
+        return Response(asyncapi, headers={"cache-control": "no-cache"}, media_type="application/json")
 
     async def docs_page(request: Request) -> Response:
         # The page has its style inside, and loads nothing.
         exchange_of(request.scope).answer_headers[CONTENT_SECURITY_POLICY] = _DOCS_POLICY
         return Response(docs, headers={"cache-control": "no-cache"}, media_type="text/html")
 
-    for path, page in zip(PATHS, (index, livez, readyz, readyz, metrics, openapi, docs_page), strict=True):
+    served = (index, livez, readyz, readyz, metrics, openapi_document, asyncapi_document, docs_page)
+    for path, page in zip(PATHS, served, strict=True):
         router.add_route(path, page, methods=["GET"])
     return router
 

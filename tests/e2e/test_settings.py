@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rota_auth.settings import AuthSettings
-from rota_chassis.settings import ServiceSettings
 from rota_gateway.settings import GatewaySettings
 from rota_notifications.settings import NotificationsSettings
 from rota_scheduler.settings import SchedulerSettings
 from rota_tasks.settings import TasksSettings
+
+if TYPE_CHECKING:
+    from rota_chassis.settings import ServiceSettings
 
 ROOT = Path(__file__).parents[2]
 # Read by the command alone.

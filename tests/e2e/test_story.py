@@ -9,7 +9,7 @@ from collections import Counter
 from email import policy
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from rota_chassis.testing.waiting import eventually
@@ -52,9 +52,9 @@ async def witness_of(system: System, account: Account, *, at_least: int = 0) -> 
     return found
 
 
-def check_events(witness: Witness, account: Account) -> None:
+def check_events(witness: Witness, account: Account, asyncapi: dict[str, Any]) -> None:
     """What the story did is what the world was told, once."""
-    witness.check()
+    witness.check(asyncapi)
     of_task = [event for event in witness.events if str(event.aggregate_id) == account.task_id]
     assert [event.type for event in of_task] == ["task.created", "task.completed"]
     assert len(witness.of("reminder.fired")) == 1
@@ -81,7 +81,7 @@ async def test_a_task_travels_through_every_service(system: System) -> None:
     assert -0.01 < account.reminder_late_s < REMINDER_LATE_AT_MOST_S
     await check_mails(system, account)
     witness = await witness_of(system, account)
-    check_events(witness, account)
+    check_events(witness, account, await system.document("asyncapi"))
     for name, channel in account.channels.items():
         offsets = [each.frame["offset"] for each in channel.received]
         assert offsets == sorted(set(offsets)), name
@@ -106,7 +106,8 @@ async def test_the_story_holds_while_each_service_in_turn_is_killed() -> None:
             accounts.append(await tell(system.base_url, lambda _: None))
         await killing
         assert Counter(killed) == dict.fromkeys(SERVICES, 2)
+        asyncapi = await system.document("asyncapi")
         for account in accounts:
             assert {name: channel.gaps for name, channel in account.channels.items() if channel.gaps} == {}
             await check_mails(system, account)
-            check_events(await witness_of(system, account), account)
+            check_events(await witness_of(system, account), account, asyncapi)

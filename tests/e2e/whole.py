@@ -46,6 +46,13 @@ class System:
         """Where an outside subscriber connects, without credentials."""
         return str(self.state["urls"]["Events"])
 
+    async def document(self, name: str) -> dict[str, Any]:
+        """A document that the gateway publishes: "openapi" or "asyncapi"."""
+        async with httpx.AsyncClient(base_url=self.base_url) as http:
+            answer = await http.get(f"/{name}.json")
+        document: dict[str, Any] = answer.raise_for_status().json()
+        return document
+
     @property
     def mails(self) -> list[Path]:
         """Every mail that has been sent."""

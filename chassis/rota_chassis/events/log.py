@@ -2,8 +2,13 @@
 
 An aggregate's row is locked before its events are written, and each event carries the aggregate's version; so
 positions of one aggregate grow in the order of its versions, and the relay may publish whatever is committed in
-position order. Across aggregates a later position can become visible before an earlier one: whoever reads the log by
-cursor must stop at rows whose `xid` is below `pg_snapshot_xmin(pg_current_snapshot())`.
+position order. Across aggregates a later position can become visible before an earlier one, so whoever reads the log
+by cursor takes two steps: note the highest position and then a transaction id of one's own (`pg_current_xact_id()`);
+once `pg_snapshot_xmin(pg_current_snapshot())` has reached that id, read up to that position, since every transaction
+that could hold one below it has been decided. Leaving out rows whose `xid` is not below the horizon is not enough: a
+decided row may lie behind an undecided one of a later transaction, and the cursor would pass that. Ordering by `xid`
+would break the order of an aggregate, since a transaction may have its id long before it gets the lock; and
+`pg_snapshot_xmax` says which transactions have ended, not which have begun.
 """
 
 from __future__ import annotations

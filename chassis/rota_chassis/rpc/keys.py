@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,11 @@ REFRESH_AT_MOST_EVERY_S = 5.0
 class RemoteKeySet:
     """Keys fetched from auth when an unknown key id turns up, at most once in a few seconds."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, *, refresh_at_most_every_s: float = REFRESH_AT_MOST_EVERY_S) -> None:
         self._stub = auth_pb2_grpc.AuthServiceStub(channel)
         self._keys: dict[str, EllipticCurvePublicKey] = {}
-        self._fetched_at = -REFRESH_AT_MOST_EVERY_S
+        self._refresh_at_most_every_s = refresh_at_most_every_s
+        self._fetched_at = -math.inf
         self._lock = asyncio.Lock()
 
     async def get(self, kid: str) -> EllipticCurvePublicKey | None:
@@ -33,7 +35,7 @@ class RemoteKeySet:
         """
         if kid not in self._keys:
             async with self._lock:
-                if kid not in self._keys and time.monotonic() - self._fetched_at >= REFRESH_AT_MOST_EVERY_S:
+                if kid not in self._keys and time.monotonic() - self._fetched_at >= self._refresh_at_most_every_s:
                     await self._fetch()
         return self._keys.get(kid)
 

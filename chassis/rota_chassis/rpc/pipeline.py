@@ -122,11 +122,12 @@ class Pipeline(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
 
 def violations_of(validator: Validator, request: Message) -> list[Violation]:
-    """What the rules in the contract (buf.validate) say against a message; empty when nothing."""
-    return [
-        Violation(_path(found.proto.field), found.proto.message or found.proto.rule_id, found.proto.rule_id)
-        for found in validator.collect_violations(request)[:_VIOLATIONS_SHOWN]
-    ]
+    """What the rules in the contract (buf.validate) say against a message: the first of each field, if any."""
+    violations: dict[str, Violation] = {}
+    for found in validator.collect_violations(request)[:_VIOLATIONS_SHOWN]:
+        path = _path(found.proto.field)
+        violations.setdefault(path, Violation(path, found.proto.message or found.proto.rule_id, found.proto.rule_id))
+    return list(violations.values())
 
 
 def _path(field: Any) -> str:

@@ -58,11 +58,14 @@ class RpcServer:
         """Listen on `host:port` or `unix:/path`.
 
         Raises:
-            RuntimeError: the address is taken or cannot be used.
+            OSError: the address is taken or cannot be used.
         """
         reflection.enable_server_reflection(self._services, self._server)
         await self.set_serving(False)
-        self._server.add_insecure_port(address)
+        try:
+            self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(f"{address} cannot be listened on: it is taken, or no address of this machine") from error
         await self._server.start()
 
     async def set_serving(self, serving: bool) -> None:  # noqa: FBT001 (the one thing it sets)

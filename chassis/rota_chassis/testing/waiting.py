@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -14,7 +14,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def eventually(check: Callable[[], T | Awaitable[T]], *, timeout_s: float = 10.0, every_s: float = 0.02) -> T:
+@overload
+async def eventually(check: Callable[[], Awaitable[T]], *, timeout_s: float = 10.0, every_s: float = 0.02) -> T: ...
+
+
+@overload
+async def eventually(check: Callable[[], T], *, timeout_s: float = 10.0, every_s: float = 0.02) -> T: ...
+
+
+async def eventually(check: Callable[[], Any], *, timeout_s: float = 10.0, every_s: float = 0.02) -> Any:
     """What `check` returns, as soon as that is true.
 
     Raises:

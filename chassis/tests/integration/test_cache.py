@@ -13,6 +13,7 @@ from rota_chassis.cache import TOMBSTONE_S, Cache
 from rota_chassis.ids import uuid7
 from rota_chassis.service import connect_redis
 from rota_chassis.testing import servers
+from rota_chassis.testing.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -152,13 +153,17 @@ async def test_redis_that_hangs_costs_little_and_is_used_again_later(tmp_path: P
         os.kill(server.pid, signal.SIGSTOP)
         started = time.monotonic()
         try:
-            assert await cache.get_or_load(key, load, ttl_s=60) == 1
+            for _ in range(5):
+                assert await cache.get_or_load(key, load, ttl_s=60) == 1
         finally:
             os.kill(server.pid, signal.SIGCONT)
         assert time.monotonic() - started < 1.0
-        for _ in range(2):
-            assert await cache.get_or_load(key, load, ttl_s=60) == 1
-        assert load.number == 2
+
+        async def kept() -> bool:
+            before = load.number
+            return await cache.get_or_load(key, load, ttl_s=60) == 1 and load.number == before
+
+        await eventually(kept)
 
 
 async def test_an_error_of_the_loader_is_the_callers(cache: Cache, key: str) -> None:

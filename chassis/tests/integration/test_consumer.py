@@ -11,13 +11,13 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 from rota_chassis.errors import Unavailable
 from rota_chassis.events import envelope
+from rota_chassis.events.connection import nats_connection
 from rota_chassis.events.consumer import LANES, Consumer
 from rota_chassis.events.log import PendingEvent
 from rota_chassis.events.stream import DEAD_LETTERS_STREAM, EVENTS_STREAM, ensure_streams
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.database import Database
 from rota_chassis.postgres.statements import statement
-from rota_chassis.service import connect_nats
 from rota_chassis.testing.streams import stored, stored_events
 from rota_chassis.testing.waiting import eventually, in_background
 from sqlalchemy import Column, Integer, MetaData, Table, bindparam, insert
@@ -72,7 +72,7 @@ async def settled(client: Client) -> bool:
         info = await client.jetstream().consumer_info(EVENTS_STREAM, "test")
     except NotFoundError:
         return False
-    return info.num_pending == info.num_ack_pending == 0
+    return (info.num_pending, info.num_ack_pending) == (0, 0)
 
 
 async def handled(client: Client, connection: asyncpg.Connection, number: int, timeout_s: float = 10) -> None:
@@ -355,19 +355,18 @@ async def test_consuming_goes_on_without_loss_after_the_server_restarted(
     database: Database, own_nats: RestartableNats, connection: asyncpg.Connection, created: Created
 ) -> None:
     await own_nats.start()
-    client = await connect_nats(own_nats.url, "test")
-    await ensure_streams(client.jetstream())
-    async with in_background(consumer(database, client).run()):
-        await publish(client, *(created() for _ in range(50)))
-        await own_nats.stop()
-        await eventually(lambda: not client.is_connected)
-        await own_nats.start()
-        await eventually(lambda: client.is_connected)
-        await publish(client, *(created() for _ in range(5)))
-        await handled(client, connection, 55, timeout_s=20)
-    assert len(set(await effects(connection))) == len(await effects(connection)) == 55
-    assert await dead_letters(client) == []
-    await client.close()
+    async with nats_connection(own_nats.url, "test") as client:
+        await ensure_streams(client.jetstream())
+        async with in_background(consumer(database, client).run()):
+            await publish(client, *(created() for _ in range(50)))
+            await own_nats.stop()
+            await eventually(lambda: not client.is_connected)
+            await own_nats.start()
+            await eventually(lambda: client.is_connected)
+            await publish(client, *(created() for _ in range(5)))
+            await handled(client, connection, 55, timeout_s=20)
+        assert len(set(await effects(connection))) == len(await effects(connection)) == 55
+        assert await dead_letters(client) == []
 
 
 async def test_while_the_database_is_down_events_wait_and_none_is_given_up(
@@ -388,4 +387,16 @@ async def test_while_the_database_is_down_events_wait_and_none_is_given_up(
     rows = await database.fetch(statement(EFFECTS.select()))
     assert len(rows) == 21
     assert await dead_letters(client) == []
+    await database.close()
+
+
+async def test_a_consumer_that_waits_for_the_database_can_be_stopped(
+    own_postgres: Postgres, make_tables: Any, client: Client, created: Created
+) -> None:
+    database = await Database.connect(await make_tables(own_postgres.url), acquire_timeout_s=1)
+    acknowledgements = await client.subscribe(f"$JS.ACK.{EVENTS_STREAM}.test.>")
+    async with asyncio.timeout(10), in_background(consumer(database, client, ack_wait_s=0.1).run()):
+        await own_postgres.stop()
+        await publish(client, *(created() for _ in range(20)))
+        await acknowledgements.next_msg(timeout=3)
     await database.close()

@@ -7,11 +7,11 @@ import nats
 import pytest
 from nats.errors import Error as NatsError
 from rota_chassis.events import relay as relays
+from rota_chassis.events.connection import nats_connection
 from rota_chassis.events.relay import Relay
 from rota_chassis.events.stream import DEAD_LETTERS_STREAM, EVENTS_STREAM, ensure_streams
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.database import Database
-from rota_chassis.service import connect_nats
 from rota_chassis.testing.streams import stored, stored_events
 from rota_chassis.testing.waiting import eventually, in_background
 
@@ -185,21 +185,20 @@ async def test_a_relay_catches_up_when_nats_is_back(
     database: Database, own_nats: RestartableNats, connection: asyncpg.Connection, created: Created
 ) -> None:
     await own_nats.start()
-    client = await connect_nats(own_nats.url, "test")
-    await ensure_streams(client.jetstream())
-    task_id = uuid7()
-    async with in_background(Relay(database, client, "/rota/test").run()):
-        await write(database, created(task_id, 1))
-        await eventually(lambda: all_published(connection))
-        await own_nats.stop()
-        for version in range(2, 12):
-            await write(database, created(task_id, version))
-        await eventually(lambda: not client.is_connected)
-        assert await unpublished(connection) == 10
-        await own_nats.start()
-        await eventually(lambda: all_published(connection), timeout_s=20)
-    assert await published(client) == [(task_id, version) for version in range(1, 12)]
-    await client.close()
+    async with nats_connection(own_nats.url, "test") as client:
+        await ensure_streams(client.jetstream())
+        task_id = uuid7()
+        async with in_background(Relay(database, client, "/rota/test").run()):
+            await write(database, created(task_id, 1))
+            await eventually(lambda: all_published(connection))
+            await own_nats.stop()
+            for version in range(2, 12):
+                await write(database, created(task_id, version))
+            await eventually(lambda: not client.is_connected)
+            assert await unpublished(connection) == 10
+            await own_nats.start()
+            await eventually(lambda: all_published(connection), timeout_s=20)
+        assert await published(client) == [(task_id, version) for version in range(1, 12)]
 
 
 async def test_streams_are_made_once_and_keep_what_they_hold(

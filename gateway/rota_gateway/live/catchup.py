@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rota_chassis.events.envelope import SUBJECT_PREFIX
 
 from rota_gateway.live import protocol
-from rota_gateway.live.protocol import Channel, Close, Ended
+from rota_gateway.live.protocol import Channel, Close, Ended, ResetReason
 from rota_gateway.live.stream import StreamLost, TooFarBehind, replay, stream_state
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ async def catch_up(nats: Client, hub: Hub, subscriber: Subscriber, resume: Resum
     return _replayed(nats, hub.epoch, subscriber, resume.since, position)
 
 
-async def _why_not(nats: Client, hub: Hub, resume: Resume) -> str | None:
+async def _why_not(nats: Client, hub: Hub, resume: Resume) -> ResetReason | None:
     if resume.epoch not in {None, hub.epoch}:
-        return "stream_replaced"
+        return ResetReason.STREAM_REPLACED
     if hub.recent.floor <= resume.since <= hub.position:
         return None
     try:
@@ -58,9 +58,9 @@ async def _why_not(nats: Client, hub: Hub, resume: Resume) -> str | None:
     except StreamLost as error:
         raise _lost() from error
     if resume.since > state.last:
-        return "offset_unknown"
+        return ResetReason.OFFSET_UNKNOWN
     if resume.since < state.first - 1:
-        return "events_expired"
+        return ResetReason.EVENTS_EXPIRED
     return None
 
 
@@ -79,7 +79,7 @@ async def _replayed(
             if subscriber.may_see(frame):
                 yield frame.text
     except TooFarBehind:
-        yield protocol.reset("too_far_behind", position, epoch)
+        yield protocol.reset(ResetReason.TOO_FAR_BEHIND, position, epoch)
     except StreamLost as error:
         raise _lost() from error
 

@@ -20,7 +20,7 @@ from rota_chassis.logs import logger
 
 from rota_gateway.live import protocol
 from rota_gateway.live.memberships import ADDED, REMOVED, parse_change
-from rota_gateway.live.protocol import Channel, Close, Ended
+from rota_gateway.live.protocol import CHANNEL_OF, Channel, Close, Ended, ResetReason
 from rota_gateway.live.recent import Recent
 from rota_gateway.live.stream import StreamLost, follow, stream_state
 from rota_gateway.metrics import LIVE_EVENTS, LIVE_SOCKETS
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 RETRY_S = 0.25
 # Clocks of services differ by no more than this.
 CLOCK_SKEW = timedelta(seconds=5)
-_CHANNELS = {"task": Channel.TASKS, "notification": Channel.NOTIFICATIONS}
 _LOG = logger(__name__)
 
 
@@ -113,17 +112,17 @@ class Hub:
             self._reposition(state)
             self.found.set()
         elif state.epoch != self.epoch:
-            self._reset("stream_replaced", state)
+            self._reset(ResetReason.STREAM_REPLACED, state)
         elif not state.first - 1 <= self.position <= state.last:
-            self._reset("events_expired", state)
+            self._reset(ResetReason.EVENTS_EXPIRED, state)
 
     def _reposition(self, state: StreamState) -> None:
         self.epoch, self.position = state.epoch, state.last
         self.recent.begin(state.last)
 
-    def _reset(self, reason: str, state: StreamState) -> None:
+    def _reset(self, reason: ResetReason, state: StreamState) -> None:
         self._reposition(state)
-        _LOG.warning("live.reset", reason=reason, position=self.position)
+        _LOG.warning("live.reset", reason=reason.value, position=self.position)
         for subscribers in self._by_user.values():
             for subscriber in subscribers:
                 subscriber.begun_at = 0
@@ -132,7 +131,7 @@ class Hub:
     def _hand_out(self, offset: int, message: Msg) -> None:
         event_type = (message.headers or {}).get("ce-type", "")
         try:
-            channel = _CHANNELS.get(event_type.partition(".")[0])
+            channel = CHANNEL_OF.get(event_type.partition(".")[0])
             if channel is not None:
                 self._tell(protocol.event_frame(message, channel, offset, self.epoch))
             elif event_type in {ADDED, REMOVED}:

@@ -35,6 +35,19 @@ class Channel(StrEnum):
     NOTIFICATIONS = "notifications"
 
 
+# The channel that tells of an event, by its aggregate; of other events none does.
+CHANNEL_OF = {"task": Channel.TASKS, "notification": Channel.NOTIFICATIONS}
+
+
+class ResetReason(StrEnum):
+    """Why a client cannot go on from its offset."""
+
+    STREAM_REPLACED = "stream_replaced"
+    OFFSET_UNKNOWN = "offset_unknown"
+    EVENTS_EXPIRED = "events_expired"
+    TOO_FAR_BEHIND = "too_far_behind"
+
+
 class Close(IntEnum):
     """Codes of RFC 6455, section 7.4, and our own."""
 
@@ -128,7 +141,7 @@ def ready(offset: int, epoch: str, user_id: str) -> str:
     return _text({"type": "ready", "offset": offset, "epoch": epoch, "user_id": user_id})
 
 
-def reset(reason: str, offset: int, epoch: str) -> str:
+def reset(reason: ResetReason, offset: int, epoch: str) -> str:
     """The frame that says that events may have been missed."""
     return _text({"type": "reset", "reason": reason, "offset": offset, "epoch": epoch})
 

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 TEXT_PATTERN = r"^[^\u0000]*$"
 # A text with anything but white space in it, as one pattern: generators follow one better than a conjunction.
 _PATTERNS = {r"\S": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"}
-# HTML's notion of an address, which is protovalidate's; format "email" admits more (quoted local parts, IP literals).
+# HTML's notion of an address, which is protovalidate's. Format "email" (RFC 5321) would say something else: it admits
+# quoted local parts and IP literals, and no local part that begins with a dot.
 _EMAIL_PATTERN = (
     r"^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
     r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"
 )
 _FORMATS: Mapping[str, Mapping[str, str]] = {
-    "email": {"format": "email", "pattern": _EMAIL_PATTERN},
+    "email": {"pattern": _EMAIL_PATTERN},
     "hostname": {"format": "hostname"},
     "ipv4": {"format": "ipv4"},
     "ipv6": {"format": "ipv6"},
@@ -84,7 +85,7 @@ def text_keywords(rules: Any) -> dict[str, Any]:
             keywords["allOf"] = [{"pattern": rules.pattern}, {"pattern": TEXT_PATTERN}]
         else:
             keywords["pattern"] = combined
-    elif "format" not in keywords:
+    elif not keywords.keys() & {"format", "pattern"}:
         keywords["pattern"] = TEXT_PATTERN
     return keywords
 

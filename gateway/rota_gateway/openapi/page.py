@@ -33,7 +33,8 @@ def docs_html(document: Mapping[str, Any]) -> str:
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>\n'
         f"<style>\n{_STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n{_paragraphs(info['description'])}\n"
-        f'<p><a href="/openapi.json">openapi.json</a></p>\n'
+        f'<p><a href="/openapi.json">openapi.json</a>; events and web sockets: '
+        f'<a href="/asyncapi.json">asyncapi.json</a></p>\n'
         f"{operations}\n<h2>Schemas</h2>\n{schemas}\n</body>\n</html>\n"
     )
 

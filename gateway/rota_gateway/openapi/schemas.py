@@ -64,7 +64,7 @@ class Schemas:
         self._comments = comments
         self._names: dict[str, tuple[str, frozenset[str], bool]] = {}
 
-    def answer(self, message: Descriptor) -> Schema:
+    def answer(self, message: Descriptor | Any) -> Schema:
         """A reference to what an answer has."""
         return self._refer(message, frozenset(), message.name, request=False)
 
@@ -163,14 +163,17 @@ class Schemas:
         if field.enum_type is not None:
             words = enum_words(field.enum_type)
             return {"type": "string", "enum": constraints.allowed_words(field, words) if request else list(words)}
-        if request and field_options(field).time_zone:
+        if field.type == FieldDescriptor.TYPE_STRING:
+            return self._text(field, rules, request=request)
+        return dict(_SCALARS.get(field.type) or _number(field, rules, request=request))
+
+    def _text(self, field: FieldDescriptor, rules: Any, *, request: bool) -> Schema:
+        if not request:
+            return {"type": "string"}
+        if field_options(field).time_zone:
             self.components.setdefault("TimeZone", {"type": "string", "enum": _time_zones()})
             return {"$ref": "#/components/schemas/TimeZone"}
-        if field.type == FieldDescriptor.TYPE_STRING:
-            return {"type": "string", **(constraints.text_keywords(rules.string) if request else {})}
-        if field.type in _SCALARS:
-            return dict(_SCALARS[field.type])
-        return _number(field, rules, request=request)
+        return {"type": "string", **constraints.text_keywords(rules.string)}
 
     def _is_null_when_unset(self, field: FieldDescriptor) -> bool:
         return field.has_presence or (field.enum_type is not None and not field.is_repeated)

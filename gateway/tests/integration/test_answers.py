@@ -108,9 +108,11 @@ async def test_every_answer_tells_browsers_what_to_refuse(system: System) -> Non
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
 
 
-async def test_the_gateway_shows_its_document_its_page_and_its_metrics(system: System) -> None:
+async def test_the_gateway_shows_its_documents_its_page_and_its_metrics(system: System) -> None:
     document = await system.http.get("/openapi.json")
     assert document.json()["openapi"].startswith("3.1")
+    assert (await system.http.get("/asyncapi.json")).json()["asyncapi"] == "3.0.0"
+    assert set((await system.http.get("/")).json()["links"].values()) >= {"/docs", "/openapi.json", "/asyncapi.json"}
     page = await system.http.get("/docs")
     assert page.headers["content-type"].startswith("text/html")
     assert "/api/v1/tasks" in page.text

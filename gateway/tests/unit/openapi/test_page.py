@@ -33,7 +33,7 @@ def test_the_page_shows_every_operation_and_loads_nothing(document: dict[str, An
     reader.feed(page)
     assert reader.open == []
     assert not reader.tags & {"script", "link", "img", "iframe"}
-    assert all(link.startswith("#") or link == "/openapi.json" for link in reader.links)
+    assert all(link.startswith("#") or link in {"/openapi.json", "/asyncapi.json"} for link in reader.links)
     for path, item in document["paths"].items():
         assert path in page
         assert {each["operationId"] for each in item.values()} <= set(reader.ids)
