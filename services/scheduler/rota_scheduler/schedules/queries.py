@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rota_chassis.errors import InvalidArgument, NotFound, Violation
 
+from rota_scheduler.ledger import store as ledger
 from rota_scheduler.runs import store as runs
 from rota_scheduler.schedules import store
 from rota_scheduler.schedules.spec import times_after
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from rota_chassis.identity import UserPrincipal
 
+    from rota_scheduler.ledger.domain import Entry
     from rota_scheduler.runs.domain import Run
     from rota_scheduler.schedules.dependencies import Schedules
     from rota_scheduler.schedules.domain import Schedule
@@ -90,6 +92,33 @@ async def list_runs(
         schedule_id=schedule.id,
         limit=limit,
         before=before,
+    )
+
+
+async def list_ledger(
+    schedules: Schedules,
+    user: UserPrincipal,
+    *,
+    schedule_id: UUID,
+    start: datetime | None,
+    end: datetime | None,
+    after: datetime | None,
+    limit: int,
+) -> Sequence[Entry]:
+    """What became of the nominal times of a schedule, oldest first (see `ledger.store.page`).
+
+    Raises:
+        NotFound: the schedule does not exist, or not for the user.
+    """
+    schedule = await get_schedule(schedules, user, schedule_id=schedule_id)
+    return await ledger.page(
+        schedules.database,
+        workspace_id=schedule.workspace_id,
+        schedule_id=schedule.id,
+        start=start,
+        end=end,
+        after=after,
+        limit=limit,
     )
 
 

@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rota.scheduler.v1 import schedules_pb2, schedules_pb2_grpc
+from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
 
+from rota_scheduler.ledger.messages import entry_message
 from rota_scheduler.runs.messages import run_message
 from rota_scheduler.schedules import commands, queries
-from rota_scheduler.schedules.messages import action_json, nominal_time_message, schedule_message, timing_of
+from rota_scheduler.schedules.messages import (
+    action_json,
+    edits_of,
+    nominal_time_message,
+    policies_of,
+    schedule_message,
+    timing_of,
+)
 
 if TYPE_CHECKING:
     from rota_chassis.pagination import PageTokens
@@ -39,6 +48,7 @@ class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
             workspace_id=UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id,
             name=request.name,
             timing=timing_of(request),
+            policies=policies_of(request),
             action=action_json(request.action),
         )
         return schedules_pb2.CreateScheduleResponse(schedule=schedule_message(schedule))
@@ -95,6 +105,83 @@ class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
         return schedules_pb2.PreviewScheduleResponse(
             times=[nominal_time_message(time, note, schedule.timing.timezone) for time, note in times]
         )
+
+    async def UpdateSchedule(
+        self, request: schedules_pb2.UpdateScheduleRequest, _context: Any
+    ) -> schedules_pb2.UpdateScheduleResponse:
+        named = set(request.update_mask.paths)
+        cleared = [field for field in ("name", "action") if field in named and not request.HasField(field)]
+        if cleared:
+            raise InvalidArgument(
+                f"A schedule always has a {' and an '.join(cleared)}.",
+                code="INVALID_FIELDS",
+                violations=[Violation(field, "cannot be cleared", "required") for field in cleared],
+            )
+        schedule = await commands.edit_schedule(
+            self._schedules,
+            require_user(),
+            schedule_id=UUID(request.id),
+            edits=edits_of(request),
+            if_match=request.if_match,
+        )
+        return schedules_pb2.UpdateScheduleResponse(schedule=schedule_message(schedule))
+
+    async def PutSchedule(
+        self, request: schedules_pb2.PutScheduleRequest, _context: Any
+    ) -> schedules_pb2.PutScheduleResponse:
+        user = require_user()
+        schedule = await commands.put_schedule(
+            self._schedules,
+            user,
+            workspace_id=UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id,
+            name=request.name,
+            timing=timing_of(request),
+            policies=policies_of(request),
+            action=action_json(request.action),
+        )
+        return schedules_pb2.PutScheduleResponse(schedule=schedule_message(schedule))
+
+    async def PauseSchedule(
+        self, request: schedules_pb2.PauseScheduleRequest, _context: Any
+    ) -> schedules_pb2.PauseScheduleResponse:
+        schedule = await commands.pause_schedule(
+            self._schedules, require_user(), schedule_id=UUID(request.id), note=request.note or None
+        )
+        return schedules_pb2.PauseScheduleResponse(schedule=schedule_message(schedule))
+
+    async def ResumeSchedule(
+        self, request: schedules_pb2.ResumeScheduleRequest, _context: Any
+    ) -> schedules_pb2.ResumeScheduleResponse:
+        schedule = await commands.resume_schedule(self._schedules, require_user(), schedule_id=UUID(request.id))
+        return schedules_pb2.ResumeScheduleResponse(schedule=schedule_message(schedule))
+
+    async def RunSchedule(
+        self, request: schedules_pb2.RunScheduleRequest, _context: Any
+    ) -> schedules_pb2.RunScheduleResponse:
+        run = await commands.run_schedule(
+            self._schedules, require_user(), schedule_id=UUID(request.id), request_id=request.request_id or None
+        )
+        return schedules_pb2.RunScheduleResponse(run=run_message(run))
+
+    async def ListLedger(
+        self, request: schedules_pb2.ListLedgerRequest, _context: Any
+    ) -> schedules_pb2.ListLedgerResponse:
+        user = require_user()
+        schedule_id = UUID(request.id)
+        start, end = _from(request), request.to.ToDatetime(tzinfo=UTC) if request.HasField("to") else None
+        bound_to = ["ledger", user.user_id, schedule_id, start, end]
+        after = None
+        if request.page_token:
+            after = datetime.fromisoformat(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
+        limit = page_size(request.page_size)
+        found = await queries.list_ledger(
+            self._schedules, user, schedule_id=schedule_id, start=start, end=end, after=after, limit=limit + 1
+        )
+        answer = schedules_pb2.ListLedgerResponse(entries=map(entry_message, found[:limit]))
+        if len(found) > limit:
+            last = found[limit - 1].nominal_time.isoformat()
+            answer.next_page_token = self._page_tokens.encode([last], bound_to=bound_to)
+        return answer
 
     async def ListRuns(self, request: schedules_pb2.ListRunsRequest, _context: Any) -> schedules_pb2.ListRunsResponse:
         user = require_user()

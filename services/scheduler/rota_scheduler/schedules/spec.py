@@ -131,6 +131,25 @@ class Union:
         return next((note for note in notes if note is not None), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """The times of a sequence from `starts_at` on and before `ends_at`."""
+
+    spec: Spec
+    starts_at: datetime | None
+    ends_at: datetime | None
+
+    def next_after(self, moment: datetime) -> datetime | None:
+        """The first within the bounds."""
+        start = moment if self.starts_at is None else max(moment, self.starts_at - _INSTANT)
+        found = self.spec.next_after(start)
+        return None if found is None or (self.ends_at is not None and found >= self.ends_at) else found
+
+    def note(self, instant: datetime) -> Note | None:
+        """That of the sequence."""
+        return self.spec.note(instant)
+
+
 def times_after(spec: Spec, moment: datetime) -> Iterator[datetime]:
     """The nominal times after `moment`, in the years 1900 to 9899."""
     time = spec.next_after(max(moment, EARLIEST - _INSTANT))
