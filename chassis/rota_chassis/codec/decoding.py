@@ -152,7 +152,7 @@ class _Compiler:
         return [*lines, ""]
 
     def _field(self, field: FieldDescriptor) -> list[str]:
-        member = f"message.{field.name}"
+        member = f"getattr(message, {field.name!r})" if iskeyword(field.name) else f"message.{field.name}"
         place = f"at + '/{field.name}'"
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
             return self._map(field.name, field.message_type, member, place)

@@ -117,7 +117,9 @@ class Schemas:
             chosen = [name for name in choice if name is not None]
             barred = {name for names, _ in groups for name in names} - set(chosen)
             members = {
-                name: {"type": "null"} if name in barred else self._member(message, name, chosen, schema)
+                name: _unset(message.fields_by_name[name])
+                if name in barred
+                else self._member(message, name, chosen, schema)
                 for name, schema in properties.items()
             }
             branches.append(_closed_object(members, [*required, *chosen]))
@@ -128,7 +130,8 @@ class Schemas:
     def _member(self, message: Descriptor, name: str, chosen: Collection[str], schema: Schema) -> Schema:
         if name not in chosen:
             return schema
-        return self._field(message.fields_by_name[name], request=True, nullable=False)
+        member = self._field(message.fields_by_name[name], request=True, nullable=False)
+        return {"minItems": 1, **member} if message.fields_by_name[name].is_repeated else member
 
     def _field(self, field: FieldDescriptor, *, request: bool, nullable: bool) -> Schema:
         rules = constraints.rules_of(field)
@@ -191,6 +194,10 @@ def _number(field: FieldDescriptor, rules: Any, *, request: bool) -> Schema:
 def _time_zones() -> list[str]:
     """The IANA zones of the pinned tzdata, not of this machine, so that the document is the same everywhere."""
     return files("tzdata").joinpath("zones").read_text(encoding="utf-8").split()
+
+
+def _unset(field: FieldDescriptor) -> Schema:
+    return {"type": ["array", "null"], "maxItems": 0} if field.is_repeated else {"type": "null"}
 
 
 def _choices(names: tuple[str, ...], required: bool) -> tuple[str | None, ...]:  # noqa: FBT001 (one of a pair)

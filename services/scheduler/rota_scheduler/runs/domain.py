@@ -47,7 +47,10 @@ class Run:
         action: In the JSON form of rota.scheduler.v1.Action: one member is set, the others are None.
         acts_for: The user on whose behalf it acts.
         available_at: When it may be claimed: a pending run when its delay is over, a running one when its lease is;
-            None when it has finished.
+            None when it has finished, or waits for another run of its schedule.
+        due_at: When it should start; later than `nominal_time` by its part of the schedule's jitter.
+        buffered: Whether it waits for the schedule's other runs to end.
+        manual: Whether somebody started it; `nominal_time` is then when.
         fence: Grows with each claim; what a holder reports counts only while the run has the holder's fence.
     """
 
@@ -66,6 +69,9 @@ class Run:
     task_id: UUID | None = None
     http_status: int | None = None
     error: str | None = None
+    due_at: datetime | None = None
+    buffered: bool = False
+    manual: bool = False
 
     @property
     def kind(self) -> str:

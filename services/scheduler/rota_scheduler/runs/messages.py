@@ -35,6 +35,7 @@ def run_message(run: Run) -> schedules_pb2.Run:
         task_id=str(run.task_id) if run.task_id else None,
         http_status=run.http_status,
         error=run.error,
+        manual=run.manual,
     )
 
 

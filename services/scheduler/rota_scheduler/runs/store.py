@@ -5,10 +5,13 @@ What a holder writes is conditional on its fence: no row is touched when the run
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import (
+    Boolean,
     Column,
     DateTime,
     Integer,
@@ -17,13 +20,14 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    false,
     func,
     null,
     or_,
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_scheduler.runs.domain import Run, Status
@@ -53,7 +57,11 @@ RUNS = Table(
     Column("task_id", PgUUID),
     Column("http_status", Integer),
     Column("error", Text),
+    Column("due_at", DateTime(timezone=True)),
+    Column("buffered", Boolean, nullable=False),
+    Column("manual", Boolean, nullable=False),
 )
+OTHERS = RUNS.alias("others")
 _FIELDS = tuple(column.name for column in RUNS.c)
 _LIMIT = bindparam("limit", type_=Integer)
 _HELD = and_(
@@ -115,6 +123,37 @@ _RETURN = statement(
     .where(_HELD)
     .values(status=Status.PENDING.value, available_at=bindparam("available_at"), attempts=RUNS.c.attempts - 1)
 )
+_OF_SCHEDULE = and_(RUNS.c.workspace_id == bindparam("workspace_id"), RUNS.c.schedule_id == bindparam("schedule_id"))
+_RELEASE = statement(
+    update(RUNS)
+    .where(_OF_SCHEDULE, RUNS.c.buffered)
+    .where(
+        ~select(OTHERS.c.id)
+        .where(
+            OTHERS.c.workspace_id == bindparam("workspace_id"),
+            OTHERS.c.schedule_id == bindparam("schedule_id"),
+            OTHERS.c.finished_at.is_(None),
+            ~OTHERS.c.buffered,
+        )
+        .exists()
+    )
+    .values(buffered=false(), available_at=bindparam("available_at"))
+)
+_UNFINISHED = statement(
+    select(
+        RUNS.c.schedule_id,
+        func.count().filter(~RUNS.c.buffered).label("running"),
+        func.count().filter(RUNS.c.buffered).label("buffered"),
+    )
+    .where(
+        RUNS.c.workspace_id == func.any(bindparam("workspace_ids", type_=ARRAY(PgUUID))),
+        RUNS.c.schedule_id == func.any(bindparam("schedule_ids", type_=ARRAY(PgUUID))),
+        RUNS.c.finished_at.is_(None),
+    )
+    .group_by(RUNS.c.schedule_id)
+)
+_ADD_MANUAL = statement(insert(RUNS).values({name: bindparam(name) for name in _FIELDS}).on_conflict_do_nothing())
+_GET = statement(select(RUNS).where(RUNS.c.workspace_id == bindparam("workspace_id"), RUNS.c.id == bindparam("id")))
 _RENEW = statement(update(RUNS).where(_HELD).values(available_at=bindparam("lease_until")))
 _NEXT = statement(select(func.min(RUNS.c.available_at)).where(RUNS.c.available_at.is_not(None)))
 _BEFORE = bindparam("before", type_=DateTime(timezone=True))
@@ -136,6 +175,31 @@ async def add(work: UnitOfWork, runs: Sequence[Run]) -> None:
         _ADD,
         [{name: getattr(run, name) for name in _FIELDS} for run in runs],
     )
+
+
+async def add_manual(work: UnitOfWork, run: Run) -> Run:
+    """Write a run that somebody starts, and return it; the one that has its id, if there is one."""
+    while await work.execute(_ADD_MANUAL, **{name: getattr(run, name) for name in _FIELDS}) == 0:
+        row = await work.fetch_one(_GET, workspace_id=run.workspace_id, id=run.id)
+        if row is not None:
+            return _run(row)
+        # Another run of the schedule has this very microsecond.
+        run = replace(run, nominal_time=run.nominal_time + timedelta(microseconds=1))
+    return run
+
+
+async def unfinished(reader: Reader, schedules: Sequence[tuple[UUID, UUID]]) -> Mapping[UUID, tuple[int, int]]:
+    """How many runs of schedules, by (workspace, schedule), have not ended: those that run or may, and the buffered."""
+    if not schedules:
+        return {}
+    workspaces, ids = zip(*schedules, strict=True)
+    rows = await reader.fetch(_UNFINISHED, workspace_ids=list(set(workspaces)), schedule_ids=list(ids))
+    return {row["schedule_id"]: (row["running"], row["buffered"]) for row in rows}
+
+
+async def release(work: UnitOfWork, *, workspace_id: UUID, schedule_id: UUID, available_at: datetime) -> None:
+    """Let the buffered run of a schedule start, if no other is left unfinished."""
+    await work.execute(_RELEASE, workspace_id=workspace_id, schedule_id=schedule_id, available_at=available_at)
 
 
 async def claim(work: UnitOfWork, *, now: datetime, lease_until: datetime, limit: int) -> Sequence[Run]:

@@ -19,6 +19,9 @@ from rota_scheduler.metrics import ATTEMPTS, LATENESS_SECONDS
 from rota_scheduler.runs import store
 from rota_scheduler.runs.domain import LEASE, MAX_ATTEMPTS, RENEW_EVERY, Failed, Status, Succeeded, retry_delay
 from rota_scheduler.runs.messages import run_message
+from rota_scheduler.schedules import store as schedules
+from rota_scheduler.schedules.domain import after_run
+from rota_scheduler.schedules.messages import event_of
 from rota_scheduler.ticker import Ticker, next_tick
 
 if TYPE_CHECKING:
@@ -26,9 +29,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from rota_chassis.clock import Clock
-    from rota_chassis.postgres.database import Database
+    from rota_chassis.postgres.database import Database, UnitOfWork
 
     from rota_scheduler.runs.domain import Execute, Outcome, Run
+    from rota_scheduler.schedules.domain import Schedule
 
 ATTEMPT_TIMEOUT_S = 15.0
 STOP_GRACE_S = 2.0
@@ -175,8 +179,13 @@ class Worker:
                         http_status=outcome.http_status,
                     )
             finished = _finished(run, outcome, now)
+            # Locked first, as when it fires: so a run is buffered either before this one ends, or not at all.
+            schedule = await schedules.lock_alone(work, workspace_id=run.workspace_id, schedule_id=run.schedule_id)
             held = await store.finish(work, finished)
             if held:
+                await store.release(work, workspace_id=run.workspace_id, schedule_id=run.schedule_id, available_at=now)
+                if schedule is not None:
+                    await _count(work, schedule, succeeded=finished.status is Status.SUCCEEDED, now=now)
                 work.append(
                     NewEvent(
                         workspace_id=run.workspace_id,
@@ -200,6 +209,15 @@ class Worker:
         if unfinished:
             async with self._database.transaction() as work:
                 await store.give_back(work, list(unfinished.values()), available_at=self._clock.now())
+
+
+async def _count(work: UnitOfWork, schedule: Schedule, *, succeeded: bool, now: datetime) -> None:
+    """Let the schedule know how its run ended; it may pause it."""
+    counted = after_run(schedule, succeeded=succeeded, now=now)
+    if counted != schedule:
+        await schedules.save(work, counted)
+    if counted.version != schedule.version:
+        work.append(event_of(events_pb2.SchedulePaused, counted, now))
 
 
 def _finished(run: Run, outcome: Outcome, now: datetime) -> Run:

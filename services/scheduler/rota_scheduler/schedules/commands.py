@@ -1,28 +1,44 @@
-"""What changes schedules."""
+"""What changes schedules.
+
+Two at once: the schedule's row is locked first, so they take turns, and `If-Match` tells the loser; two that put the
+same name take turns by a lock on the name. Dying before the commit leaves nothing; after it everything, the event
+included. A call that comes twice changes nothing the second time, or answers with what the first one made.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid5
 
 from rota.events.v1 import events_pb2
-from rota_chassis.errors import InvalidArgument, Violation
-from rota_chassis.events.log import NewEvent
+from rota_chassis.errors import Conflict, PreconditionFailed, Unavailable
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS, require_role
 
 from rota_scheduler.actions.checks import check_action
-from rota_scheduler.schedules import queries, store
-from rota_scheduler.schedules.domain import RefusedTiming, Schedule, cursor_of
-from rota_scheduler.schedules.messages import schedule_message
+from rota_scheduler.runs import store as runs
+from rota_scheduler.runs.domain import Run
+from rota_scheduler.schedules import domain, queries, store
+from rota_scheduler.schedules.domain import Edits, Schedule, cursor_of
+from rota_scheduler.schedules.firing import settle
+from rota_scheduler.schedules.messages import event_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
+    from datetime import datetime
     from uuid import UUID
 
     from rota_chassis.identity import UserPrincipal
+    from rota_chassis.postgres.database import UnitOfWork
 
     from rota_scheduler.schedules.dependencies import Schedules
-    from rota_scheduler.schedules.domain import Timing
+    from rota_scheduler.schedules.policies import Policies
+    from rota_scheduler.schedules.timing import Timing
+
+ANY_ETAG = "*"
+Result = TypeVar("Result")
+_ROUNDS = 100
 
 
 async def create_schedule(
@@ -32,49 +48,144 @@ async def create_schedule(
     workspace_id: UUID,
     name: str,
     timing: Timing,
-    timezone: str,
+    policies: Policies,
     action: Mapping[str, Any],
 ) -> Schedule:
     """Create a schedule.
 
     Raises:
-        InvalidArgument: its times or its action will not do (codes of `domain.spec_of` and `actions.checks`).
+        InvalidArgument: its times or its action will not do (codes of `timing.spec_of` and `actions.checks`).
         NotFound: the workspace does not exist for the user.
         PermissionDenied: the user's role does not allow writing.
     """
-    now = schedules.clock.now()
-    try:
-        next_fire_at = cursor_of(timing, timezone=timezone, created_at=now)
-    except RefusedTiming as error:
-        violation = Violation(error.field, error.description, error.code.lower())
-        raise InvalidArgument(str(error), code=error.code, violations=[violation]) from error
-    check_action(action, schedules.egress)
-    await schedules.memberships.require(user.user_id, workspace_id, WRITERS)
-    schedule = Schedule(
-        id=uuid7(),
+    schedule = _new(
+        schedules,
+        user,
         workspace_id=workspace_id,
         name=name,
         timing=timing,
-        timezone=timezone,
+        policies=policies,
         action=action,
-        next_fire_at=next_fire_at,
-        created_by=user.user_id,
-        created_at=now,
-        updated_at=now,
     )
+    check_action(action, schedules.egress)
+    await schedules.memberships.require(user.user_id, workspace_id, WRITERS)
     async with schedules.database.transaction() as work:
         await store.add(work, schedule)
-        work.append(
-            NewEvent(
-                workspace_id=workspace_id,
-                aggregate_id=schedule.id,
-                aggregate_version=schedule.version,
-                data=events_pb2.ScheduleCreated(schedule=schedule_message(schedule)),
-                time=now,
-            )
-        )
+        work.append(event_of(events_pb2.ScheduleCreated, schedule, schedule.created_at))
     schedules.on_due()
     return schedule
+
+
+async def put_schedule(
+    schedules: Schedules,
+    user: UserPrincipal,
+    *,
+    workspace_id: UUID,
+    name: str,
+    timing: Timing,
+    policies: Policies,
+    action: Mapping[str, Any],
+) -> Schedule:
+    """Create the schedule of a name, or make the one that has it so.
+
+    Raises:
+        InvalidArgument, NotFound, PermissionDenied: as for `create_schedule`.
+        Conflict: several schedules of the workspace have the name.
+    """
+    created = _new(
+        schedules,
+        user,
+        workspace_id=workspace_id,
+        name=name,
+        timing=timing,
+        policies=policies,
+        action=action,
+    )
+    check_action(action, schedules.egress)
+    await schedules.memberships.require(user.user_id, workspace_id, WRITERS)
+    async with schedules.database.transaction() as work:
+        named = await store.lock_named(work, workspace_id=workspace_id, name=name)
+        if len(named) > 1:
+            raise Conflict(
+                "Several schedules have this name; change them by their ids.", code="SCHEDULE_NAME_AMBIGUOUS"
+            )
+        if named:
+            members = {member: getattr(timing, member) for member in asdict(timing)}
+            of_policies = {member: getattr(policies, member) for member in asdict(policies)}
+            edits = Edits(action=action, timing=members, policies=of_policies)
+            schedule = await _edit(work, named[0], edits, schedules.clock.now())
+        else:
+            schedule = created
+            await store.add(work, created)
+            work.append(event_of(events_pb2.ScheduleCreated, created, created.created_at))
+    schedules.on_due()
+    schedules.on_runs()
+    return schedule
+
+
+async def edit_schedule(
+    schedules: Schedules, user: UserPrincipal, *, schedule_id: UUID, edits: Edits, if_match: str = ""
+) -> Schedule:
+    """Change some members of a schedule (see `domain.edit`); what has come before is settled as it was.
+
+    Raises:
+        InvalidArgument: its new times or action will not do.
+        NotFound: it does not exist, or not for the user.
+        PermissionDenied: the user's role does not allow writing.
+        PreconditionFailed: its entity tag is another.
+    """
+    if edits.action is not None:
+        check_action(edits.action, schedules.egress)
+
+    async def change(work: UnitOfWork, schedule: Schedule) -> Schedule:
+        return await _edit(work, schedule, edits, schedules.clock.now())
+
+    return await _change(schedules, user, schedule_id, change, if_match=if_match)
+
+
+async def pause_schedule(schedules: Schedules, user: UserPrincipal, *, schedule_id: UUID, note: str | None) -> Schedule:
+    """Pause a schedule, from now on. Raises as `edit_schedule`."""
+    now = schedules.clock.now()
+    return await _change(
+        schedules,
+        user,
+        schedule_id,
+        _switch(lambda schedule: domain.pause(schedule, note, now=now), events_pb2.SchedulePaused, now),
+    )
+
+
+async def resume_schedule(schedules: Schedules, user: UserPrincipal, *, schedule_id: UUID) -> Schedule:
+    """Resume a schedule; what has come while it was paused stays skipped. Raises as `edit_schedule`."""
+    now = schedules.clock.now()
+    return await _change(
+        schedules,
+        user,
+        schedule_id,
+        _switch(lambda schedule: domain.resume(schedule, now=now), events_pb2.ScheduleResumed, now),
+    )
+
+
+async def run_schedule(schedules: Schedules, user: UserPrincipal, *, schedule_id: UUID, request_id: str | None) -> Run:
+    """Start a run beside the schedule's times; with the same request id again, it is the same run.
+
+    Raises as `edit_schedule`.
+    """
+
+    async def change(work: UnitOfWork, schedule: Schedule) -> Run:
+        now = schedules.clock.now()
+        run = Run(
+            workspace_id=schedule.workspace_id,
+            id=uuid5(schedule.id, f"{user.user_id}/{request_id}") if request_id else uuid7(),
+            schedule_id=schedule.id,
+            nominal_time=now,
+            action=schedule.action,
+            acts_for=schedule.created_by,
+            available_at=now,
+            manual=True,
+        )
+        return await runs.add_manual(work, run)
+
+    return await _change(schedules, user, schedule_id, change)
 
 
 async def delete_schedule(schedules: Schedules, user: UserPrincipal, *, schedule_id: UUID) -> None:
@@ -101,13 +212,100 @@ async def _delete(schedules: Schedules, user: UserPrincipal, schedule_id: UUID) 
         schedule, role = found
         require_role(role, WRITERS)
         await store.remove(work, schedule)
-        work.append(
-            NewEvent(
-                workspace_id=schedule.workspace_id,
-                aggregate_id=schedule.id,
-                aggregate_version=schedule.version + 1,
-                data=events_pb2.ScheduleDeleted(schedule=schedule_message(schedule)),
-                time=now,
-            )
-        )
+        work.append(event_of(events_pb2.ScheduleDeleted, schedule, now, version=schedule.version + 1))
     return True
+
+
+def _new(
+    schedules: Schedules,
+    user: UserPrincipal,
+    *,
+    workspace_id: UUID,
+    name: str,
+    timing: Timing,
+    policies: Policies,
+    action: Mapping[str, Any],
+) -> Schedule:
+    now, schedule_id = schedules.clock.now(), uuid7()
+    with queries.refusing_timing():
+        next_fire_at = cursor_of(timing, policies, created_at=now, now=now, seed=str(schedule_id))
+    return Schedule(
+        id=schedule_id,
+        workspace_id=workspace_id,
+        name=name,
+        timing=timing,
+        policies=policies,
+        action=action,
+        next_fire_at=next_fire_at,
+        created_by=user.user_id,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+async def _change(
+    schedules: Schedules,
+    user: UserPrincipal,
+    schedule_id: UUID,
+    change: Callable[[UnitOfWork, Schedule], Awaitable[Result]],
+    *,
+    if_match: str = "",
+) -> Result:
+    """Lock the schedule and let `change` do what it does; what that returns."""
+    for _attempt in range(2):
+        async with schedules.database.transaction() as work:
+            found = await store.lock(work, user_id=user.user_id, schedule_id=schedule_id)
+            if found is not None:
+                schedule, role = found
+                require_role(role, WRITERS)
+                if if_match not in ("", ANY_ETAG, schedule.etag):
+                    raise PreconditionFailed(
+                        f"The schedule has changed: its entity tag is {schedule.etag}.",
+                        code="ETAG_MISMATCH",
+                        metadata={"etag": schedule.etag},
+                    )
+                changed = await change(work, schedule)
+        if found is not None:
+            schedules.on_due()
+            schedules.on_runs()
+            return changed
+        await schedules.memberships.refresh(user.user_id)
+    raise queries.no_such_schedule()
+
+
+async def _edit(work: UnitOfWork, locked: Schedule, edits: Edits, now: datetime) -> Schedule:
+    # A time that has come and only waits for its part of the jitter starts now: afterwards it may be none.
+    hurried = replace(locked, policies=replace(locked.policies, jitter_s=0))
+    if edits.timing or edits.policies:
+        hurried = await _settle_all(work, hurried, now)
+    schedule = replace(hurried, policies=locked.policies)
+    with queries.refusing_timing():
+        edited = domain.edit(schedule, edits, now=now)
+    await store.save(work, edited)
+    if edited is not schedule:
+        work.append(event_of(events_pb2.ScheduleUpdated, edited, now))
+    return edited
+
+
+def _switch(
+    decide: Callable[[Schedule], Schedule], event: Any, now: datetime
+) -> Callable[[UnitOfWork, Schedule], Awaitable[Schedule]]:
+    async def change(work: UnitOfWork, locked: Schedule) -> Schedule:
+        schedule = await _settle_all(work, locked, now)
+        switched = decide(schedule)
+        if switched is not schedule:
+            await store.save(work, switched)
+            work.append(event_of(event, switched, now))
+        return switched
+
+    return change
+
+
+async def _settle_all(work: UnitOfWork, schedule: Schedule, now: datetime) -> Schedule:
+    """Settle everything of a locked schedule that has come."""
+    for _round in range(_ROUNDS):
+        before = schedule
+        ((schedule, _starts),) = await settle(work, [before], now)
+        if schedule.next_fire_at == before.next_fire_at:
+            return schedule
+    raise Unavailable("The schedule is still catching up with missed times; try again shortly.", code="CATCHING_UP")

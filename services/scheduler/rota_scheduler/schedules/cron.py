@@ -1,28 +1,25 @@
-"""Cron expressions: Debian's rules for the fields (by `cronsim`), ours for time zones.
+"""Cron expressions: Debian's rules for the fields (by `cronsim`), and `H` for a value of the schedule's own.
 
-`cronsim` walks over times of a clock that never changes; which instants those are is resolved here, as cron(8) of
-Debian does it:
+`cronsim` walks over times of a clock that never changes; which instants those are is resolved in `local`.
 
-- An expression with fixed times (neither the minute nor the hour begins with `*`) runs once for each of them: in a gap
-  at its end, in a fold the first time.
-- Any other runs at each real minute that matches: not in a gap, twice in a fold.
+`H` spreads schedules over time: it stands for a value that depends on nothing but the schedule and the field. `H/15`
+starts at such a value and steps by 15, `H(9-17)` and `H(0-29)/10` keep to a range. A day of the month is one of 1-28.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+import hashlib
+import re
+from datetime import datetime
 
 from cronsim import CronSim, CronSimError
 
-from rota_scheduler.schedules import zones
-
-if TYPE_CHECKING:
-    from zoneinfo import ZoneInfo
-
-_FIELDS_WITH_SECONDS = 6
+_FIELDS = ("second", "minute", "hour", "day", "month", "weekday")
+_RANGES = {"second": (0, 59), "minute": (0, 59), "hour": (0, 23), "day": (1, 28), "month": (1, 12), "weekday": (0, 6)}
+_LAST_DAY = 31
 _MONTH = -2
 _LAST_LOCAL = datetime(9999, 1, 1)  # noqa: DTZ001 (a local time)
+_HASHED = re.compile(r"[Hh](?:\((\d{1,2})-(\d{1,2})\))?(?:/(\d{1,2}))?")
 
 
 class InvalidCron(ValueError):
@@ -36,57 +33,60 @@ class NeverFires(ValueError):
 class CronExpression:
     """Five fields, or six with seconds first.
 
+    Args:
+        text: The expression.
+        seed: What the values of `H` depend on, beside the field.
+
+    Attributes:
+        ticks: Whether it means every matching minute of the real clock rather than fixed local times, as cron(8) of
+            Debian tells them apart: the minute or the hour begins with `*`.
+
     Raises:
         InvalidCron: `text` is not one.
         NeverFires: no date will ever match.
     """
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, text: str, seed: str = "") -> None:
         fields = text.split()
+        names = _FIELDS[-len(fields) :]
+        if len(names) == len(fields):
+            fields = [_unhashed(field, name, seed) for field, name in zip(fields, names, strict=True)]
+        self._text = " ".join(fields)
         try:
-            CronSim(text, datetime.min)  # noqa: DTZ901 (a local time)
+            CronSim(self._text, datetime.min)  # noqa: DTZ901 (a local time)
         except CronSimError as error:
             if _is_valid([*fields[:_MONTH], "*", *fields[_MONTH + 1 :]]):
                 raise NeverFires(text) from error
             raise InvalidCron(str(error)) from error
-        minute, hour = fields[-5], fields[-4]
-        self._has_fixed_times = not minute.startswith("*") and not hour.startswith("*")
+        self.ticks = fields[-5].startswith("*") or fields[-4].startswith("*")
 
-    def next_after(self, moment: datetime, where: ZoneInfo) -> datetime | None:
-        """The first instant after `moment` that matches in the zone, in UTC; None when there is none in 50 years."""
-        if self._has_fixed_times:
-            return self._next_fixed(moment, where)
-        return self._next_ticking(moment, where)
-
-    def _next_fixed(self, moment: datetime, where: ZoneInfo) -> datetime | None:
-        local: datetime | None = zones.local_time(moment, where)
-        while (local := self._next_local(local)) is not None:
-            instant = zones.resolve(local, where)
-            if instant > moment:
-                return instant
-        return None
-
-    def _next_ticking(self, moment: datetime, where: ZoneInfo) -> datetime | None:
-        start = moment.astimezone(UTC)
-        shift = zones.offset(start, where)
-        # A local time that comes once, for sure, since the offset is known: naive, and shifted by it.
-        after = start.replace(tzinfo=None) + shift
-        while (local := self._next_local(after)) is not None:
-            instant = (local - shift).replace(tzinfo=UTC)
-            change = zones.first_change(start, instant, where)
-            if change is None:
-                return instant
-            start, shift = change, zones.offset(change, where)
-            # Strictly after the second before the change: the change itself may match.
-            after = start.replace(tzinfo=None) + shift - timedelta(seconds=1)
-        return None
-
-    def _next_local(self, after: datetime | None) -> datetime | None:
-        if after is None or after >= _LAST_LOCAL:
+    def next_local(self, after: datetime) -> datetime | None:
+        """The first naive local time after `after` that matches; None when there is none in 50 years."""
+        if after >= _LAST_LOCAL:
             return None
-        found: datetime | None = next(CronSim(self.text, after), None)
+        found: datetime | None = next(CronSim(self._text, after), None)
         return found
+
+
+def _unhashed(field: str, name: str, seed: str) -> str:
+    return ",".join(_unhashed_term(term, name, seed) for term in field.split(","))
+
+
+def _unhashed_term(term: str, name: str, seed: str) -> str:
+    match = _HASHED.fullmatch(term)
+    if match is None:
+        return term
+    low, high = _RANGES[name] if match[1] is None else (int(match[1]), int(match[2]))
+    if low > high or high > max(_RANGES[name][1], _LAST_DAY if name == "day" else 0):
+        raise InvalidCron(f"Bad {name}")
+    digest = int.from_bytes(hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest())
+    if match[3] is None:
+        return str(low + digest % (high - low + 1))
+    step = int(match[3])
+    if step == 0:
+        raise InvalidCron(f"Bad {name}")
+    start = low + digest % min(step, high - low + 1)
+    return ",".join(map(str, range(start, high + 1, step)))
 
 
 def _is_valid(fields: list[str]) -> bool:

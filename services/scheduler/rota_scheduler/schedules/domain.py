@@ -1,13 +1,14 @@
-"""A schedule: when, and what."""
+"""A schedule: when, how, and what."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from rota_scheduler.schedules.cron import CronExpression, InvalidCron, NeverFires
-from rota_scheduler.schedules.spec import Cron, Interval, Once, first_fire_at
-from rota_scheduler.schedules.zones import UnknownZone, zone
+from rota_scheduler.schedules.policies import Policies
+from rota_scheduler.schedules.spec import Bounded, Once, next_after
+from rota_scheduler.schedules.timing import RefusedTiming, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,56 +16,32 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_scheduler.schedules.spec import Spec
+    from rota_scheduler.schedules.timing import Timing
 
 
-class RefusedTiming(ValueError):
-    """An author's words that mean no times.
-
-    Attributes:
-        code: Stable reason, UPPER_SNAKE.
-        field: The field that is wrong.
-        description: What is wrong with it, for a person.
-    """
-
-    def __init__(self, code: str, field: str, description: str) -> None:
-        super().__init__(f"The schedule's {field} {description}.")
-        self.code = code
-        self.field = field
-        self.description = description
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
-    """When a schedule fires, in the words of its author: exactly one of the three.
-
-    Attributes:
-        cron: Expression, read in the schedule's time zone.
-        interval_s: Seconds, counted from the schedule's creation.
-        at: The one time.
-    """
-
-    cron: str | None = None
-    interval_s: int | None = None
-    at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Schedule:
     """The fields are those of rota.scheduler.v1.Schedule.
 
     Attributes:
         action: In the JSON form of rota.scheduler.v1.Action.
-        next_fire_at: The cursor: every nominal time before it is settled. Firing moves it, and nothing else of a
-            schedule, so `version` stays.
+        next_fire_at: The cursor: every nominal time before it is settled. Firing moves it, and nothing else that users
+            see of a schedule, so `version` stays.
+        runs_started: How many of its nominal times have started runs.
+        failures_in_row: How many runs have failed since the last that succeeded, or since it was resumed.
     """
 
     id: UUID
     workspace_id: UUID
     name: str
     timing: Timing
-    timezone: str
+    policies: Policies = field(default_factory=Policies)
     action: Mapping[str, Any]
     next_fire_at: datetime | None
+    paused: bool = False
+    pause_note: str | None = None
+    runs_started: int = 0
+    failures_in_row: int = 0
     created_by: UUID
     created_at: datetime
     updated_at: datetime
@@ -75,44 +52,102 @@ class Schedule:
         """Strong entity tag of this version, quotes included."""
         return f'"v{self.version}"'
 
-    @property
+    @cached_property
     def spec(self) -> Spec:
         """Its nominal times."""
-        return spec_of(self.timing, timezone=self.timezone, created_at=self.created_at)
+        return _spec(self.timing, self.policies, created_at=self.created_at, seed=str(self.id))
 
 
-def spec_of(timing: Timing, *, timezone: str, created_at: datetime) -> Spec:
-    """The nominal times that the author's words mean.
-
-    Raises:
-        RefusedTiming: the zone is unknown (code UNKNOWN_TIME_ZONE), the cron expression is none (INVALID_CRON) or
-            matches no date (SCHEDULE_NEVER_FIRES).
-    """
-    try:
-        where = zone(timezone)
-    except UnknownZone as error:
-        raise RefusedTiming(
-            "UNKNOWN_TIME_ZONE", "timezone", "is not an IANA time zone such as Europe/Warsaw"
-        ) from error
-    if timing.at is not None:
-        return Once(timing.at)
-    if timing.interval_s is not None:
-        return Interval(timing.interval_s, created_at)
-    try:
-        return Cron(CronExpression(timing.cron or ""), where)
-    except InvalidCron as error:
-        raise RefusedTiming("INVALID_CRON", "cron", f"is not a cron expression: {error}") from error
-    except NeverFires as error:
-        raise RefusedTiming("SCHEDULE_NEVER_FIRES", "cron", "matches no date") from error
-
-
-def cursor_of(timing: Timing, *, timezone: str, created_at: datetime) -> datetime:
-    """Where the cursor of a new schedule stands.
+def cursor_of(timing: Timing, policies: Policies, *, created_at: datetime, now: datetime, seed: str) -> datetime:
+    """Where the cursor stands of a schedule that has got its times now; a single time fires also when it is past.
 
     Raises:
-        RefusedTiming: see `spec_of`.
+        RefusedTiming: see `timing.spec_of`; or it ends before it starts (INVALID_SPEC).
     """
-    cursor = first_fire_at(spec_of(timing, timezone=timezone, created_at=created_at), created_at)
+    cursor = next_after(_spec(timing, policies, created_at=created_at, seed=seed), now)
+    single = spec_of(timing, created_at=created_at, seed=seed)
+    if isinstance(single, Once) and policies.admits(single.at):
+        cursor = single.at
     if cursor is None:
-        raise RefusedTiming("SCHEDULE_NEVER_FIRES", "cron", "matches no date")
+        given = next(name for name in ("cron", "interval_s", "at", "spec") if getattr(timing, name) is not None)
+        raise RefusedTiming("SCHEDULE_NEVER_FIRES", given, "has no time from now on")
     return cursor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edits:
+    """Changes to a schedule; None, or a member that is not there, keeps what is.
+
+    Attributes:
+        timing: Members of `Timing`.
+        policies: Members of `Policies`.
+    """
+
+    name: str | None = None
+    action: Mapping[str, Any] | None = None
+    timing: Mapping[str, Any] = field(default_factory=dict)
+    policies: Mapping[str, Any] = field(default_factory=dict)
+
+
+def edit(schedule: Schedule, edits: Edits, *, now: datetime) -> Schedule:
+    """The schedule with the changes made; itself when they change nothing.
+
+    New times, and new bounds of them, count from now on.
+
+    Raises:
+        RefusedTiming: see `cursor_of`.
+    """
+    edited = replace(
+        schedule,
+        name=schedule.name if edits.name is None else edits.name,
+        action=schedule.action if edits.action is None else edits.action,
+        timing=replace(schedule.timing, **edits.timing),
+        policies=replace(schedule.policies, **edits.policies),
+    )
+    if edited == schedule:
+        return schedule
+    if _bounds_times(edited) != _bounds_times(schedule):
+        cursor = cursor_of(edited.timing, edited.policies, created_at=edited.created_at, now=now, seed=str(edited.id))
+        most = edited.policies.max_runs
+        edited = replace(edited, next_fire_at=cursor if most is None or edited.runs_started < most else None)
+    return replace(edited, updated_at=now, version=schedule.version + 1)
+
+
+def pause(schedule: Schedule, note: str | None, *, now: datetime) -> Schedule:
+    """The schedule, paused; itself when it is, with the same note."""
+    if schedule.paused and schedule.pause_note == note:
+        return schedule
+    return replace(schedule, paused=True, pause_note=note, updated_at=now, version=schedule.version + 1)
+
+
+def resume(schedule: Schedule, *, now: datetime) -> Schedule:
+    """The schedule, not paused; itself when it is not."""
+    if not schedule.paused:
+        return schedule
+    return replace(
+        schedule, paused=False, pause_note=None, failures_in_row=0, updated_at=now, version=schedule.version + 1
+    )
+
+
+def after_run(schedule: Schedule, *, succeeded: bool, now: datetime) -> Schedule:
+    """The schedule after one of its runs ended; paused when too many failed in a row."""
+    counted = replace(schedule, failures_in_row=0 if succeeded else schedule.failures_in_row + 1)
+    most = schedule.policies.pause_after_failures
+    if most is None or counted.failures_in_row < most or counted.paused:
+        return counted
+    return pause(counted, f"Paused after {counted.failures_in_row} failed runs in a row.", now=now)
+
+
+def _bounds_times(schedule: Schedule) -> tuple[Any, ...]:
+    policies = schedule.policies
+    return schedule.timing, policies.starts_at, policies.ends_at, policies.max_runs
+
+
+def _spec(timing: Timing, policies: Policies, *, created_at: datetime, seed: str) -> Spec:
+    spec = spec_of(timing, created_at=created_at, seed=seed)
+    starts_at, ends_at = policies.starts_at, policies.ends_at
+    if starts_at is None and ends_at is None:
+        return spec
+    if starts_at is not None and ends_at is not None and ends_at <= starts_at:
+        raise RefusedTiming("INVALID_SPEC", "ends_at", "is not after starts_at")
+    return Bounded(spec, starts_at, ends_at)

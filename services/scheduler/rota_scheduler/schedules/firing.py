@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rota_chassis.ids import uuid7
 
+from rota_scheduler.ledger import store as ledger
 from rota_scheduler.metrics import LATENESS_SECONDS
 from rota_scheduler.runs import store as runs
 from rota_scheduler.runs.domain import Run
-from rota_scheduler.schedules import spec, store
+from rota_scheduler.schedules import catchup, store
+from rota_scheduler.schedules.policies import Overlap
 from rota_scheduler.ticker import next_tick
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
+
+    from rota_chassis.postgres.database import UnitOfWork
 
     from rota_scheduler.schedules.dependencies import Schedules
     from rota_scheduler.schedules.domain import Schedule
@@ -33,23 +39,47 @@ async def fire_schedules(schedules: Schedules) -> datetime | None:
         return next_due
     async with schedules.database.transaction() as work:
         taken = await store.take_due(work, now=now, limit=BATCH)
-        owed = [(schedule, spec.due(schedule.spec, schedule.next_fire_at or now, now)) for schedule in taken]
-        await store.advance(work, [(schedule, due.next_fire_at) for schedule, due in owed])
-        await runs.add(work, [_run(schedule, time, now) for schedule, due in owed for time in due.nominal_times])
-    for _, due in owed:
-        LATENESS_SECONDS.labels("schedule").observe((now - due.nominal_times[-1]).total_seconds())
-    if owed:
+        started = [run for _, new in await settle(work, taken, now) for run in new]
+    for run in started:
+        LATENESS_SECONDS.labels("schedule").observe((now - (run.due_at or now)).total_seconds())
+    if started:
         schedules.on_runs()
     return next_tick(now, taken=len(taken), batch=BATCH, due=await store.next_due(schedules.database))
 
 
-def _run(schedule: Schedule, nominal_time: datetime, now: datetime) -> Run:
+async def settle(
+    work: UnitOfWork, locked: Sequence[Schedule], now: datetime
+) -> Sequence[tuple[Schedule, Sequence[Run]]]:
+    """Settle what has come of locked schedules: move their cursors, write runs and what is skipped.
+
+    Returns:
+        The schedules as they then are, each with its new runs.
+    """
+    exclusive = [each for each in locked if each.policies.overlap is not Overlap.ALLOW_ALL]
+    counts = await runs.unfinished(work, [(each.workspace_id, each.id) for each in exclusive])
+    settled = [(each, catchup.settle(each, now, catchup.Unfinished(*counts.get(each.id, (0, 0))))) for each in locked]
+    await store.advance(work, [(schedule, found.cursor, len(found.starts)) for schedule, found in settled])
+    await ledger.add(work, [(schedule, skip) for schedule, found in settled for skip in found.skips])
+    after = [
+        (
+            replace(schedule, next_fire_at=found.cursor, runs_started=schedule.runs_started + len(found.starts)),
+            [_run(schedule, start, now) for start in found.starts],
+        )
+        for schedule, found in settled
+    ]
+    await runs.add(work, [run for _, started in after for run in started])
+    return after
+
+
+def _run(schedule: Schedule, start: catchup.Start, now: datetime) -> Run:
     return Run(
         workspace_id=schedule.workspace_id,
         id=uuid7(),
         schedule_id=schedule.id,
-        nominal_time=nominal_time,
+        nominal_time=start.nominal_time,
         action=schedule.action,
         acts_for=schedule.created_by,
-        available_at=now,
+        available_at=None if start.buffered else now,
+        due_at=start.due_at,
+        buffered=start.buffered,
     )

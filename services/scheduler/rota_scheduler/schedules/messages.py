@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from rota.scheduler.v1 import schedules_pb2
 from rota_chassis import codec
+from rota_chassis.events.log import NewEvent
+
+from rota_scheduler.schedules.domain import Edits
+from rota_scheduler.schedules.local import DstFold, DstGap, Note
+from rota_scheduler.schedules.policies import Misfire, Overlap, Policies
+from rota_scheduler.schedules.timing import Timing
+from rota_scheduler.schedules.zones import zone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,12 +26,107 @@ if TYPE_CHECKING:
 
 _encode_action = codec.encoder(schedules_pb2.Action)
 _decode_action = codec.decoder(schedules_pb2.Action)
+_encode_spec = codec.encoder(schedules_pb2.ScheduleSpec)
+_decode_spec = codec.decoder(schedules_pb2.ScheduleSpec)
+_GAPS = {
+    DstGap.SKIP: schedules_pb2.DST_GAP_SKIP,
+    DstGap.GAP_END: schedules_pb2.DST_GAP_GAP_END,
+    DstGap.SHIFT: schedules_pb2.DST_GAP_SHIFT,
+}
+_FOLDS = {
+    DstFold.FIRST: schedules_pb2.DST_FOLD_FIRST,
+    DstFold.LAST: schedules_pb2.DST_FOLD_LAST,
+    DstFold.BOTH: schedules_pb2.DST_FOLD_BOTH,
+}
+_GAP_OF = {number: gap for gap, number in _GAPS.items()}
+_FOLD_OF = {number: fold for fold, number in _FOLDS.items()}
+_OVERLAPS = {
+    Overlap.SKIP: schedules_pb2.OVERLAP_SKIP,
+    Overlap.BUFFER_ONE: schedules_pb2.OVERLAP_BUFFER_ONE,
+    Overlap.ALLOW_ALL: schedules_pb2.OVERLAP_ALLOW_ALL,
+}
+_MISFIRES = {
+    Misfire.SKIP: schedules_pb2.MISFIRE_SKIP,
+    Misfire.ONE: schedules_pb2.MISFIRE_ONE,
+    Misfire.ALL: schedules_pb2.MISFIRE_ALL,
+}
+_OVERLAP_OF = {number: overlap for overlap, number in _OVERLAPS.items()}
+_MISFIRE_OF = {number: misfire for misfire, number in _MISFIRES.items()}
+_TIMES = ("cron", "interval_s", "at", "spec")
+_OF_ZONE = ("timezone", "dst_gap", "dst_fold")
+_NOTES = {Note.GAP: schedules_pb2.TIME_NOTE_GAP, Note.FOLD: schedules_pb2.TIME_NOTE_FOLD}
 
 
 def action_json(action: schedules_pb2.Action) -> Mapping[str, Any]:
     """The action as it is stored."""
     stored: Mapping[str, Any] = _encode_action(action)
     return stored
+
+
+def timing_of(request: Any) -> Timing:
+    """What a request says of times; its members are those of rota.scheduler.v1.Schedule, of which some may lack."""
+    known = request.DESCRIPTOR.fields_by_name
+    given = {name: name in known and request.HasField(name) for name in _TIMES}
+    return Timing(
+        cron=request.cron if given["cron"] else None,
+        interval_s=request.interval_s if given["interval_s"] else None,
+        at=request.at.ToDatetime(tzinfo=UTC) if given["at"] else None,
+        spec=_encode_spec(request.spec) if given["spec"] else None,
+        timezone=request.timezone or "UTC",
+        dst_gap=_GAP_OF.get(request.dst_gap, DstGap.GAP_END),
+        dst_fold=_FOLD_OF.get(request.dst_fold, DstFold.FIRST),
+    )
+
+
+def policies_of(request: Any) -> Policies:
+    """How a request says to fire; what it does not say is the default."""
+    plain = ("catch_up_s", "jitter_s", "max_runs", "pause_after_failures")
+    return Policies(
+        overlap=_OVERLAP_OF.get(request.overlap, Overlap.ALLOW_ALL),
+        misfire=_MISFIRE_OF.get(request.misfire, Misfire.ONE),
+        **{name: getattr(request, name) for name in plain if request.HasField(name)},
+        **{
+            name: getattr(request, name).ToDatetime(tzinfo=UTC)
+            for name in ("starts_at", "ends_at")
+            if request.HasField(name)
+        },
+    )
+
+
+def edits_of(request: schedules_pb2.UpdateScheduleRequest) -> Edits:
+    """What a request changes."""
+    named = frozenset(request.update_mask.paths)
+    timing, policies = timing_of(request), policies_of(request)
+    times = {name: getattr(timing, name) for name in _TIMES}
+    given = any(name in named and value is not None for name, value in times.items())
+    return Edits(
+        name=request.name if "name" in named else None,
+        action=action_json(request.action) if "action" in named else None,
+        timing={**(times if given else {}), **{name: getattr(timing, name) for name in _OF_ZONE if name in named}},
+        policies={each.name: getattr(policies, each.name) for each in fields(policies) if each.name in named},
+    )
+
+
+def event_of(message: Any, schedule: Schedule, now: datetime, *, version: int | None = None) -> NewEvent:
+    """An event of `rota.events.v1` about a schedule as it now is."""
+    return NewEvent(
+        workspace_id=schedule.workspace_id,
+        aggregate_id=schedule.id,
+        aggregate_version=version or schedule.version,
+        data=message(schedule=schedule_message(schedule)),
+        time=now,
+    )
+
+
+def nominal_time_message(time: datetime, note: Note | None, timezone: str) -> schedules_pb2.NominalTime:
+    """A nominal time as a preview shows it, on the wall of a zone."""
+    local = time.astimezone(zone(timezone)).isoformat(timespec="auto" if time.microsecond else "seconds")
+    return schedules_pb2.NominalTime(
+        utc=_timestamp(time),
+        local=local,
+        offset=local[local.rindex("T") :].lstrip("T0123456789:."),
+        note=_NOTES[note] if note else schedules_pb2.TIME_NOTE_UNSPECIFIED,
+    )
 
 
 def schedule_message(schedule: Schedule) -> schedules_pb2.Schedule:
@@ -34,9 +138,22 @@ def schedule_message(schedule: Schedule) -> schedules_pb2.Schedule:
         cron=schedule.timing.cron,
         interval_s=schedule.timing.interval_s,
         at=_timestamp(schedule.timing.at),
-        timezone=schedule.timezone,
+        timezone=schedule.timing.timezone,
+        spec=None if schedule.timing.spec is None else _decode_spec(schedule.timing.spec),
+        dst_gap=_GAPS[schedule.timing.dst_gap],
+        dst_fold=_FOLDS[schedule.timing.dst_fold],
+        overlap=_OVERLAPS[schedule.policies.overlap],
+        catch_up_s=schedule.policies.catch_up_s,
+        misfire=_MISFIRES[schedule.policies.misfire],
+        jitter_s=schedule.policies.jitter_s,
+        starts_at=_timestamp(schedule.policies.starts_at),
+        ends_at=_timestamp(schedule.policies.ends_at),
+        max_runs=schedule.policies.max_runs,
+        pause_after_failures=schedule.policies.pause_after_failures,
+        paused=schedule.paused,
+        pause_note=schedule.pause_note,
         action=_decode_action(schedule.action),
-        next_fire_at=_timestamp(schedule.next_fire_at),
+        next_fire_at=_timestamp(None if schedule.paused else schedule.next_fire_at),
         created_by=str(schedule.created_by),
         created_at=_timestamp(schedule.created_at),
         updated_at=_timestamp(schedule.updated_at),

@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from rota_chassis.errors import NotFound
+from rota_chassis.errors import InvalidArgument, NotFound, Violation
 
+from rota_scheduler.ledger import store as ledger
 from rota_scheduler.runs import store as runs
 from rota_scheduler.schedules import store
+from rota_scheduler.schedules.spec import times_after
+from rota_scheduler.schedules.timing import RefusedTiming, spec_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
     from uuid import UUID
 
     from rota_chassis.identity import UserPrincipal
 
+    from rota_scheduler.ledger.domain import Entry
     from rota_scheduler.runs.domain import Run
     from rota_scheduler.schedules.dependencies import Schedules
     from rota_scheduler.schedules.domain import Schedule
+    from rota_scheduler.schedules.local import Note
+    from rota_scheduler.schedules.spec import Spec
+    from rota_scheduler.schedules.timing import Timing
+
+Times = tuple[tuple["datetime", "Note | None"], ...]
 
 
 def no_such_schedule() -> NotFound:
     """The answer to whoever may not know whether the schedule exists."""
     return NotFound("There is no such schedule.", code="SCHEDULE_NOT_FOUND")
+
+
+@contextmanager
+def refusing_timing() -> Iterator[None]:
+    """Answers words that mean no times, as `InvalidArgument` of the same code."""
+    try:
+        yield
+    except RefusedTiming as error:
+        violation = Violation(error.field, error.description, error.code.lower())
+        raise InvalidArgument(str(error), code=error.code, violations=[violation]) from error
 
 
 async def get_schedule(schedules: Schedules, user: UserPrincipal, *, schedule_id: UUID) -> Schedule:
@@ -72,3 +93,58 @@ async def list_runs(
         limit=limit,
         before=before,
     )
+
+
+async def list_ledger(
+    schedules: Schedules,
+    user: UserPrincipal,
+    *,
+    schedule_id: UUID,
+    start: datetime | None,
+    end: datetime | None,
+    after: datetime | None,
+    limit: int,
+) -> Sequence[Entry]:
+    """What became of the nominal times of a schedule, oldest first (see `ledger.store.page`).
+
+    Raises:
+        NotFound: the schedule does not exist, or not for the user.
+    """
+    schedule = await get_schedule(schedules, user, schedule_id=schedule_id)
+    return await ledger.page(
+        schedules.database,
+        workspace_id=schedule.workspace_id,
+        schedule_id=schedule.id,
+        start=start,
+        end=end,
+        after=after,
+        limit=limit,
+    )
+
+
+def preview_spec(schedules: Schedules, timing: Timing, *, after: datetime | None, count: int) -> Times:
+    """The next `count` times after `after`, or from now on, that an author's words mean.
+
+    Raises:
+        InvalidArgument: they mean none (codes of `timing.spec_of`).
+    """
+    now = schedules.clock.now()
+    with refusing_timing():
+        spec = spec_of(timing, created_at=after or now)
+    return _upcoming(spec, after or now, count)
+
+
+async def preview_schedule(
+    schedules: Schedules, user: UserPrincipal, *, schedule_id: UUID, after: datetime | None, count: int
+) -> tuple[Schedule, Times]:
+    """A schedule and its next `count` times after `after`, or from now on.
+
+    Raises:
+        NotFound: it does not exist, or not for the user.
+    """
+    schedule = await get_schedule(schedules, user, schedule_id=schedule_id)
+    return schedule, _upcoming(schedule.spec, after or schedules.clock.now(), count)
+
+
+def _upcoming(spec: Spec, after: datetime, count: int) -> Times:
+    return tuple((time, spec.note(time)) for time in islice(times_after(spec, after), count))

@@ -7,18 +7,28 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rota.scheduler.v1 import schedules_pb2, schedules_pb2_grpc
+from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
 
+from rota_scheduler.ledger.messages import entry_message
 from rota_scheduler.runs.messages import run_message
 from rota_scheduler.schedules import commands, queries
-from rota_scheduler.schedules.domain import Timing
-from rota_scheduler.schedules.messages import action_json, schedule_message
+from rota_scheduler.schedules.messages import (
+    action_json,
+    edits_of,
+    nominal_time_message,
+    policies_of,
+    schedule_message,
+    timing_of,
+)
 
 if TYPE_CHECKING:
     from rota_chassis.pagination import PageTokens
 
     from rota_scheduler.schedules.dependencies import Schedules
+
+_PREVIEWED = 10
 
 
 class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
@@ -37,8 +47,8 @@ class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
             user,
             workspace_id=UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id,
             name=request.name,
-            timing=_timing(request),
-            timezone=request.timezone or "UTC",
+            timing=timing_of(request),
+            policies=policies_of(request),
             action=action_json(request.action),
         )
         return schedules_pb2.CreateScheduleResponse(schedule=schedule_message(schedule))
@@ -73,6 +83,106 @@ class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
         await commands.delete_schedule(self._schedules, require_user(), schedule_id=UUID(request.id))
         return schedules_pb2.DeleteScheduleResponse()
 
+    async def PreviewSpec(
+        self, request: schedules_pb2.PreviewSpecRequest, _context: Any
+    ) -> schedules_pb2.PreviewSpecResponse:
+        timing = timing_of(request)
+        times = queries.preview_spec(self._schedules, timing, after=_from(request), count=request.count or _PREVIEWED)
+        return schedules_pb2.PreviewSpecResponse(
+            times=[nominal_time_message(time, note, timing.timezone) for time, note in times]
+        )
+
+    async def PreviewSchedule(
+        self, request: schedules_pb2.PreviewScheduleRequest, _context: Any
+    ) -> schedules_pb2.PreviewScheduleResponse:
+        schedule, times = await queries.preview_schedule(
+            self._schedules,
+            require_user(),
+            schedule_id=UUID(request.id),
+            after=_from(request),
+            count=request.count or _PREVIEWED,
+        )
+        return schedules_pb2.PreviewScheduleResponse(
+            times=[nominal_time_message(time, note, schedule.timing.timezone) for time, note in times]
+        )
+
+    async def UpdateSchedule(
+        self, request: schedules_pb2.UpdateScheduleRequest, _context: Any
+    ) -> schedules_pb2.UpdateScheduleResponse:
+        named = set(request.update_mask.paths)
+        cleared = [field for field in ("name", "action") if field in named and not request.HasField(field)]
+        if cleared:
+            raise InvalidArgument(
+                f"A schedule always has a {' and an '.join(cleared)}.",
+                code="INVALID_FIELDS",
+                violations=[Violation(field, "cannot be cleared", "required") for field in cleared],
+            )
+        schedule = await commands.edit_schedule(
+            self._schedules,
+            require_user(),
+            schedule_id=UUID(request.id),
+            edits=edits_of(request),
+            if_match=request.if_match,
+        )
+        return schedules_pb2.UpdateScheduleResponse(schedule=schedule_message(schedule))
+
+    async def PutSchedule(
+        self, request: schedules_pb2.PutScheduleRequest, _context: Any
+    ) -> schedules_pb2.PutScheduleResponse:
+        user = require_user()
+        schedule = await commands.put_schedule(
+            self._schedules,
+            user,
+            workspace_id=UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id,
+            name=request.name,
+            timing=timing_of(request),
+            policies=policies_of(request),
+            action=action_json(request.action),
+        )
+        return schedules_pb2.PutScheduleResponse(schedule=schedule_message(schedule))
+
+    async def PauseSchedule(
+        self, request: schedules_pb2.PauseScheduleRequest, _context: Any
+    ) -> schedules_pb2.PauseScheduleResponse:
+        schedule = await commands.pause_schedule(
+            self._schedules, require_user(), schedule_id=UUID(request.id), note=request.note or None
+        )
+        return schedules_pb2.PauseScheduleResponse(schedule=schedule_message(schedule))
+
+    async def ResumeSchedule(
+        self, request: schedules_pb2.ResumeScheduleRequest, _context: Any
+    ) -> schedules_pb2.ResumeScheduleResponse:
+        schedule = await commands.resume_schedule(self._schedules, require_user(), schedule_id=UUID(request.id))
+        return schedules_pb2.ResumeScheduleResponse(schedule=schedule_message(schedule))
+
+    async def RunSchedule(
+        self, request: schedules_pb2.RunScheduleRequest, _context: Any
+    ) -> schedules_pb2.RunScheduleResponse:
+        run = await commands.run_schedule(
+            self._schedules, require_user(), schedule_id=UUID(request.id), request_id=request.request_id or None
+        )
+        return schedules_pb2.RunScheduleResponse(run=run_message(run))
+
+    async def ListLedger(
+        self, request: schedules_pb2.ListLedgerRequest, _context: Any
+    ) -> schedules_pb2.ListLedgerResponse:
+        user = require_user()
+        schedule_id = UUID(request.id)
+        start, end = _from(request), request.to.ToDatetime(tzinfo=UTC) if request.HasField("to") else None
+        bound_to = ["ledger", user.user_id, schedule_id, start, end]
+        after = None
+        if request.page_token:
+            after = datetime.fromisoformat(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
+        limit = page_size(request.page_size)
+        found = await queries.list_ledger(
+            self._schedules, user, schedule_id=schedule_id, start=start, end=end, after=after, limit=limit + 1
+        )
+        answer = schedules_pb2.ListLedgerResponse(entries=map(entry_message, found[:limit]))
+        if len(found) > limit:
+            last = found[limit - 1].nominal_time.isoformat()
+            answer.next_page_token = self._page_tokens.encode([last], bound_to=bound_to)
+        return answer
+
     async def ListRuns(self, request: schedules_pb2.ListRunsRequest, _context: Any) -> schedules_pb2.ListRunsResponse:
         user = require_user()
         schedule_id = UUID(request.schedule_id)
@@ -89,9 +199,6 @@ class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
         return answer
 
 
-def _timing(request: schedules_pb2.CreateScheduleRequest) -> Timing:
-    return Timing(
-        cron=request.cron if request.HasField("cron") else None,
-        interval_s=request.interval_s if request.HasField("interval_s") else None,
-        at=request.at.ToDatetime(tzinfo=UTC) if request.HasField("at") else None,
-    )
+def _from(request: Any) -> datetime | None:
+    # The name is a keyword of Python.
+    return getattr(request, "from").ToDatetime(tzinfo=UTC) if request.HasField("from") else None

@@ -1,18 +1,24 @@
-"""When a schedule fires: its nominal times, each of which becomes one run."""
+"""When a schedule fires: its nominal times, each of which becomes one run, or is accounted for otherwise."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from rota_scheduler.schedules import zones
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import date
     from zoneinfo import ZoneInfo
 
-    from rota_scheduler.schedules.cron import CronExpression
+    from rota_scheduler.schedules.local import Note
 
-CATCH_UP = timedelta(seconds=60)
-_SECOND = timedelta(seconds=1)
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+LATEST = datetime(9900, 1, 1, tzinfo=UTC)
+_INSTANT = timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Spec(Protocol):
@@ -20,6 +26,10 @@ class Spec(Protocol):
 
     def next_after(self, moment: datetime) -> datetime | None:
         """The first nominal time after `moment`, in UTC; None when there is none."""
+        ...
+
+    def note(self, instant: datetime) -> Note | None:
+        """What is peculiar about one of its nominal times."""
         ...
 
 
@@ -32,6 +42,10 @@ class Once:
     def next_after(self, moment: datetime) -> datetime | None:
         """The time itself, while it is ahead."""
         return self.at if self.at > moment else None
+
+    def note(self, _instant: datetime) -> Note | None:
+        """Nothing."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,60 +60,104 @@ class Interval:
         every = timedelta(seconds=self.every_s)
         return self.start + every * max(1, (moment - self.start) // every + 1)
 
+    def note(self, _instant: datetime) -> Note | None:
+        """Nothing."""
+        return None
+
 
 @dataclass(frozen=True, slots=True)
-class Cron:
-    """The times that match a cron expression in a time zone."""
+class Beat:
+    """Every `every_s` seconds, `phase_s` after the multiples counted from 1970-01-01T00:00:00Z."""
 
-    expression: CronExpression
-    zone: ZoneInfo
+    every_s: int
+    phase_s: int = 0
 
     def next_after(self, moment: datetime) -> datetime | None:
-        """See `cron`."""
-        return self.expression.next_after(moment, self.zone)
+        """The next one: they have neither beginning nor end."""
+        every, first = timedelta(seconds=self.every_s), _EPOCH + timedelta(seconds=self.phase_s)
+        return first + every * ((moment - first) // every + 1)
+
+    def note(self, _instant: datetime) -> Note | None:
+        """Nothing."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
-    """What a schedule owes at some instant.
+class Exclusions:
+    """What is taken out of a sequence.
 
     Attributes:
-        nominal_times: The times to fire for, oldest first.
-        next_fire_at: The cursor afterwards; None when there will be no more.
+        days: Whole local days in `zone`.
+        instants: Single times.
     """
 
-    nominal_times: tuple[datetime, ...]
-    next_fire_at: datetime | None
+    zone: ZoneInfo
+    days: frozenset[date]
+    instants: frozenset[datetime]
+
+    def passed(self, instant: datetime) -> datetime | None:
+        """None when the instant stays; otherwise a moment after which to look on."""
+        if instant in self.instants:
+            return instant
+        local = zones.local_time(instant, self.zone)
+        if local.date() not in self.days:
+            return None
+        # The day's last instant; where a fold brings the day back, what follows is looked at again.
+        next_day = datetime.combine(local.date() + timedelta(days=1), datetime.min.time())
+        return max(instant, zones.resolve(next_day, self.zone) - _INSTANT)
 
 
-def first_fire_at(spec: Spec, created_at: datetime) -> datetime | None:
-    """The cursor of a new schedule; a single time fires also when it is past."""
-    return spec.at if isinstance(spec, Once) else spec.next_after(created_at)
+@dataclass(frozen=True, slots=True)
+class Union:
+    """The times of several sequences, each once, without the exclusions."""
+
+    members: tuple[Spec, ...]
+    exclusions: Exclusions
+
+    def next_after(self, moment: datetime) -> datetime | None:
+        """The first of all that is not excluded."""
+        while True:
+            found = min((time for each in self.members if (time := each.next_after(moment)) is not None), default=None)
+            if found is None or found >= LATEST:
+                return found
+            passed = self.exclusions.passed(found)
+            if passed is None:
+                return found
+            moment = passed
+
+    def note(self, instant: datetime) -> Note | None:
+        """That of the first member whose time it is and that has one."""
+        notes = (each.note(instant) for each in self.members if each.next_after(instant - _INSTANT) == instant)
+        return next((note for note in notes if note is not None), None)
 
 
-def due(spec: Spec, cursor: datetime, now: datetime) -> Due:
-    """What to fire at `now`, when everything before `cursor` is settled and `cursor` has come.
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """The times of a sequence from `starts_at` on and before `ends_at`."""
 
-    Catching up after a pause: each nominal time of the last 60 s fires. When there is none among those missed, the
-    latest one fires. All others are passed over.
-    """
-    since = now - CATCH_UP
-    time: datetime | None = cursor if cursor >= since else spec.next_after(since)
-    times = []
-    while time is not None and time <= now:
-        times.append(time)
+    spec: Spec
+    starts_at: datetime | None
+    ends_at: datetime | None
+
+    def next_after(self, moment: datetime) -> datetime | None:
+        """The first within the bounds."""
+        start = moment if self.starts_at is None else max(moment, self.starts_at - _INSTANT)
+        found = self.spec.next_after(start)
+        return None if found is None or (self.ends_at is not None and found >= self.ends_at) else found
+
+    def note(self, instant: datetime) -> Note | None:
+        """That of the sequence."""
+        return self.spec.note(instant)
+
+
+def times_after(spec: Spec, moment: datetime) -> Iterator[datetime]:
+    """The nominal times after `moment`, in the years 1900 to 9899."""
+    time = spec.next_after(max(moment, EARLIEST - _INSTANT))
+    while time is not None and time < LATEST:
+        yield time
         time = spec.next_after(time)
-    return Due(tuple(times) or (_latest(spec, cursor, now),), time)
 
 
-def _latest(spec: Spec, cursor: datetime, now: datetime) -> datetime:
-    """The latest nominal time up to `now`; `cursor` is one."""
-    latest, low, high = cursor, cursor, now
-    while high - low > _SECOND:
-        middle = low + (high - low) / 2
-        found = spec.next_after(middle)
-        if found is not None and found <= now:
-            latest = low = found
-        else:
-            high = middle
-    return latest
+def next_after(spec: Spec, moment: datetime) -> datetime | None:
+    """The first nominal time after `moment`, in the years 1900 to 9899, or None."""
+    return next(times_after(spec, moment), None)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.memberships import MEMBERSHIPS, visible_workspaces
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import (
+    Boolean,
     Column,
     DateTime,
     Integer,
@@ -26,7 +28,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
-from rota_scheduler.schedules.domain import Schedule, Timing
+from rota_scheduler.schedules.catchup import due_at
+from rota_scheduler.schedules.domain import Schedule
+from rota_scheduler.schedules.local import DstFold, DstGap
+from rota_scheduler.schedules.policies import Misfire, Overlap, Policies
+from rota_scheduler.schedules.timing import Timing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,15 +48,32 @@ SCHEDULES = Table(
     Column("name", Text, nullable=False),
     Column("spec", JSONB, nullable=False),
     Column("timezone", Text, nullable=False),
+    Column("dst_gap", Text, nullable=False),
+    Column("dst_fold", Text, nullable=False),
     Column("action", JSONB, nullable=False),
+    Column("overlap", Text, nullable=False),
+    Column("catch_up_s", Integer, nullable=False),
+    Column("misfire", Text, nullable=False),
+    Column("jitter_s", Integer, nullable=False),
+    Column("starts_at", DateTime(timezone=True)),
+    Column("ends_at", DateTime(timezone=True)),
+    Column("max_runs", Integer),
+    Column("pause_after_failures", Integer),
     Column("next_fire_at", DateTime(timezone=True)),
+    Column("delayed_until", DateTime(timezone=True)),
+    Column("paused", Boolean, nullable=False),
+    Column("pause_note", Text),
+    Column("runs_started", Integer, nullable=False),
+    Column("failures_in_row", Integer, nullable=False),
     Column("created_by", PgUUID, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("version", Integer, nullable=False),
 )
 _FIELDS = tuple(column.name for column in SCHEDULES.c)
-_SAME = tuple(name for name in _FIELDS if name != "spec")
+_OF_TIMING = ("spec", "timezone", "dst_gap", "dst_fold")
+_OF_POLICIES = tuple(each.name for each in fields(Policies))
+_SAME = tuple(name for name in _FIELDS if name not in {*_OF_TIMING, *_OF_POLICIES, "delayed_until"})
 _ID = bindparam("id", type_=PgUUID)
 
 _INSERT = statement(insert(SCHEDULES).values({name: bindparam(name) for name in _FIELDS}))
@@ -61,6 +84,23 @@ _LOCK = statement(
     .where(SCHEDULES.c.id == _ID, MEMBERSHIPS.c.user_id == bindparam("user_id"), ~MEMBERSHIPS.c.removed)
     .with_for_update(of=SCHEDULES)
 )
+_UPDATE = statement(
+    update(SCHEDULES)
+    .where(SCHEDULES.c.workspace_id == bindparam("of_workspace"), SCHEDULES.c.id == bindparam("of_id"))
+    .values({name: bindparam(name) for name in _FIELDS if name not in {"workspace_id", "id"}})
+)
+_LOCK_ALONE = statement(
+    select(SCHEDULES)
+    .where(SCHEDULES.c.workspace_id == bindparam("workspace_id"), SCHEDULES.c.id == _ID)
+    .with_for_update()
+)
+_NAMED = statement(
+    select(SCHEDULES)
+    .where(SCHEDULES.c.workspace_id == bindparam("workspace_id"), SCHEDULES.c.name == bindparam("name"))
+    .limit(2)
+    .with_for_update()
+)
+_LOCK_NAME = statement(select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("key", type_=Text), 0))))
 _DELETE = statement(
     delete(SCHEDULES).where(SCHEDULES.c.workspace_id == bindparam("workspace_id"), SCHEDULES.c.id == _ID)
 )
@@ -90,10 +130,12 @@ _LIST = statement(
     .limit(_LIMIT)
 )
 
+# Older versions know nothing of `delayed_until` and leave it empty.
+_DUE_AT = func.coalesce(SCHEDULES.c.delayed_until, SCHEDULES.c.next_fire_at)
 _TAKE_DUE = statement(
     select(SCHEDULES)
-    .where(SCHEDULES.c.next_fire_at <= bindparam("now"))
-    .order_by(SCHEDULES.c.next_fire_at)
+    .where(bindparam("now", type_=DateTime(timezone=True)) >= _DUE_AT)
+    .order_by(_DUE_AT)
     .limit(_LIMIT)
     .with_for_update(skip_locked=True)
 )
@@ -102,17 +144,39 @@ _ADVANCE = statement(
     .where(
         SCHEDULES.c.workspace_id == bindparam("workspace_id"),
         SCHEDULES.c.id == _ID,
-        SCHEDULES.c.next_fire_at == bindparam("cursor"),
+        SCHEDULES.c.next_fire_at.is_not_distinct_from(bindparam("cursor", type_=DateTime(timezone=True))),
     )
-    .values(next_fire_at=bindparam("next_fire_at"))
+    .values(
+        next_fire_at=bindparam("next_fire_at"),
+        delayed_until=bindparam("delayed_until"),
+        runs_started=bindparam("runs_started"),
+    )
 )
-_NEXT = statement(select(func.min(SCHEDULES.c.next_fire_at)).where(SCHEDULES.c.next_fire_at.is_not(None)))
+_NEXT = statement(select(func.min(_DUE_AT)).where(_DUE_AT.is_not(None)))
 
 
 async def add(work: UnitOfWork, schedule: Schedule) -> None:
     """Write a new schedule."""
-    same = {name: getattr(schedule, name) for name in _SAME}
-    await work.execute(_INSERT, **same, spec=_spec_json(schedule.timing))
+    await work.execute(_INSERT, **_columns(schedule))
+
+
+async def save(work: UnitOfWork, schedule: Schedule) -> None:
+    """Write a locked schedule as it is now."""
+    columns = _columns(schedule)
+    workspace_id, schedule_id = columns.pop("workspace_id"), columns.pop("id")
+    await work.execute(_UPDATE, of_workspace=workspace_id, of_id=schedule_id, **columns)
+
+
+async def lock_alone(work: UnitOfWork, *, workspace_id: UUID, schedule_id: UUID) -> Schedule | None:
+    """The schedule, locked until the transaction ends, whoever asks."""
+    row = await work.fetch_one(_LOCK_ALONE, workspace_id=workspace_id, id=schedule_id)
+    return None if row is None else _schedule(row)
+
+
+async def lock_named(work: UnitOfWork, *, workspace_id: UUID, name: str) -> Sequence[Schedule]:
+    """The schedules of a name, at most two, locked; whoever else asks for the name waits, also when there is none."""
+    await work.fetch(_LOCK_NAME, key=f"schedule {workspace_id} {name}")
+    return [_schedule(row) for row in await work.fetch(_NAMED, workspace_id=workspace_id, name=name)]
 
 
 async def get(reader: Reader, *, user_id: UUID, schedule_id: UUID) -> Schedule | None:
@@ -146,20 +210,22 @@ async def take_due(work: UnitOfWork, *, now: datetime, limit: int) -> Sequence[S
     return [_schedule(row) for row in rows]
 
 
-async def advance(work: UnitOfWork, moves: Sequence[tuple[Schedule, datetime | None]]) -> None:
-    """Move the cursors of locked schedules, each from where it is to the time given."""
-    await work.execute_many(
-        _ADVANCE,
-        [
+async def advance(work: UnitOfWork, moves: Sequence[tuple[Schedule, datetime | None, int]]) -> None:
+    """Move the cursors of locked schedules, each from where it is to the time given, and count the runs it started."""
+    rows = []
+    for schedule, next_fire_at, started in moves:
+        moved = replace(schedule, next_fire_at=next_fire_at)
+        rows.append(
             {
                 "workspace_id": schedule.workspace_id,
                 "id": schedule.id,
                 "cursor": schedule.next_fire_at,
                 "next_fire_at": next_fire_at,
+                "delayed_until": _delayed_until(moved),
+                "runs_started": schedule.runs_started + started,
             }
-            for schedule, next_fire_at in moves
-        ],
-    )
+        )
+    await work.execute_many(_ADVANCE, rows)
 
 
 async def next_due(reader: Reader) -> datetime | None:
@@ -170,10 +236,36 @@ async def next_due(reader: Reader) -> datetime | None:
 
 def _schedule(row: Mapping[str, Any]) -> Schedule:
     same = {name: row[name] for name in _SAME}
-    return Schedule(**same, timing=_timing(row["spec"]))
+    policies = {name: row[name] for name in _OF_POLICIES}
+    policies |= {"overlap": Overlap(row["overlap"]), "misfire": Misfire(row["misfire"])}
+    return Schedule(**same, timing=_timing(row), policies=Policies(**policies))
+
+
+def _columns(schedule: Schedule) -> dict[str, Any]:
+    same = {name: getattr(schedule, name) for name in _SAME}
+    policies = {name: getattr(schedule.policies, name) for name in _OF_POLICIES}
+    return {**same, **policies, **_timing_columns(schedule.timing), "delayed_until": _delayed_until(schedule)}
+
+
+def _delayed_until(schedule: Schedule) -> datetime | None:
+    """When to look at it, if that is later than its cursor."""
+    if schedule.next_fire_at is None or schedule.policies.jitter_s == 0:
+        return None
+    return due_at(schedule, schedule.next_fire_at)
+
+
+def _timing_columns(timing: Timing) -> dict[str, Any]:
+    return {
+        "spec": _spec_json(timing),
+        "timezone": timing.timezone,
+        "dst_gap": timing.dst_gap.value,
+        "dst_fold": timing.dst_fold.value,
+    }
 
 
 def _spec_json(timing: Timing) -> dict[str, Any]:
+    if timing.spec is not None:
+        return {"spec": timing.spec}
     if timing.at is not None:
         return {"at": timing.at.isoformat()}
     if timing.interval_s is not None:
@@ -181,10 +273,15 @@ def _spec_json(timing: Timing) -> dict[str, Any]:
     return {"cron": timing.cron}
 
 
-def _timing(spec: Mapping[str, Any]) -> Timing:
+def _timing(row: Mapping[str, Any]) -> Timing:
+    spec = row["spec"]
     at = spec.get("at")
     return Timing(
         cron=spec.get("cron"),
         interval_s=spec.get("interval_s"),
         at=None if at is None else datetime.fromisoformat(at),
+        spec=spec.get("spec"),
+        timezone=row["timezone"],
+        dst_gap=DstGap(row["dst_gap"]),
+        dst_fold=DstFold(row["dst_fold"]),
     )

@@ -60,6 +60,13 @@ def resolve(local: datetime, where: ZoneInfo) -> datetime:
     return _change_between(late, early, where)
 
 
+def comes_twice(instant: datetime, where: ZoneInfo) -> bool:
+    """Whether the clock on the wall shows the time of an instant twice."""
+    local = local_time(instant, where)
+    first, second = (local.replace(tzinfo=where, fold=fold).utcoffset() for fold in (0, 1))
+    return first is not None and second is not None and first > second
+
+
 def first_change(start: datetime, end: datetime, where: ZoneInfo) -> datetime | None:
     """The first instant after `start`, up to `end`, at which the zone's offset is a new one, or None."""
     low = start

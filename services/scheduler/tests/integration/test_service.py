@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from nats.js.api import ConsumerConfig, DeliverPolicy
 from rota.scheduler.v1 import schedules_pb2, schedules_pb2_grpc
 from rota.tasks.v1 import tasks_pb2, tasks_pb2_grpc
-from rota_chassis.errors import InvalidArgument, NotFound, PermissionDenied, Unavailable
+from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied, PreconditionFailed, Unavailable
 from rota_chassis.events import envelope
 from rota_chassis.events.stream import EVENTS_STREAM
 from rota_chassis.events.types import event_types
@@ -259,6 +259,141 @@ async def test_a_viewer_may_not_create_a_schedule(world: World) -> None:
     assert caught.value.code == "WORKSPACE_ROLE_REQUIRED"
 
 
+async def test_a_spec_is_kept_as_it_was_said_with_its_policies_in_the_answer(world: World) -> None:
+    spec = schedules_pb2.ScheduleSpec(
+        rrule="FREQ=MONTHLY;BYDAY=-1FR", dtstart="2026-01-30T09:00", exclude=["2027-12-31"]
+    )
+    schedule = await world.create(spec=spec, timezone="Europe/Warsaw", dst_fold=schedules_pb2.DST_FOLD_LAST)
+    assert (schedule.spec, schedule.HasField("cron")) == (spec, False)
+    assert (schedule.dst_gap, schedule.dst_fold) == (schedules_pb2.DST_GAP_GAP_END, schedules_pb2.DST_FOLD_LAST)
+    assert schedule.next_fire_at.ToDatetime(tzinfo=UTC) > datetime.now(UTC)
+    get = schedules_pb2.GetScheduleRequest(id=schedule.id)
+    assert (await world.stub.GetSchedule(get, metadata=world.owner.metadata)).schedule == schedule
+
+
+async def test_a_preview_shows_local_time_instant_and_what_is_peculiar(world: World) -> None:
+    start = datetime(2026, 10, 24, 12, tzinfo=UTC)
+    request = schedules_pb2.PreviewSpecRequest(
+        spec=schedules_pb2.ScheduleSpec(cron="30 2 * * *"),
+        timezone="Europe/Warsaw",
+        dst_fold=schedules_pb2.DST_FOLD_BOTH,
+        count=3,
+        **{"from": start},  # type: ignore[arg-type]
+    )
+    times = (await world.stub.PreviewSpec(request, metadata=world.viewer.metadata)).times
+    assert [(time.local, time.offset, time.note) for time in times] == [
+        ("2026-10-25T02:30:00+02:00", "+02:00", schedules_pb2.TIME_NOTE_FOLD),
+        ("2026-10-25T02:30:00+01:00", "+01:00", schedules_pb2.TIME_NOTE_FOLD),
+        ("2026-10-26T02:30:00+01:00", "+01:00", schedules_pb2.TIME_NOTE_UNSPECIFIED),
+    ]
+    assert times[0].utc.ToDatetime() == datetime(2026, 10, 25, 0, 30)  # noqa: DTZ001 (naive as protobuf gives it)
+
+
+async def test_a_schedule_shows_its_next_times(world: World) -> None:
+    schedule = await world.create(spec=schedules_pb2.ScheduleSpec(cron="H H * * *"))
+    request = schedules_pb2.PreviewScheduleRequest(id=schedule.id)
+    times = (await world.stub.PreviewSchedule(request, metadata=world.viewer.metadata)).times
+    assert (len(times), times[0].utc) == (10, schedule.next_fire_at)
+
+
+async def test_a_patch_changes_what_it_names_and_guards_against_a_lost_update(world: World) -> None:
+    schedule = await world.create(interval_s=3600, jitter_s=5)
+    request = schedules_pb2.UpdateScheduleRequest(id=schedule.id, cron="0 0 1 1 *", name="New Year", if_match='"v1"')
+    request.update_mask.paths.extend(["cron", "name", "jitter_s"])
+    changed = (await world.stub.UpdateSchedule(request, metadata=world.owner.metadata)).schedule
+    assert (changed.cron, changed.HasField("interval_s"), changed.name) == ("0 0 1 1 *", False, "New Year")
+    assert (changed.jitter_s, changed.version, changed.action) == (0, 2, schedule.action)
+    assert changed.next_fire_at.ToDatetime().strftime("%m-%d") == "01-01"
+    assert (await next_event(world, "schedule.updated")).data.schedule == changed
+    with pytest.raises(PreconditionFailed):
+        await world.stub.UpdateSchedule(request, metadata=world.owner.metadata)
+    request.if_match = ""
+    again = (await world.stub.UpdateSchedule(request, metadata=world.owner.metadata)).schedule
+    assert again == changed
+    with pytest.raises(PermissionDenied):
+        await world.stub.UpdateSchedule(request, metadata=world.viewer.metadata)
+    request.ClearField("name")
+    with pytest.raises(InvalidArgument):
+        await world.stub.UpdateSchedule(request, metadata=world.owner.metadata)
+
+
+async def test_a_schedule_is_paused_with_a_note_and_resumed(world: World) -> None:
+    schedule, owner = await world.create(interval_s=1), world.owner.metadata
+    pause = schedules_pb2.PauseScheduleRequest(id=schedule.id, note="Holidays")
+    paused = (await world.stub.PauseSchedule(pause, metadata=owner)).schedule
+    assert (paused.paused, paused.pause_note, paused.HasField("next_fire_at")) == (True, "Holidays", False)
+    assert (await world.stub.PauseSchedule(pause, metadata=owner)).schedule == paused
+    assert (await next_event(world, "schedule.paused")).data.schedule == paused
+
+    async def skipped() -> list[Any]:
+        request = schedules_pb2.ListLedgerRequest(id=schedule.id)
+        entries = (await world.stub.ListLedger(request, metadata=world.viewer.metadata)).entries
+        return [entry for entry in entries if entry.reason == schedules_pb2.SKIP_REASON_PAUSED]
+
+    assert (await eventually(skipped))[0].outcome == schedules_pb2.LEDGER_OUTCOME_SKIPPED
+    resume = schedules_pb2.ResumeScheduleRequest(id=schedule.id)
+    resumed = (await world.stub.ResumeSchedule(resume, metadata=owner)).schedule
+    assert (resumed.paused, resumed.HasField("pause_note"), resumed.version) == (False, False, 3)
+    assert (await world.stub.ResumeSchedule(resume, metadata=owner)).schedule.version == resumed.version
+    for call, request in ((world.stub.PauseSchedule, pause), (world.stub.ResumeSchedule, resume)):
+        with pytest.raises(PermissionDenied):
+            await call(request, metadata=world.viewer.metadata)
+
+
+async def test_a_run_started_by_hand_is_one_run_however_often_it_is_asked_for(world: World) -> None:
+    schedule = await world.create(interval_s=3600)
+    request = schedules_pb2.RunScheduleRequest(id=schedule.id, request_id="once")
+    calls = [world.stub.RunSchedule(request, metadata=world.owner.metadata) for _ in range(3)]
+    assert len({(await call).run.id for call in calls}) == 1
+    request.request_id = ""
+    other = (await world.stub.RunSchedule(request, metadata=world.owner.metadata)).run
+    assert other.manual
+
+    async def both_ended() -> bool:
+        runs = (await world.runs(schedule)).runs
+        return len(runs) == 2 and all(run.status == schedules_pb2.RUN_STATUS_SUCCEEDED for run in runs)
+
+    await eventually(both_ended, timeout_s=10)
+    ledger = schedules_pb2.ListLedgerRequest(id=schedule.id)
+    assert not (await world.stub.ListLedger(ledger, metadata=world.owner.metadata)).entries
+
+
+async def test_putting_a_schedule_by_name_twice_at_once_makes_one(world: World) -> None:
+    request = schedules_pb2.PutScheduleRequest(name="nightly", cron="0 3 * * *", action=TASK_ACTION)
+    calls = [world.stub.PutSchedule(request, metadata=world.owner.metadata) for _ in range(4)]
+    (schedule,) = {answer.schedule.id: answer.schedule for answer in [await call for call in calls]}.values()
+    assert schedule.version == 1
+    request.cron = "0 4 * * *"
+    request.overlap = schedules_pb2.OVERLAP_SKIP
+    changed = (await world.stub.PutSchedule(request, metadata=world.owner.metadata)).schedule
+    assert (changed.id, changed.cron, changed.version) == (schedule.id, "0 4 * * *", 2)
+    await world.create(name="nightly", interval_s=60)
+    with pytest.raises(Conflict) as caught:
+        await world.stub.PutSchedule(request, metadata=world.owner.metadata)
+    assert caught.value.code == "SCHEDULE_NAME_AMBIGUOUS"
+
+
+async def test_the_ledger_comes_in_pages_oldest_first(world: World) -> None:
+    schedule = await world.create(interval_s=1)
+    request = schedules_pb2.ListLedgerRequest(id=schedule.id, page_size=1)
+
+    async def two_ran() -> list[Any]:
+        found: list[Any] = []
+        request.page_token = ""
+        while len(found) < 2:
+            answer = await world.stub.ListLedger(request, metadata=world.owner.metadata)
+            found += answer.entries
+            if not (token := answer.next_page_token):
+                break
+            request.page_token = token
+        return found if [entry.outcome for entry in found] == [schedules_pb2.LEDGER_OUTCOME_RAN] * 2 else []
+
+    older, newer = await eventually(two_ran, timeout_s=10)
+    assert newer.nominal_time.ToDatetime() - older.nominal_time.ToDatetime() == timedelta(seconds=1)
+    assert 0 <= older.lateness_ms < 1000
+    assert older.run_id in {run.id for run in (await world.runs(schedule)).runs}
+
+
 @pytest.mark.parametrize(
     ("fields", "code", "field"),
     [
@@ -266,6 +401,8 @@ async def test_a_viewer_may_not_create_a_schedule(world: World) -> None:
         ({"cron": "never"}, "INVALID_CRON", "cron"),
         ({"cron": "0 0 * * *", "timezone": "Mars/Olympus"}, "UNKNOWN_TIME_ZONE", "timezone"),
         ({"cron": "0 0 * * *", "interval_s": 5}, "INVALID_FIELDS", ""),
+        ({"spec": schedules_pb2.ScheduleSpec(rrule="FREQ=NEVER")}, "INVALID_RRULE", "spec.rrule"),
+        ({"spec": schedules_pb2.ScheduleSpec(cron="0 0 * * *", every_s=5)}, "INVALID_FIELDS", "spec"),
         (
             {
                 "interval_s": 5,

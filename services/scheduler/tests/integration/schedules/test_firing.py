@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from rota.events.v1 import events_pb2
 from rota_chassis.ids import uuid7
 from rota_chassis.testing.waiting import eventually
 from rota_scheduler.actions.egress import EgressPolicy
+from rota_scheduler.ledger import store as ledger
+from rota_scheduler.ledger.domain import Outcome as Outcomes
 from rota_scheduler.runs import store as runs
+from rota_scheduler.runs.domain import LEASE, Failed, Status, Succeeded
+from rota_scheduler.runs.worker import Worker
 from rota_scheduler.schedules import store
+from rota_scheduler.schedules.catchup import due_at
 from rota_scheduler.schedules.dependencies import Schedules
-from rota_scheduler.schedules.domain import Schedule, Timing, spec_of
+from rota_scheduler.schedules.domain import Schedule, cursor_of
 from rota_scheduler.schedules.firing import fire_schedules
-from rota_scheduler.schedules.spec import first_fire_at
+from rota_scheduler.schedules.policies import Overlap, Policies
+from rota_scheduler.schedules.timing import Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from rota_chassis.postgres.database import Database
     from rota_chassis.testing.clock import ManualClock
-    from rota_scheduler.runs.domain import Run
+    from rota_scheduler.runs.domain import Outcome, Run
 
     Firing = Callable[[Database], Schedules]
 
@@ -40,16 +47,16 @@ def firing(clock: ManualClock) -> Firing:
     return make
 
 
-async def add(database: Database, clock: ManualClock, timing: Timing, *, timezone: str = "UTC") -> Schedule:
-    now = clock.now()
+async def add(database: Database, clock: ManualClock, timing: Timing, **policies: Any) -> Schedule:
+    now, bounds = clock.now(), Policies(**policies)
     schedule = Schedule(
         id=uuid7(),
         workspace_id=uuid7(),
         name="Plants",
         timing=timing,
-        timezone=timezone,
+        policies=bounds,
         action=ACTION,
-        next_fire_at=first_fire_at(spec_of(timing, timezone=timezone, created_at=now), now),
+        next_fire_at=cursor_of(timing, bounds, created_at=now, now=now, seed=""),
         created_by=uuid7(),
         created_at=now,
         updated_at=now,
@@ -99,7 +106,7 @@ async def test_a_single_time_in_the_past_fires_at_once_and_never_again(
 
 
 async def test_cron_keeps_its_cursor_in_the_zone(database: Database, clock: ManualClock, firing: Firing) -> None:
-    schedule = await add(database, clock, Timing(cron="30 8 * * *"), timezone="Asia/Kathmandu")
+    schedule = await add(database, clock, Timing(cron="30 8 * * *", timezone="Asia/Kathmandu"))
     clock.advance(86_400)
     await fire_schedules(firing(database))
     (run,) = await runs_of(database, schedule)
@@ -126,3 +133,79 @@ async def test_replicas_that_fire_at_once_make_one_run_for_each_nominal_time(
     expected = [start + timedelta(seconds=seconds) for seconds in range(1, 11)]
     for schedule in schedules:
         assert [run.nominal_time for run in await runs_of(replicas[0], schedule)] == expected
+
+
+@pytest.mark.parametrize("overlap", [Overlap.SKIP, Overlap.BUFFER_ONE])
+async def test_a_crash_never_leaves_overlap_stuck(
+    replicas: Sequence[Database], clock: ManualClock, firing: Firing, overlap: Overlap
+) -> None:
+    schedule = await add(replicas[0], clock, Timing(interval_s=10), overlap=overlap)
+    clock.advance(10)
+    await fire_schedules(firing(replicas[0]))
+    async with replicas[0].transaction() as work:
+        (lost,) = await runs.claim(work, now=clock.now(), lease_until=clock.now() + LEASE, limit=5)
+    clock.advance(10)
+    # The replica that holds the run is gone; while its lease lasts, the schedule's next time waits or is skipped.
+    await fire_schedules(firing(replicas[1]))
+    worker = Worker(replicas[1], clock, {"create_task": succeed}, slots=4)
+    clock.advance(1)
+    await worker.tick()
+    await worker.idle()
+    await worker.tick()
+    await worker.idle()
+    clock.advance(9)
+    await fire_schedules(firing(replicas[2]))
+    found = await runs_of(replicas[0], schedule)
+    assert found[0].id == lost.id
+    expected = {
+        Overlap.SKIP: [(10, Status.SUCCEEDED), (30, Status.PENDING)],
+        Overlap.BUFFER_ONE: [(10, Status.SUCCEEDED), (20, Status.SUCCEEDED), (30, Status.PENDING)],
+    }[overlap]
+    start = schedule.created_at
+    assert [(run.nominal_time, run.status) for run in found] == [
+        (start + timedelta(seconds=seconds), status) for seconds, status in expected
+    ]
+
+
+async def succeed(_run: Run) -> Outcome:
+    return Succeeded()
+
+
+async def fail(_run: Run) -> Outcome:
+    return Failed("No.", retryable=False)
+
+
+async def test_a_schedule_whose_runs_fail_is_paused_and_says_so(
+    database: Database, clock: ManualClock, firing: Firing, events: Callable[[], Awaitable[list[Any]]]
+) -> None:
+    schedule = await add(database, clock, Timing(interval_s=10), pause_after_failures=2)
+    worker = Worker(database, clock, {"create_task": fail}, slots=4)
+    for _ in range(4):
+        clock.advance(10)
+        await fire_schedules(firing(database))
+        await worker.tick()
+        await worker.idle()
+    assert len(await runs_of(database, schedule)) == 2
+    (paused,) = [event.schedule for event in await events() if isinstance(event, events_pb2.SchedulePaused)]
+    assert (paused.id, paused.paused, paused.version) == (str(schedule.id), True, 2)
+    entries = await ledger.page(
+        database, workspace_id=schedule.workspace_id, schedule_id=schedule.id, start=None, end=None, after=None, limit=9
+    )
+    outcomes = [entry.outcome for entry in entries]
+    assert outcomes == [Outcomes.RAN, Outcomes.RAN, Outcomes.SKIPPED, Outcomes.SKIPPED]
+
+
+async def test_jitter_keeps_a_time_until_its_part_has_passed(
+    database: Database, clock: ManualClock, firing: Firing
+) -> None:
+    schedule = await add(database, clock, Timing(interval_s=3600), jitter_s=600)
+    assert schedule.next_fire_at is not None
+    due = due_at(schedule, schedule.next_fire_at)
+    assert await fire_schedules(firing(database)) == due
+    clock.set(due - timedelta(milliseconds=1))
+    await fire_schedules(firing(database))
+    assert not await runs_of(database, schedule)
+    clock.set(due)
+    await fire_schedules(firing(database))
+    (run,) = await runs_of(database, schedule)
+    assert (run.nominal_time, run.due_at) == (schedule.next_fire_at, due)

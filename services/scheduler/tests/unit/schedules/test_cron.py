@@ -11,15 +11,17 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rota_scheduler.schedules.cron import CronExpression, InvalidCron, NeverFires
+from rota_scheduler.schedules.local import Zoned
 from rota_scheduler.schedules.zones import UnknownZone, zone
 
 
 def times(expression: str, where: str, start: str, count: int) -> list[str]:
     """The next times of an expression as local ISO times with their offset."""
-    cron, tz, moment = CronExpression(expression), zone(where), datetime.fromisoformat(start)
+    tz = zone(where)
+    cron, moment = Zoned(CronExpression(expression), tz), datetime.fromisoformat(start)
     found = []
     for _ in range(count):
-        following = cron.next_after(moment, tz)
+        following = cron.next_after(moment)
         if following is None:
             break
         moment = following
@@ -125,10 +127,10 @@ def test_a_ticking_expression_gives_every_real_minute_whose_local_time_matches(
         for moment in (start + timedelta(minutes=ahead) for ahead in range(1, 600))
         if moment.astimezone(tz).minute in matching
     ]
-    cron, moment = CronExpression(f"{minute} * * * *"), start
+    cron, moment = Zoned(CronExpression(f"{minute} * * * *"), tz), start
     found: list[datetime] = []
     while len(found) < len(expected):
-        following = cron.next_after(moment, tz)
+        following = cron.next_after(moment)
         assert following is not None
         moment = following
         found.append(moment)
@@ -149,11 +151,40 @@ def test_refuses_an_expression_that_no_date_matches(text: str) -> None:
         CronExpression(text)
 
 
+def values(expression: str, seed: str, count: int = 4) -> list[str]:
+    cron, after, found = CronExpression(expression, seed), datetime(2026, 1, 1), []  # noqa: DTZ001 (local times)
+    for _ in range(count):
+        local = cron.next_local(after)
+        assert local is not None
+        found.append(local.isoformat())
+        after = local
+    return found
+
+
+def test_h_stands_for_a_value_of_the_schedules_own() -> None:
+    assert values("H H * * *", "one") == values("H H * * *", "one")
+    assert len({tuple(values("H H * * *", str(number))) for number in range(20)}) > 15
+
+
+def test_h_steps_from_a_value_of_the_schedules_own_and_keeps_to_its_range() -> None:
+    minutes = [int(time[14:16]) for time in values("H/15 * * * *", "one", 8)]
+    assert minutes == [minutes[0] + 15 * step for step in range(4)] * 2
+    for seed in "abcdefgh":
+        assert {9 <= int(time[11:13]) <= 17 for time in values("0 H(9-17) * * *", seed)} == {True}
+        assert {int(time[14:16]) < 30 for time in values("H(0-29)/10 * * * *", seed)} == {True}
+
+
+@pytest.mark.parametrize("text", ["H(9-1) * * * *", "H(0-99) * * * *", "H/0 * * * *", "HH * * * *", "H(1-2-3) * * * *"])
+def test_refuses_what_is_no_range_of_h(text: str) -> None:
+    with pytest.raises(InvalidCron):
+        CronExpression(text)
+
+
 @settings(deadline=None)
-@given(st.text(alphabet="0123456789*/,-#LWMONJAN?½ ", max_size=40))
+@given(st.text(alphabet="0123456789*/,-#LWMONJAN?½H() ", max_size=40))
 def test_whatever_the_text_it_is_an_expression_or_refused(text: str) -> None:
     with contextlib.suppress(InvalidCron, NeverFires):
-        CronExpression(text).next_after(datetime(2026, 1, 1, tzinfo=UTC), zone("Europe/Warsaw"))
+        Zoned(CronExpression(text), zone("Europe/Warsaw")).next_after(datetime(2026, 1, 1, tzinfo=UTC))
 
 
 @pytest.mark.parametrize("name", ["", "Mars/Olympus", "europe/warsaw", "../../etc/passwd", "Europe", "localtime"])

@@ -1,0 +1,167 @@
+"""What becomes of the nominal times that have come: which fire, which are skipped and why, and where the cursor goes.
+
+Most often one time has come and fires. After a time without any scheduler there may be millions; so that a tick stays
+short, at most `MOST` are settled by one, and a longer stretch that is skipped is one entry of the ledger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from rota_scheduler.schedules.policies import Misfire, Overlap, SkipReason
+from rota_scheduler.schedules.spec import next_after, times_after
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rota_scheduler.schedules.domain import Schedule
+
+MOST = 100
+_INSTANT = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Nominal times that do not fire: `first`, and all up to `through` when that is another."""
+
+    first: datetime
+    through: datetime
+    reason: SkipReason
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A nominal time that fires.
+
+    Attributes:
+        due_at: When it should start: later than `nominal_time` by its part of the jitter.
+        buffered: Whether its run waits until the schedule's others have ended.
+    """
+
+    nominal_time: datetime
+    due_at: datetime
+    buffered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """The runs of a schedule that have not ended.
+
+    Attributes:
+        running: How many of them do not wait for another.
+        buffered: How many do.
+    """
+
+    running: int = 0
+    buffered: int = 0
+
+
+@dataclass(slots=True)
+class Settled:
+    """What becomes of what has come.
+
+    Attributes:
+        cursor: The next nominal time to settle; None when there will be no more.
+    """
+
+    cursor: datetime | None
+    starts: list[Start] = field(default_factory=list)
+    skips: list[Skip] = field(default_factory=list)
+
+
+def due_at(schedule: Schedule, nominal_time: datetime) -> datetime:
+    """When a nominal time should start: within its jitter, and not after the next one."""
+    delayed = nominal_time + schedule.policies.delay(schedule.id, nominal_time)
+    if delayed == nominal_time:
+        return nominal_time
+    following = next_after(schedule.spec, nominal_time)
+    return delayed if following is None else min(delayed, following)
+
+
+def settle(schedule: Schedule, now: datetime, unfinished: Unfinished) -> Settled:
+    """Settle the nominal times of a schedule that have come, from its cursor on.
+
+    Paused, all are skipped. Those not older than the catch-up window fire; older ones as `misfire` says, and not at all
+    once the schedule has ended.
+    """
+    if schedule.next_fire_at is None:
+        return Settled(None)
+    times = _come(schedule, schedule.next_fire_at, now)
+    settled = Settled(next_after(schedule.spec, times[-1]) if times else schedule.next_fire_at)
+    if schedule.paused:
+        _skip(settled, schedule, times, now, SkipReason.PAUSED)
+        return settled
+    policies = schedule.policies
+    has_ended = policies.ends_at is not None and policies.ends_at <= now
+    misfire = Misfire.SKIP if has_ended else policies.misfire
+    since = now - timedelta(seconds=policies.catch_up_s)
+    missed = [] if misfire is Misfire.ALL else [time for time in times if due_at(schedule, time) < since]
+    fires = times[len(missed) :]
+    until = since - timedelta(seconds=policies.jitter_s) - _INSTANT
+    _skip(settled, schedule, missed, until, SkipReason.EXPIRED if has_ended else SkipReason.CATCH_UP)
+    has_newer = fires or (settled.cursor is not None and settled.cursor <= now)
+    if missed and not has_newer and misfire is Misfire.ONE:
+        fires = [_give_back_latest(settled, schedule)]
+    _start(settled, schedule, fires, unfinished)
+    return settled
+
+
+def _come(schedule: Schedule, cursor: datetime, now: datetime) -> list[datetime]:
+    """The times whose start has come, from the cursor on, at most `MOST`."""
+    times = []
+    for time in (cursor, *islice(times_after(schedule.spec, cursor), MOST - 1)) if cursor <= now else ():
+        if due_at(schedule, time) > now:
+            break
+        times.append(time)
+    return times
+
+
+def _skip(settled: Settled, schedule: Schedule, times: Sequence[datetime], until: datetime, reason: SkipReason) -> None:
+    """Skip the times; when they are so many that there may be more, all up to `until` at once."""
+    if len(times) < MOST:
+        settled.skips += [Skip(time, time, reason) for time in times]
+        return
+    last = _latest(schedule, times[-1], until)
+    settled.skips.append(Skip(times[0], last, reason))
+    settled.cursor = next_after(schedule.spec, last)
+
+
+def _give_back_latest(settled: Settled, schedule: Schedule) -> datetime:
+    """Take the latest of the skipped times out of them."""
+    last = settled.skips.pop()
+    if last.first < last.through:
+        before = _latest(schedule, last.first, last.through - _INSTANT)
+        settled.skips.append(Skip(last.first, before, last.reason))
+    return last.through
+
+
+def _start(settled: Settled, schedule: Schedule, times: Sequence[datetime], unfinished: Unfinished) -> None:
+    """Start a run for each of the times that overlap and `max_runs` let through."""
+    policies, running, buffered = schedule.policies, unfinished.running, unfinished.buffered
+    for time in times:
+        if policies.max_runs is not None and schedule.runs_started + len(settled.starts) >= policies.max_runs:
+            break
+        waits = running > 0 and policies.overlap is Overlap.BUFFER_ONE
+        if running and (policies.overlap is Overlap.SKIP or (waits and buffered)):
+            settled.skips.append(Skip(time, time, SkipReason.OVERLAP))
+            continue
+        settled.starts.append(Start(time, due_at(schedule, time), buffered=waits))
+        running, buffered = running + (not waits), buffered + waits
+    if policies.max_runs is not None and schedule.runs_started + len(settled.starts) >= policies.max_runs:
+        settled.cursor = None
+
+
+def _latest(schedule: Schedule, known: datetime, until: datetime) -> datetime:
+    """The latest nominal time up to `until`; `known` is one."""
+    latest, low, high = known, known, until
+    while high - low > _INSTANT:
+        middle = low + (high - low) / 2
+        found = next_after(schedule.spec, middle)
+        if found is not None and found <= until:
+            latest = low = found
+        else:
+            high = middle
+    return latest

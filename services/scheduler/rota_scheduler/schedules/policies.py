@@ -1,0 +1,64 @@
+"""How a schedule fires: what bounds its times, delays them, and keeps them from firing."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+
+class Misfire(StrEnum):
+    """What becomes of times that are missed by more than the catch-up window."""
+
+    SKIP = "skip"
+    ONE = "one"
+    ALL = "all"
+
+
+class Overlap(StrEnum):
+    """What happens when a time comes while a run has not ended."""
+
+    SKIP = "skip"
+    BUFFER_ONE = "buffer_one"
+    ALLOW_ALL = "allow_all"
+
+
+class SkipReason(StrEnum):
+    """Why a time did not fire."""
+
+    PAUSED = "paused"
+    OVERLAP = "overlap"
+    CATCH_UP = "catch_up"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policies:
+    """The fields are those of rota.scheduler.v1.Schedule."""
+
+    overlap: Overlap = Overlap.ALLOW_ALL
+    catch_up_s: int = 60
+    misfire: Misfire = Misfire.ONE
+    jitter_s: int = 0
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    max_runs: int | None = None
+    pause_after_failures: int | None = None
+
+    def admits(self, nominal_time: datetime) -> bool:
+        """Whether a time is within the bounds."""
+        is_early = self.starts_at is not None and nominal_time < self.starts_at
+        return not is_early and (self.ends_at is None or nominal_time < self.ends_at)
+
+    def delay(self, schedule_id: UUID, nominal_time: datetime) -> timedelta:
+        """How much later a time starts, the same whenever it is asked."""
+        if self.jitter_s == 0:
+            return timedelta(0)
+        digest = hashlib.blake2b(f"{schedule_id}/{nominal_time.isoformat()}".encode(), digest_size=8).digest()
+        return timedelta(milliseconds=int.from_bytes(digest) % (self.jitter_s * 1000))
