@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rota.tasks.v1 import projects_pb2_grpc, tasks_pb2_grpc
+from rota.tasks.v1 import labels_pb2_grpc, projects_pb2_grpc, tasks_pb2_grpc
 from rota_chassis.memberships import Memberships
 from rota_chassis.service import Service
 
+from rota_tasks.labels.dependencies import Labels
+from rota_tasks.labels.servicer import LabelServicer
 from rota_tasks.projects.dependencies import Projects
 from rota_tasks.projects.servicer import ProjectServicer
 from rota_tasks.settings import TasksSettings
@@ -27,6 +29,8 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
     runtime.serve(
         projects_pb2_grpc.add_ProjectServiceServicer_to_server, ProjectServicer(projects, runtime.page_tokens)
     )
+    labels = Labels(runtime.database, memberships, runtime.clock)
+    runtime.serve(labels_pb2_grpc.add_LabelServiceServicer_to_server, LabelServicer(labels, runtime.page_tokens))
     runtime.consume(memberships.handlers())
 
 

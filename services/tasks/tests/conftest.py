@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from rota.tasks.v1 import projects_pb2_grpc, tasks_pb2, tasks_pb2_grpc
+from rota.tasks.v1 import labels_pb2_grpc, projects_pb2_grpc, tasks_pb2, tasks_pb2_grpc
 from rota_chassis.testing.auth import SmallAuth, small_auth
 from rota_chassis.testing.services import User, running
 from rota_tasks.bootstrap import SERVICE
@@ -24,6 +24,7 @@ class Stage:
 
     tasks: tasks_pb2_grpc.TaskServiceStub
     projects: projects_pb2_grpc.ProjectServiceStub
+    labels: labels_pb2_grpc.LabelServiceStub
     auth: SmallAuth
     ada: User
     grace: User
@@ -65,6 +66,7 @@ async def stage(
         yield Stage(
             tasks_pb2_grpc.TaskServiceStub(channel),
             projects_pb2_grpc.ProjectServiceStub(channel),
+            labels_pb2_grpc.LabelServiceStub(channel),
             auth,
             ada,
             grace,

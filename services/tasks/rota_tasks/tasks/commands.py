@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from rota_chassis.errors import (
     Conflict,
     NotFound,
-    PreconditionFailed,
     Unprocessable,
     Violation,
 )
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS, require_role
 
+from rota_tasks.labels import store as labels
+from rota_tasks.preconditions import require_version
 from rota_tasks.projects import store as projects
 from rota_tasks.tasks import domain, queries, store
 from rota_tasks.tasks.domain import Task
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
     from rota_tasks.tasks.dependencies import Tasks
     from rota_tasks.tasks.domain import TaskEvent
-
-ANY_ETAG = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +55,10 @@ async def create_task(
         user: Who creates it.
         workspace_id: Where.
         request: Makes the call idempotent, if given.
-        fields: Of `domain.Task`: title, and any of description, priority, due_at, remind_at, project_id, assignee_ids.
+        fields: Of `domain.Task`: title, and any of those that `domain.edit` may set, but for status.
 
     Raises:
-        NotFound: the workspace or project does not exist for the user.
+        NotFound: the workspace, project or a label does not exist for the user.
         PermissionDenied: the user's role does not allow writing.
         Conflict: an assignee is not a member.
         Unprocessable: the request id was used for another content.
@@ -83,6 +82,7 @@ async def create_task(
             if first is not None:
                 return await _made_before(work, user, request, first)
         await _require_project(work, workspace_id, task.project_id)
+        await _require_labels(work, workspace_id, task.label_ids)
         await _apply(work, [domain.TaskCreated(task)])
     return task
 
@@ -93,7 +93,7 @@ async def edit_task(
     """Set the named fields of a task (see `domain.edit`).
 
     Raises:
-        NotFound: the task or project does not exist for the user.
+        NotFound: the task, project or a label does not exist for the user.
         PermissionDenied: the user's role does not allow writing.
         Conflict: an assignee is not a member.
         PreconditionFailed: the task's entity tag is another.
@@ -107,6 +107,7 @@ async def edit_task(
         project_id = changes.get("project_id")
         if project_id != task.project_id:
             await _require_project(work, task.workspace_id, project_id)
+        await _require_labels(work, task.workspace_id, changes.get("label_ids", ()))
         return domain.edit(task, changes, by=user.user_id, now=tasks.clock.now())
 
     return await _change(tasks, user, task_id, decide, if_match=if_match)
@@ -173,12 +174,7 @@ async def _change(
             if found is not None:
                 task, role = found
                 require_role(role, WRITERS)
-                if if_match not in ("", ANY_ETAG, task.etag):
-                    raise PreconditionFailed(
-                        f"The task has changed: its entity tag is {task.etag}.",
-                        code="ETAG_MISMATCH",
-                        metadata={"etag": task.etag},
-                    )
+                require_version(if_match, version=task.version, etag=task.etag)
                 events = await decide(work, task)
                 await _apply(work, events)
                 return events[-1].task if events else task
@@ -223,6 +219,20 @@ async def _require_members(
 async def _require_project(work: UnitOfWork, workspace_id: UUID, project_id: UUID | None) -> None:
     if project_id is not None and not await projects.exists(work, workspace_id=workspace_id, project_id=project_id):
         raise NotFound("There is no such project in the task's workspace.", code="PROJECT_NOT_FOUND")
+
+
+async def _require_labels(work: UnitOfWork, workspace_id: UUID, label_ids: Sequence[UUID]) -> None:
+    missing = await labels.missing(work, workspace_id=workspace_id, label_ids=label_ids)
+    if missing:
+        raise NotFound(
+            "There is no such label in the task's workspace.",
+            code="LABEL_NOT_FOUND",
+            violations=[
+                Violation(f"label_ids[{index}]", "is not a label of the workspace", "not_found")
+                for index, label_id in enumerate(label_ids)
+                if label_id in missing
+            ],
+        )
 
 
 async def _made_before(work: UnitOfWork, user: UserPrincipal, request: Request, first: tuple[bytes, UUID]) -> Task:

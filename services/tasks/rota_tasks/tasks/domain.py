@@ -5,6 +5,7 @@ Pure: functions take a task and return the events that follow; the last event ho
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,12 @@ class Task:
     due_at: datetime | None = None
     remind_at: datetime | None = None
     assignee_ids: tuple[UUID, ...] = ()
+    label_ids: tuple[UUID, ...] = ()
+    start_at: datetime | None = None
+    deadline_at: datetime | None = None
+    estimate_s: int | None = None
+    progress: int = 0
+    category: str = ""
     created_by: UUID
     created_at: datetime
     updated_at: datetime
@@ -62,8 +69,11 @@ class Task:
 
     @property
     def etag(self) -> str:
-        """Strong entity tag of this version, quotes included."""
-        return f'"v{self.version}"'
+        """Strong entity tag, quotes included: the version, and a digest of what can change without a new one."""
+        if not self.label_ids:
+            return f'"v{self.version}"'
+        digest = hashlib.blake2b(b"".join(each.bytes for each in self.label_ids), digest_size=6)
+        return f'"v{self.version}.{digest.hexdigest()}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +132,7 @@ def edit(task: Task, changes: Mapping[str, Any], *, by: UUID, now: datetime) -> 
 
     Args:
         task: As it is.
-        changes: New values by field: title, description, status, priority, due_at, remind_at, project_id,
-            assignee_ids.
+        changes: New values by field: those of rota.tasks.v1.UpdateTaskRequest.
         by: Who changes it.
         now: When.
 

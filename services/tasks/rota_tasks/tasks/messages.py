@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from google.protobuf import struct_pb2, timestamp_pb2
+from google.protobuf import struct_pb2
 from rota.events.v1 import events_pb2
 from rota.tasks.v1 import tasks_pb2
 from rota_chassis.events.log import NewEvent
@@ -24,6 +24,7 @@ from rota_tasks.tasks.domain import (
     TaskReopened,
     TaskUpdated,
 )
+from rota_tasks.timestamps import moment, timestamp
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -45,16 +46,22 @@ def task_message(task: Task) -> tasks_pb2.Task:
         description=task.description,
         status=STATUS_NUMBERS[task.status],
         priority=PRIORITY_NUMBERS[task.priority],
-        due_at=_timestamp(task.due_at),
-        remind_at=_timestamp(task.remind_at),
+        due_at=timestamp(task.due_at),
+        remind_at=timestamp(task.remind_at),
         assignee_ids=[str(each) for each in task.assignee_ids],
         created_by=str(task.created_by),
-        created_at=_timestamp(task.created_at),
-        updated_at=_timestamp(task.updated_at),
-        completed_at=_timestamp(task.completed_at),
+        created_at=timestamp(task.created_at),
+        updated_at=timestamp(task.updated_at),
+        completed_at=timestamp(task.completed_at),
         completed_by=_text(task.completed_by),
         version=task.version,
         etag=task.etag,
+        label_ids=[str(each) for each in task.label_ids],
+        start_at=timestamp(task.start_at),
+        deadline_at=timestamp(task.deadline_at),
+        estimate_s=task.estimate_s,
+        progress=task.progress,
+        category=task.category,
     )
 
 
@@ -77,6 +84,12 @@ def task_of(message: tasks_pb2.Task) -> Task:
         completed_at=moment(message, "completed_at"),
         completed_by=UUID(message.completed_by) if message.HasField("completed_by") else None,
         version=message.version,
+        label_ids=tuple(UUID(each) for each in message.label_ids),
+        start_at=moment(message, "start_at"),
+        deadline_at=moment(message, "deadline_at"),
+        estimate_s=message.estimate_s if message.HasField("estimate_s") else None,
+        progress=message.progress,
+        category=message.category,
     )
 
 
@@ -89,11 +102,6 @@ def event_message(event: TaskEvent) -> NewEvent:
         data=_data(event),
         time=event.task.updated_at,
     )
-
-
-def moment(message: Message, field: str) -> datetime | None:
-    """An optional Timestamp field as an instant in UTC."""
-    return getattr(message, field).ToDatetime(UTC) if message.HasField(field) else None
 
 
 def _data(event: TaskEvent) -> Message:
@@ -125,15 +133,11 @@ def _value(value: Any) -> struct_pb2.Value:
         return struct_pb2.Value(null_value=struct_pb2.NULL_VALUE)
     if isinstance(value, datetime):
         return struct_pb2.Value(string_value=value.isoformat().replace("+00:00", "Z"))
+    if isinstance(value, int):
+        return struct_pb2.Value(number_value=value)
+    if isinstance(value, tuple):
+        return struct_pb2.Value(list_value=struct_pb2.ListValue(values=[_value(each) for each in value]))
     return struct_pb2.Value(string_value=str(value))
-
-
-def _timestamp(value: datetime | None) -> timestamp_pb2.Timestamp | None:
-    if value is None:
-        return None
-    stamp = timestamp_pb2.Timestamp()
-    stamp.FromDatetime(value)
-    return stamp
 
 
 def _text(value: UUID | None) -> str | None:

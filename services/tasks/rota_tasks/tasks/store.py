@@ -10,15 +10,22 @@ from typing import TYPE_CHECKING, Any
 from rota_chassis.memberships import MEMBERSHIPS, visible_workspaces
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import (
+    BigInteger,
     Column,
     DateTime,
+    FromClause,
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     Table,
     Text,
+    and_,
     bindparam,
+    case,
+    column,
     delete,
+    exists,
     func,
     or_,
     select,
@@ -27,6 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
+from rota_tasks.labels.store import LABELS
 from rota_tasks.tasks.domain import Priority, Status, Task, TaskDeleted, TaskEvent
 
 if TYPE_CHECKING:
@@ -55,6 +63,12 @@ TASKS = Table(
     Column("completed_at", DateTime(timezone=True)),
     Column("completed_by", PgUUID),
     Column("version", Integer, nullable=False),
+    Column("label_ids", ARRAY(PgUUID), nullable=False),
+    Column("start_at", DateTime(timezone=True)),
+    Column("deadline_at", DateTime(timezone=True)),
+    Column("estimate_s", BigInteger),
+    Column("progress", SmallInteger, nullable=False),
+    Column("category", Text, nullable=False),
 )
 REQUESTS = Table(
     "requests",
@@ -67,11 +81,36 @@ REQUESTS = Table(
 )
 
 _FIELDS = tuple(column.name for column in TASKS.c)
+_LISTS = ("assignee_ids", "label_ids")
 _KEY = ("workspace_id", "id")
 
-_GET = statement(select(TASKS).where(TASKS.c.id == bindparam("id"), TASKS.c.workspace_id.in_(visible_workspaces())))
+
+def _shown(tasks: FromClause) -> list[Any]:
+    """What a task is made of, for a select from `tasks`: its columns, without the labels that have been deleted."""
+    given = (
+        func.unnest(tasks.c.label_ids)
+        .table_valued(column("id", PgUUID), with_ordinality="place", name="given")
+        .render_derived()
+    )
+    living = (
+        select(given.c.id)
+        .join_from(given, LABELS, and_(LABELS.c.workspace_id == tasks.c.workspace_id, LABELS.c.id == given.c.id))
+        .order_by(given.c.place)
+        .correlate(tasks)
+        .scalar_subquery()
+    )
+    labels = case((func.cardinality(tasks.c.label_ids) == 0, tasks.c.label_ids), else_=func.array(living))
+    return [
+        *(each for each in tasks.c if each.name in _FIELDS and each.name != "label_ids"),
+        labels.label("label_ids"),
+    ]
+
+
+_GET = statement(
+    select(*_shown(TASKS)).where(TASKS.c.id == bindparam("id"), TASKS.c.workspace_id.in_(visible_workspaces()))
+)
 _LOCK = statement(
-    select(TASKS, MEMBERSHIPS.c.role)
+    select(*_shown(TASKS), MEMBERSHIPS.c.role)
     .join_from(TASKS, MEMBERSHIPS, TASKS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
     .where(
         TASKS.c.id == bindparam("id"),
@@ -120,13 +159,23 @@ _PAGE_OF_WORKSPACE = (
             bindparam("assignee_id", type_=PgUUID).is_(None),
             bindparam("assignee_id", type_=PgUUID) == func.any(TASKS.c.assignee_ids),
         ),
+        or_(
+            bindparam("label_id", type_=PgUUID).is_(None),
+            and_(
+                bindparam("label_id", type_=PgUUID) == func.any(TASKS.c.label_ids),
+                exists().where(
+                    LABELS.c.workspace_id == TASKS.c.workspace_id,
+                    LABELS.c.id == bindparam("label_id", type_=PgUUID),
+                ),
+            ),
+        ),
     )
     .order_by(TASKS.c.id.desc())
     .limit(bindparam("limit", type_=Integer))
     .lateral("page")
 )
 _LIST = statement(
-    select(_PAGE_OF_WORKSPACE)
+    select(*_shown(_PAGE_OF_WORKSPACE))
     .select_from(MEMBERSHIPS.join(_PAGE_OF_WORKSPACE, true()))
     .where(
         MEMBERSHIPS.c.user_id == bindparam("user_id"),
@@ -165,7 +214,7 @@ async def page(
         user_id: Who asks.
         limit: At most this many.
         before: Id of the last task of the page before.
-        filters: workspace_id, project_id, status, assignee_id; None for any.
+        filters: workspace_id, project_id, status, assignee_id, label_id; None for any.
     """
     rows = await reader.fetch(_LIST, user_id=user_id, limit=limit, before=before, **filters)
     return [_task(row) for row in rows]
@@ -178,7 +227,7 @@ async def project(work: UnitOfWork, event: TaskEvent) -> None:
         await work.execute(_DELETE, workspace_id=task.workspace_id, id=task.id)
     else:
         values = {name: getattr(task, name) for name in _FIELDS}
-        await work.execute(_SAVE, **values | {"assignee_ids": list(task.assignee_ids)})
+        await work.execute(_SAVE, **values | {name: list(values[name]) for name in _LISTS})
 
 
 async def record_request(
@@ -206,6 +255,6 @@ def _task(row: Mapping[str, Any]) -> Task:
         | {
             "status": Status(values["status"]),
             "priority": Priority(values["priority"]),
-            "assignee_ids": tuple(values["assignee_ids"]),
+            **{name: tuple(values[name]) for name in _LISTS},
         }
     )
