@@ -6,7 +6,7 @@ Pure: functions take a task and return the events that follow; the last event ho
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 MAX_ASSIGNEES = 50
+MAX_LEVELS = 32
+"""How deep tasks nest: a task without a parent is level 1."""
 
 
 class Status(StrEnum):
@@ -40,9 +42,26 @@ class Priority(StrEnum):
     URGENT = "urgent"
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What other tasks make of a task, as a read found it.
+
+    Attributes:
+        open_subtasks: How many tasks directly below it are open.
+        subtasks: How many are directly below it.
+    """
+
+    open_subtasks: int = 0
+    subtasks: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A piece of work; the fields are those of rota.tasks.v1.Task."""
+    """A piece of work; the fields are those of rota.tasks.v1.Task.
+
+    Attributes:
+        standing: None where it is not known or does not matter: it is no part of the task itself.
+    """
 
     id: UUID
     workspace_id: UUID
@@ -60,19 +79,21 @@ class Task:
     estimate_s: int | None = None
     progress: int = 0
     category: str = ""
+    parent_id: UUID | None = None
     created_by: UUID
     created_at: datetime
     updated_at: datetime
     completed_at: datetime | None = None
     completed_by: UUID | None = None
     version: int = 1
+    standing: Standing | None = field(default=None, compare=False)
 
     @property
     def etag(self) -> str:
         """Strong entity tag, quotes included: the version, and a digest of what can change without a new one."""
-        if not self.label_ids:
+        if not self.label_ids and (self.standing or Standing()) == Standing():
             return f'"v{self.version}"'
-        digest = hashlib.blake2b(b"".join(each.bytes for each in self.label_ids), digest_size=6)
+        digest = hashlib.blake2b(repr((self.label_ids, self.standing)).encode(), digest_size=6)
         return f'"v{self.version}.{digest.hexdigest()}"'
 
 

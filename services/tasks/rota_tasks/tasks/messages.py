@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -14,6 +15,7 @@ from rota_chassis.events.log import NewEvent
 from rota_tasks.tasks.domain import (
     FieldChange,
     Priority,
+    Standing,
     Status,
     Task,
     TaskAssigned,
@@ -62,6 +64,8 @@ def task_message(task: Task) -> tasks_pb2.Task:
         estimate_s=task.estimate_s,
         progress=task.progress,
         category=task.category,
+        parent_id=_text(task.parent_id),
+        subtasks=_subtasks(task.standing),
     )
 
 
@@ -90,6 +94,7 @@ def task_of(message: tasks_pb2.Task) -> Task:
         estimate_s=message.estimate_s if message.HasField("estimate_s") else None,
         progress=message.progress,
         category=message.category,
+        parent_id=UUID(message.parent_id) if message.HasField("parent_id") else None,
     )
 
 
@@ -105,7 +110,7 @@ def event_message(event: TaskEvent) -> NewEvent:
 
 
 def _data(event: TaskEvent) -> Message:
-    task = task_message(event.task)
+    task = task_message(replace(event.task, standing=None))
     match event:
         case TaskCreated():
             return events_pb2.TaskCreated(task=task)
@@ -138,6 +143,12 @@ def _value(value: Any) -> struct_pb2.Value:
     if isinstance(value, tuple):
         return struct_pb2.Value(list_value=struct_pb2.ListValue(values=[_value(each) for each in value]))
     return struct_pb2.Value(string_value=str(value))
+
+
+def _subtasks(standing: Standing | None) -> tasks_pb2.SubtaskCounts | None:
+    if standing is None:
+        return None
+    return tasks_pb2.SubtaskCounts(open=standing.open_subtasks, total=standing.subtasks)
 
 
 def _text(value: UUID | None) -> str | None:

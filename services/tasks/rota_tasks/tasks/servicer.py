@@ -68,6 +68,21 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
         return answer
 
+    async def ListSubtasks(
+        self, request: tasks_pb2.ListSubtasksRequest, _context: Any
+    ) -> tasks_pb2.ListSubtasksResponse:
+        user = require_user()
+        bound_to = ["subtasks", user.user_id, request.id]
+        after = None
+        if request.page_token:
+            after = UUID(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
+        limit = page_size(request.page_size)
+        found = await queries.list_subtasks(self._tasks, user, task_id=UUID(request.id), limit=limit + 1, after=after)
+        answer = tasks_pb2.ListSubtasksResponse(tasks=[task_message(task) for task in found[:limit]])
+        if len(found) > limit:
+            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
+        return answer
+
     async def UpdateTask(self, request: tasks_pb2.UpdateTaskRequest, _context: Any) -> tasks_pb2.UpdateTaskResponse:
         named = [path for path in request.update_mask.paths if path in _VALUES]
         changes = {field: _VALUES[field](request) for field in named}
@@ -139,6 +154,7 @@ _VALUES: dict[str, Callable[[Any], Any]] = {
     "deadline_at": lambda request: moment(request, "deadline_at"),
     "estimate_s": lambda request: request.estimate_s if request.HasField("estimate_s") else None,
     "progress": lambda request: request.progress,
+    "parent_id": lambda request: _optional_id(request, "parent_id"),
     "category": lambda request: request.category,
 }
 

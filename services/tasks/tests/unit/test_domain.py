@@ -118,7 +118,7 @@ _TIMES = st.none() | st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), ti
 _TEXT = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=10)
 _EDITABLE = (
     *("title", "description", "status", "priority", "due_at", "remind_at", "project_id", "assignee_ids", "label_ids"),
-    *("start_at", "deadline_at", "estimate_s", "progress", "category"),
+    *("start_at", "deadline_at", "estimate_s", "progress", "category", "parent_id"),
 )
 _CHANGES = st.fixed_dictionaries(
     {},
@@ -137,6 +137,7 @@ _CHANGES = st.fixed_dictionaries(
         "estimate_s": st.none() | st.integers(0, 315_360_000),
         "progress": st.integers(0, 100),
         "category": _TEXT,
+        "parent_id": st.none() | st.uuids(),
     },
 )
 
