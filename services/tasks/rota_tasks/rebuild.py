@@ -14,6 +14,9 @@ from rota_chassis.events.types import event_types
 from rota_tasks.labels import store as labels
 from rota_tasks.labels.domain import LabelDeleted, LabelUpdated
 from rota_tasks.labels.messages import label_of
+from rota_tasks.relations import domain as relation_domain
+from rota_tasks.relations import store as relations
+from rota_tasks.relations.messages import relation_of
 from rota_tasks.tasks import store as tasks
 from rota_tasks.tasks.domain import TaskCreated, TaskDeleted
 from rota_tasks.tasks.messages import task_of
@@ -73,6 +76,14 @@ async def _project_label(work: UnitOfWork, kind: str, data: Any) -> None:
     await labels.project(work, event(label_of(data.label)))
 
 
+async def _project_relation(work: UnitOfWork, kind: str, data: Any) -> None:
+    relation = relation_of(data.relation)
+    if kind == "relation.removed":
+        await relations.project(work, relation_domain.remove(relation, now=relation.created_at))
+    else:
+        await relations.project(work, relation_domain.add(relation))
+
+
 async def _project_task(work: UnitOfWork, kind: str, data: Any) -> None:
     """A projection needs two things of an event: the task, and whether it is gone."""
     event = TaskDeleted if kind == "task.deleted" else TaskCreated
@@ -83,8 +94,10 @@ async def _project_task(work: UnitOfWork, kind: str, data: Any) -> None:
 _TABLES = {
     "labels": "workspace_id, id",
     "tasks": "workspace_id, id",
+    "relations": "workspace_id, source_id, type, task_id",
 }
 _PROJECTIONS: Mapping[str, Callable[[UnitOfWork, str, Any], Awaitable[None]]] = {
     "label": _project_label,
+    "relation": _project_relation,
     "task": _project_task,
 }

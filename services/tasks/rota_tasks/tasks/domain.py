@@ -49,10 +49,12 @@ class Standing:
     Attributes:
         open_subtasks: How many tasks directly below it are open.
         subtasks: How many are directly below it.
+        blocked_by: The open tasks that block it.
     """
 
     open_subtasks: int = 0
     subtasks: int = 0
+    blocked_by: tuple[UUID, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

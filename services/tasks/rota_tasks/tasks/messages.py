@@ -66,6 +66,8 @@ def task_message(task: Task) -> tasks_pb2.Task:
         category=task.category,
         parent_id=_text(task.parent_id),
         subtasks=_subtasks(task.standing),
+        is_blocked=bool(task.standing.blocked_by) if task.standing else None,
+        blocked_by=[str(each) for each in task.standing.blocked_by] if task.standing else [],
     )
 
 

@@ -26,6 +26,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.labels.store import LABELS
+from rota_tasks.relations.domain import RelationType
+from rota_tasks.relations.store import RELATIONS
 from rota_tasks.tasks.domain import OPEN, Priority, Standing, Status, Task
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ REQUESTS = Table(
 FIELDS = tuple(column.name for column in TASKS.c)
 LISTS = ("assignee_ids", "label_ids")
 KEY = ("workspace_id", "id")
-_CHILDREN = TASKS.alias("children")
+_CHILDREN, _BLOCKERS = TASKS.alias("children"), TASKS.alias("blockers")
 
 
 def _is_open(tasks: FromClause) -> Any:
@@ -103,22 +105,41 @@ def shown(tasks: FromClause) -> list[Any]:
         .correlate(tasks)
         .scalar_subquery()
     )
+    blockers = (
+        select(_BLOCKERS.c.id)
+        .join_from(
+            RELATIONS,
+            _BLOCKERS,
+            and_(_BLOCKERS.c.workspace_id == RELATIONS.c.workspace_id, _BLOCKERS.c.id == RELATIONS.c.task_id),
+        )
+        .where(
+            RELATIONS.c.workspace_id == tasks.c.workspace_id,
+            RELATIONS.c.source_id == tasks.c.id,
+            RELATIONS.c.type == RelationType.IS_BLOCKED_BY.value,
+            _is_open(_BLOCKERS),
+        )
+        .order_by(_BLOCKERS.c.id)
+        .correlate(tasks)
+        .scalar_subquery()
+    )
     return [
         *(each for each in tasks.c if each.name in FIELDS and each.name != "label_ids"),
         labels.label("label_ids"),
         children.label("subtasks"),
+        func.array(blockers).label("blocked_by"),
     ]
 
 
 def task_of_row(row: Mapping[str, Any]) -> Task:
     """The task in a row of `shown`."""
     values = {name: row[name] for name in FIELDS}
+    open_subtasks, subtasks = row["subtasks"]
     return Task(
         **values
         | {
             "status": Status(values["status"]),
             "priority": Priority(values["priority"]),
             **{name: tuple(values[name]) for name in LISTS},
-            "standing": Standing(*row["subtasks"]),
+            "standing": Standing(open_subtasks, subtasks, tuple(row["blocked_by"])),
         }
     )

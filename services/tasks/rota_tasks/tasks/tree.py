@@ -1,8 +1,8 @@
 """The structure of a workspace in PostgreSQL: which task is a part of which.
 
-A row cannot say that no two moves together close a circle, so that writers of the structure take turns on a lock of
-the workspace: adding a leaf shares it, for leaves do no harm to one another; a move or a deletion has it alone. It is
-taken before any row is locked.
+A row cannot say that no two changes together close a circle, so that writers of the structure, which is the tree and
+the relations, take turns on a lock of the workspace: adding a leaf shares it, for leaves do no harm to one another; a
+move, a relation or a deletion has it alone. It is taken before any row is locked.
 """
 
 from __future__ import annotations
