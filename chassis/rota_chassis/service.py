@@ -54,6 +54,7 @@ SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 HEALTH_EVERY_S = 2.0
 REDIS_TIMEOUT_S = 0.5
+CANCEL_AGAIN_S = 1.0
 _LOG = logs.logger(__name__)
 
 
@@ -261,6 +262,9 @@ def _report(task: asyncio.Task[None], failure: asyncio.Future[None]) -> None:
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        # Until Python 3.12 `wait_for`, which libraries use, loses a cancellation that comes together with its result.
+        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
