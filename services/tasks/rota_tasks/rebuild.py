@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from rota_chassis.events.types import event_types
 
+from rota_tasks.comments import store as comments
+from rota_tasks.comments.domain import CommentDeleted, CommentEvent
+from rota_tasks.comments.messages import comment_of
 from rota_tasks.labels import store as labels
 from rota_tasks.labels.domain import LabelDeleted, LabelUpdated
 from rota_tasks.labels.messages import label_of
@@ -71,6 +74,11 @@ async def rebuild(database: Database) -> Rebuilt:
     return Rebuilt(events, rows, differences)
 
 
+async def _project_comment(work: UnitOfWork, kind: str, data: Any) -> None:
+    event = CommentDeleted if kind == "comment.deleted" else CommentEvent
+    await comments.project(work, event(comment_of(data.comment)))
+
+
 async def _project_label(work: UnitOfWork, kind: str, data: Any) -> None:
     event = LabelDeleted if kind == "label.deleted" else LabelUpdated
     await labels.project(work, event(label_of(data.label)))
@@ -95,8 +103,10 @@ _TABLES = {
     "labels": "workspace_id, id",
     "tasks": "workspace_id, id",
     "relations": "workspace_id, source_id, type, task_id",
+    "comments": "workspace_id, id",
 }
 _PROJECTIONS: Mapping[str, Callable[[UnitOfWork, str, Any], Awaitable[None]]] = {
+    "comment": _project_comment,
     "label": _project_label,
     "relation": _project_relation,
     "task": _project_task,

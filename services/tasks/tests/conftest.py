@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from rota.tasks.v1 import labels_pb2_grpc, projects_pb2_grpc, relations_pb2_grpc, tasks_pb2, tasks_pb2_grpc
+from rota.tasks.v1 import (
+    comments_pb2_grpc,
+    labels_pb2_grpc,
+    projects_pb2_grpc,
+    relations_pb2_grpc,
+    tasks_pb2,
+    tasks_pb2_grpc,
+)
 from rota_chassis.testing.auth import SmallAuth, small_auth
 from rota_chassis.testing.services import User, running
 from rota_tasks.bootstrap import SERVICE
@@ -26,6 +33,7 @@ class Stage:
     projects: projects_pb2_grpc.ProjectServiceStub
     labels: labels_pb2_grpc.LabelServiceStub
     relations: relations_pb2_grpc.RelationServiceStub
+    comments: comments_pb2_grpc.CommentServiceStub
     auth: SmallAuth
     ada: User
     grace: User
@@ -69,6 +77,7 @@ async def stage(
             projects_pb2_grpc.ProjectServiceStub(channel),
             labels_pb2_grpc.LabelServiceStub(channel),
             relations_pb2_grpc.RelationServiceStub(channel),
+            comments_pb2_grpc.CommentServiceStub(channel),
             auth,
             ada,
             grace,
