@@ -9,14 +9,14 @@ from rota_chassis.postgres.database import Database
 from rota_chassis.service import run
 
 from rota_tasks.bootstrap import SERVICE
+from rota_tasks.rebuild import rebuild
 from rota_tasks.settings import TasksSettings
-from rota_tasks.tasks.rebuild import rebuild_tasks
 
 
 async def _rebuild() -> None:
     database = await Database.connect(TasksSettings().database_url("tasks"), size=1, name="rota-tasks-rebuild")
     try:
-        rebuilt = await rebuild_tasks(database)
+        rebuilt = await rebuild(database)
     finally:
         await database.close()
     sys.stdout.write(

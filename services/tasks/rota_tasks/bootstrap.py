@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rota.tasks.v1 import projects_pb2_grpc, tasks_pb2_grpc
+from rota.tasks.v1 import comments_pb2_grpc, labels_pb2_grpc, projects_pb2_grpc, relations_pb2_grpc, tasks_pb2_grpc
 from rota_chassis.memberships import Memberships
 from rota_chassis.service import Service
 
+from rota_tasks.comments.servicer import CommentServicer
+from rota_tasks.labels.dependencies import Labels
+from rota_tasks.labels.servicer import LabelServicer
 from rota_tasks.projects.dependencies import Projects
 from rota_tasks.projects.servicer import ProjectServicer
+from rota_tasks.relations.servicer import RelationServicer
 from rota_tasks.settings import TasksSettings
 from rota_tasks.tasks.dependencies import Tasks
 from rota_tasks.tasks.servicer import TaskServicer
@@ -27,6 +31,12 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
     runtime.serve(
         projects_pb2_grpc.add_ProjectServiceServicer_to_server, ProjectServicer(projects, runtime.page_tokens)
     )
+    labels = Labels(runtime.database, memberships, runtime.clock)
+    runtime.serve(labels_pb2_grpc.add_LabelServiceServicer_to_server, LabelServicer(labels, runtime.page_tokens))
+    runtime.serve(
+        relations_pb2_grpc.add_RelationServiceServicer_to_server, RelationServicer(tasks, runtime.page_tokens)
+    )
+    runtime.serve(comments_pb2_grpc.add_CommentServiceServicer_to_server, CommentServicer(tasks, runtime.page_tokens))
     runtime.consume(memberships.handlers())
 
 

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from rota.tasks.v1 import projects_pb2_grpc, tasks_pb2, tasks_pb2_grpc
+from rota.tasks.v1 import (
+    comments_pb2_grpc,
+    labels_pb2_grpc,
+    projects_pb2_grpc,
+    relations_pb2_grpc,
+    tasks_pb2,
+    tasks_pb2_grpc,
+)
 from rota_chassis.testing.auth import SmallAuth, small_auth
 from rota_chassis.testing.services import User, running
 from rota_tasks.bootstrap import SERVICE
@@ -24,6 +31,9 @@ class Stage:
 
     tasks: tasks_pb2_grpc.TaskServiceStub
     projects: projects_pb2_grpc.ProjectServiceStub
+    labels: labels_pb2_grpc.LabelServiceStub
+    relations: relations_pb2_grpc.RelationServiceStub
+    comments: comments_pb2_grpc.CommentServiceStub
     auth: SmallAuth
     ada: User
     grace: User
@@ -65,6 +75,9 @@ async def stage(
         yield Stage(
             tasks_pb2_grpc.TaskServiceStub(channel),
             projects_pb2_grpc.ProjectServiceStub(channel),
+            labels_pb2_grpc.LabelServiceStub(channel),
+            relations_pb2_grpc.RelationServiceStub(channel),
+            comments_pb2_grpc.CommentServiceStub(channel),
             auth,
             ada,
             grace,

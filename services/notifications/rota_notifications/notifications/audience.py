@@ -57,17 +57,27 @@ def _reminded(event: Event) -> Occasion | None:
     )
 
 
+def _commented(event: Event) -> Occasion:
+    return _of_comment(event, event.data.comment.mentioned_ids)
+
+
+def _comment_updated(event: Event) -> Occasion:
+    return _of_comment(event, event.data.added_ids)
+
+
 OCCASIONS: dict[str, Callable[[Event], Occasion | None]] = {
     "task.created": _created,
     "task.assigned": _assigned,
     "task.completed": _completed,
     "reminder.fired": _reminded,
+    "comment.created": _commented,
+    "comment.updated": _comment_updated,
 }
 """What each type of event tells people; these are the types that are consumed."""
 
 
 def _of_task(event: Event, kind: Kind, user_ids: Iterable[str], *, moment: datetime | None = None) -> Occasion:
-    actor_id = UUID(event.actor.removeprefix(_USER_ACTOR)) if event.actor.startswith(_USER_ACTOR) else None
+    actor_id = _actor_id(event)
     return Occasion(
         event_id=event.id,
         workspace_id=event.workspace_id,
@@ -78,6 +88,23 @@ def _of_task(event: Event, kind: Kind, user_ids: Iterable[str], *, moment: datet
         recipient_ids=tuple(each for each in _each_once(user_ids) if each != actor_id),
         moment=moment,
     )
+
+
+def _of_comment(event: Event, user_ids: Iterable[str]) -> Occasion:
+    actor_id = _actor_id(event)
+    return Occasion(
+        event_id=event.id,
+        workspace_id=event.workspace_id,
+        kind=Kind.TASK_MENTIONED,
+        task_id=UUID(event.data.comment.task_id),
+        task_title=event.data.task_title,
+        actor_id=actor_id,
+        recipient_ids=tuple(each for each in _each_once(user_ids) if each != actor_id),
+    )
+
+
+def _actor_id(event: Event) -> UUID | None:
+    return UUID(event.actor.removeprefix(_USER_ACTOR)) if event.actor.startswith(_USER_ACTOR) else None
 
 
 def _each_once(user_ids: Iterable[str]) -> tuple[UUID, ...]:

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     TASK_COMPLETED = "task.completed"
     TASK_REMINDER = "task.reminder"
     TASK_DUE = "task.due"
+    TASK_MENTIONED = "task.mentioned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

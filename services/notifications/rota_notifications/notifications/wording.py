@@ -17,6 +17,7 @@ _TITLES = {
     "task.completed": "Completed: {task}",
     "task.reminder": "Reminder: {task}",
     "task.due": "Due: {task}",
+    "task.mentioned": "You were mentioned: {task}",
 }
 _BREAKS_A_LINE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
@@ -38,7 +39,7 @@ def words(kind: str, *, task_title: str, actor_name: str | None, moment: datetim
     """What to say.
 
     Args:
-        kind: Why: "task.assigned", "task.completed", "task.reminder" or "task.due".
+        kind: Why: "task.assigned", "task.completed", "task.reminder", "task.due" or "task.mentioned".
         task_title: What the task is called.
         actor_name: Who did it, if known.
         moment: The time it is about, if any.
@@ -56,6 +57,8 @@ def words(kind: str, *, task_title: str, actor_name: str | None, moment: datetim
             body = f"This is your reminder for {when}." if when else "This is your reminder."
         case "task.due":
             body = f"This task was due on {when}, and is still open." if when else "This task is due, and still open."
+        case "task.mentioned":
+            body = f"{actor} mentioned you in a comment." if actor else "You were mentioned in a comment."
         case _:
             raise ValueError(f"there are no words for {kind}")
     return Words(one_line(_TITLES[kind].format(task=task_title)), body)

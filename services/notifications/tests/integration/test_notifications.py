@@ -9,7 +9,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from rota.events.v1 import events_pb2
 from rota.notifications.v1 import notifications_pb2
-from rota.tasks.v1 import tasks_pb2
+from rota.tasks.v1 import comments_pb2, tasks_pb2
 from rota_chassis.errors import InvalidArgument, NotFound, Unauthenticated
 from rota_chassis.ids import uuid7
 from rota_chassis.testing.waiting import eventually
@@ -90,6 +90,26 @@ async def test_completion_and_reminders_are_told(stage: Stage) -> None:
     assert {each.kind for each in await stage.listed(stage.grace, 2)} == {"task.reminder", "task.due"}
     (heard,) = await stage.listed(stage.ada, 1)
     assert (heard.kind, heard.task_id) == ("task.completed", task.id)
+
+
+async def test_whoever_is_mentioned_in_a_comment_is_told_and_mailed(stage: Stage) -> None:
+    comment = comments_pb2.Comment(
+        id=str(uuid7()), task_id=str(uuid7()), text="Look", mentioned_ids=[str(stage.grace.id), str(stage.ada.id)]
+    )
+    await stage.publish(
+        events_pb2.CommentCreated(comment=comment, task_title="Water"),
+        workspace_id=stage.ada.workspace_id,
+        actor=f"user:{stage.ada.id}",
+    )
+    (heard,) = await stage.listed(stage.grace, 1)
+    assert (heard.kind, heard.task_id, heard.title) == (
+        "task.mentioned",
+        comment.task_id,
+        "You were mentioned: Water",
+    )
+    await stage.settled(1)
+    assert len(stage.mailed(stage.grace)) == 1
+    assert stage.mailed(stage.ada) == []
 
 
 async def test_reading_counts_once_and_is_an_event(stage: Stage) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from rota.events.v1 import events_pb2
-from rota.tasks.v1 import tasks_pb2
+from rota.tasks.v1 import comments_pb2, tasks_pb2
 from rota_chassis.events.envelope import Event
 from rota_notifications.notifications.audience import OCCASIONS, occasion_of
 from rota_notifications.notifications.domain import Kind
@@ -106,4 +106,25 @@ def test_a_reminder_of_an_unknown_kind_tells_nobody() -> None:
 
 
 def test_exactly_these_events_are_told() -> None:
-    assert set(OCCASIONS) == {"task.created", "task.assigned", "task.completed", "reminder.fired"}
+    assert set(OCCASIONS) == {
+        *("task.created", "task.assigned", "task.completed", "reminder.fired"),
+        *("comment.created", "comment.updated"),
+    }
+
+
+def comment(*mentioned: UUID) -> comments_pb2.Comment:
+    return comments_pb2.Comment(id=str(uuid4()), task_id=str(TASK), text="?", mentioned_ids=map(str, mentioned))
+
+
+def test_those_whom_a_comment_mentions_are_told_but_not_its_author() -> None:
+    data = events_pb2.CommentCreated(comment=comment(ADA, GRACE), task_title="Water the plants")
+    occasion = occasion_of(event("comment.created", data))
+    assert occasion is not None
+    assert (occasion.kind, occasion.recipient_ids, occasion.actor_id) == (Kind.TASK_MENTIONED, (GRACE,), ADA)
+    assert (occasion.task_id, occasion.task_title) == (TASK, "Water the plants")
+
+
+def test_a_changed_comment_tells_those_who_are_newly_mentioned() -> None:
+    data = events_pb2.CommentUpdated(comment=comment(GRACE, LINUS), task_title="x", added_ids=[str(LINUS)])
+    assert told(occasion_of(event("comment.updated", data))) == (LINUS,)
+    assert occasion_of(event("comment.updated", events_pb2.CommentUpdated(comment=comment(GRACE)))) is None

@@ -13,16 +13,14 @@ from typing import TYPE_CHECKING, Any
 from rota_chassis.errors import (
     Conflict,
     NotFound,
-    PreconditionFailed,
     Unprocessable,
-    Violation,
 )
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS, require_role
 
-from rota_tasks.projects import store as projects
-from rota_tasks.tasks import domain, queries, store
-from rota_tasks.tasks.domain import Task
+from rota_tasks.preconditions import require_version
+from rota_tasks.tasks import domain, queries, requirements, store, tree
+from rota_tasks.tasks.domain import Standing, Task
 from rota_tasks.tasks.messages import event_message
 
 if TYPE_CHECKING:
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
 
     from rota_tasks.tasks.dependencies import Tasks
     from rota_tasks.tasks.domain import TaskEvent
-
-ANY_ETAG = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +52,25 @@ async def create_task(
         user: Who creates it.
         workspace_id: Where.
         request: Makes the call idempotent, if given.
-        fields: Of `domain.Task`: title, and any of description, priority, due_at, remind_at, project_id, assignee_ids.
+        fields: Of `domain.Task`: title, and any of those that `domain.edit` may set, but for status.
 
     Raises:
-        NotFound: the workspace or project does not exist for the user.
+        NotFound: the workspace, project or a label does not exist for the user.
         PermissionDenied: the user's role does not allow writing.
         Conflict: an assignee is not a member.
         Unprocessable: the request id was used for another content.
     """
     await tasks.memberships.require(user.user_id, workspace_id, WRITERS)
-    await _require_members(tasks, workspace_id, fields.get("assignee_ids", ()))
+    await requirements.require_members(tasks, workspace_id, fields.get("assignee_ids", ()))
     now = tasks.clock.now()
     task = Task(
-        id=uuid7(), workspace_id=workspace_id, created_by=user.user_id, created_at=now, updated_at=now, **fields
+        id=uuid7(),
+        workspace_id=workspace_id,
+        created_by=user.user_id,
+        created_at=now,
+        updated_at=now,
+        standing=Standing(),
+        **fields,
     )
     async with tasks.database.transaction() as work:
         if request is not None:
@@ -82,7 +84,12 @@ async def create_task(
             )
             if first is not None:
                 return await _made_before(work, user, request, first)
-        await _require_project(work, workspace_id, task.project_id)
+        await requirements.require_project(work, workspace_id, task.project_id)
+        await requirements.require_labels(work, workspace_id, task.label_ids)
+        if task.parent_id is not None:
+            # Any number may be added at once, but not while something moves or is deleted.
+            await tree.lock(work, workspace_id, exclusive=False)
+            await requirements.require_place(work, workspace_id, task.id, task.parent_id)
         await _apply(work, [domain.TaskCreated(task)])
     return task
 
@@ -93,23 +100,30 @@ async def edit_task(
     """Set the named fields of a task (see `domain.edit`).
 
     Raises:
-        NotFound: the task or project does not exist for the user.
+        NotFound: the task, project or a label does not exist for the user.
         PermissionDenied: the user's role does not allow writing.
         Conflict: an assignee is not a member.
         PreconditionFailed: the task's entity tag is another.
     """
+    structure = None
+    if changes.get("parent_id") is not None:
+        structure = (await queries.get_task(tasks, user, task_id=task_id)).workspace_id
     if changes.get("assignee_ids"):
         task = await queries.get_task(tasks, user, task_id=task_id)
         newcomers = [each for each in changes["assignee_ids"] if each not in task.assignee_ids]
-        await _require_members(tasks, task.workspace_id, newcomers)
+        await requirements.require_members(tasks, task.workspace_id, newcomers)
 
     async def decide(work: UnitOfWork, task: Task) -> Sequence[TaskEvent]:
         project_id = changes.get("project_id")
         if project_id != task.project_id:
-            await _require_project(work, task.workspace_id, project_id)
+            await requirements.require_project(work, task.workspace_id, project_id)
+        await requirements.require_labels(work, task.workspace_id, changes.get("label_ids", ()))
+        parent_id = changes.get("parent_id")
+        if parent_id != task.parent_id:
+            await requirements.require_place(work, task.workspace_id, task.id, parent_id)
         return domain.edit(task, changes, by=user.user_id, now=tasks.clock.now())
 
-    return await _change(tasks, user, task_id, decide, if_match=if_match)
+    return await _change(tasks, user, task_id, decide, if_match=if_match, structure=structure)
 
 
 async def assign_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, assignee_id: UUID) -> Task:
@@ -121,7 +135,7 @@ async def assign_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, assig
         Conflict: the assignee is not a member, or the task has as many assignees as it may.
     """
     task = await queries.get_task(tasks, user, task_id=task_id)
-    await _require_members(tasks, task.workspace_id, [assignee_id], field="assignee_id")
+    await requirements.require_members(tasks, task.workspace_id, [assignee_id], field="assignee_id")
 
     async def decide(_work: UnitOfWork, task: Task) -> Sequence[TaskEvent]:
         try:
@@ -158,32 +172,62 @@ async def reopen_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_ma
 
 
 async def delete_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_match: str = "") -> None:
-    """Delete a task. Raises as `complete_task`."""
-    decide = _pure(lambda task: domain.delete(task, now=tasks.clock.now()))
-    await _change(tasks, user, task_id, decide, if_match=if_match)
+    """Delete a task and everything below it, each with its event. Raises as `complete_task`."""
+    workspace_id = (await queries.get_task(tasks, user, task_id=task_id)).workspace_id
+    async with tasks.database.transaction() as work:
+        await tree.lock(work, workspace_id, exclusive=True)
+        task = await _lock(work, user, task_id, if_match)
+        if task is None:
+            raise queries.no_such_task()
+        below = await tree.lock_below(work, workspace_id=workspace_id, task_id=task_id)
+        now = tasks.clock.now()
+        # The deepest first, so that whoever follows the log never sees a part without its whole.
+        for gone in (*below, task):
+            work.append(*(event_message(event) for event in domain.delete(gone, now=now)))
+        await store.remove(work, workspace_id=workspace_id, task_ids=[task_id, *(each.id for each in below)])
 
 
 async def _change(
-    tasks: Tasks, user: UserPrincipal, task_id: UUID, decide: Callable[..., Any], *, if_match: str = ""
+    tasks: Tasks,
+    user: UserPrincipal,
+    task_id: UUID,
+    decide: Callable[..., Any],
+    *,
+    if_match: str = "",
+    structure: UUID | None = None,
 ) -> Task:
-    """Lock the task, let `decide` say what happens to it, and make it so; the task as it then is."""
+    """Lock the task, let `decide` say what happens to it, and make it so; the task as it then is.
+
+    Args:
+        tasks: What it needs.
+        user: Who changes it.
+        task_id: Which.
+        decide: The transaction and the task -> the events that follow.
+        if_match: The entity tag it must have.
+        structure: The workspace whose structure may change, held before anything else is locked.
+    """
     for _attempt in range(2):
         async with tasks.database.transaction() as work:
-            found = await store.lock(work, user_id=user.user_id, task_id=task_id)
-            if found is not None:
-                task, role = found
-                require_role(role, WRITERS)
-                if if_match not in ("", ANY_ETAG, task.etag):
-                    raise PreconditionFailed(
-                        f"The task has changed: its entity tag is {task.etag}.",
-                        code="ETAG_MISMATCH",
-                        metadata={"etag": task.etag},
-                    )
+            if structure is not None:
+                await tree.lock(work, structure, exclusive=True)
+            task = await _lock(work, user, task_id, if_match)
+            if task is not None:
                 events = await decide(work, task)
                 await _apply(work, events)
                 return events[-1].task if events else task
         await tasks.memberships.refresh(user.user_id)
     raise queries.no_such_task()
+
+
+async def _lock(work: UnitOfWork, user: UserPrincipal, task_id: UUID, if_match: str) -> Task | None:
+    """The task, locked, when the user may change it and it is as they think; None when there is none for them."""
+    found = await store.lock(work, user_id=user.user_id, task_id=task_id)
+    if found is None:
+        return None
+    task, role = found
+    require_role(role, WRITERS)
+    require_version(if_match, version=task.version, etag=task.etag)
+    return task
 
 
 def _pure(decide: Callable[[Task], Sequence[TaskEvent]]) -> Callable[..., Any]:
@@ -199,30 +243,6 @@ async def _apply(work: UnitOfWork, events: Sequence[TaskEvent]) -> None:
     if events:
         # Each event holds the whole task, so that the last is all the read table needs.
         await store.project(work, events[-1])
-
-
-async def _require_members(
-    tasks: Tasks, workspace_id: UUID, user_ids: Sequence[UUID], *, field: str = "assignee_ids"
-) -> None:
-    strangers = await tasks.memberships.strangers(workspace_id, user_ids)
-    if strangers:
-        raise Conflict(
-            "Only members of the workspace can be assigned; invite them first.",
-            code="ASSIGNEE_NOT_A_MEMBER",
-            violations=[
-                Violation(
-                    field if field == "assignee_id" else f"{field}[{list(user_ids).index(stranger)}]",
-                    "is not a member of the workspace",
-                    "not_a_member",
-                )
-                for stranger in strangers
-            ],
-        )
-
-
-async def _require_project(work: UnitOfWork, workspace_id: UUID, project_id: UUID | None) -> None:
-    if project_id is not None and not await projects.exists(work, workspace_id=workspace_id, project_id=project_id):
-        raise NotFound("There is no such project in the task's workspace.", code="PROJECT_NOT_FOUND")
 
 
 async def _made_before(work: UnitOfWork, user: UserPrincipal, request: Request, first: tuple[bytes, UUID]) -> Task:

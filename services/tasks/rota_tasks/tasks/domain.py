@@ -5,7 +5,8 @@ Pure: functions take a task and return the events that follow; the last event ho
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 MAX_ASSIGNEES = 50
+MAX_LEVELS = 32
+"""How deep tasks nest: a task without a parent is level 1."""
 
 
 class Status(StrEnum):
@@ -39,9 +42,28 @@ class Priority(StrEnum):
     URGENT = "urgent"
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What other tasks make of a task, as a read found it.
+
+    Attributes:
+        open_subtasks: How many tasks directly below it are open.
+        subtasks: How many are directly below it.
+        blocked_by: The open tasks that block it.
+    """
+
+    open_subtasks: int = 0
+    subtasks: int = 0
+    blocked_by: tuple[UUID, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A piece of work; the fields are those of rota.tasks.v1.Task."""
+    """A piece of work; the fields are those of rota.tasks.v1.Task.
+
+    Attributes:
+        standing: None where it is not known or does not matter: it is no part of the task itself.
+    """
 
     id: UUID
     workspace_id: UUID
@@ -53,17 +75,28 @@ class Task:
     due_at: datetime | None = None
     remind_at: datetime | None = None
     assignee_ids: tuple[UUID, ...] = ()
+    label_ids: tuple[UUID, ...] = ()
+    start_at: datetime | None = None
+    deadline_at: datetime | None = None
+    estimate_s: int | None = None
+    progress: int = 0
+    category: str = ""
+    parent_id: UUID | None = None
     created_by: UUID
     created_at: datetime
     updated_at: datetime
     completed_at: datetime | None = None
     completed_by: UUID | None = None
     version: int = 1
+    standing: Standing | None = field(default=None, compare=False)
 
     @property
     def etag(self) -> str:
-        """Strong entity tag of this version, quotes included."""
-        return f'"v{self.version}"'
+        """Strong entity tag, quotes included: the version, and a digest of what can change without a new one."""
+        if not self.label_ids and (self.standing or Standing()) == Standing():
+            return f'"v{self.version}"'
+        digest = hashlib.blake2b(repr((self.label_ids, self.standing)).encode(), digest_size=6)
+        return f'"v{self.version}.{digest.hexdigest()}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +155,7 @@ def edit(task: Task, changes: Mapping[str, Any], *, by: UUID, now: datetime) -> 
 
     Args:
         task: As it is.
-        changes: New values by field: title, description, status, priority, due_at, remind_at, project_id,
-            assignee_ids.
+        changes: New values by field: those of rota.tasks.v1.UpdateTaskRequest.
         by: Who changes it.
         now: When.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from google.protobuf import struct_pb2, timestamp_pb2
+from google.protobuf import struct_pb2
 from rota.events.v1 import events_pb2
 from rota.tasks.v1 import tasks_pb2
 from rota_chassis.events.log import NewEvent
@@ -14,6 +15,7 @@ from rota_chassis.events.log import NewEvent
 from rota_tasks.tasks.domain import (
     FieldChange,
     Priority,
+    Standing,
     Status,
     Task,
     TaskAssigned,
@@ -24,6 +26,7 @@ from rota_tasks.tasks.domain import (
     TaskReopened,
     TaskUpdated,
 )
+from rota_tasks.timestamps import moment, timestamp
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -45,16 +48,26 @@ def task_message(task: Task) -> tasks_pb2.Task:
         description=task.description,
         status=STATUS_NUMBERS[task.status],
         priority=PRIORITY_NUMBERS[task.priority],
-        due_at=_timestamp(task.due_at),
-        remind_at=_timestamp(task.remind_at),
+        due_at=timestamp(task.due_at),
+        remind_at=timestamp(task.remind_at),
         assignee_ids=[str(each) for each in task.assignee_ids],
         created_by=str(task.created_by),
-        created_at=_timestamp(task.created_at),
-        updated_at=_timestamp(task.updated_at),
-        completed_at=_timestamp(task.completed_at),
+        created_at=timestamp(task.created_at),
+        updated_at=timestamp(task.updated_at),
+        completed_at=timestamp(task.completed_at),
         completed_by=_text(task.completed_by),
         version=task.version,
         etag=task.etag,
+        label_ids=[str(each) for each in task.label_ids],
+        start_at=timestamp(task.start_at),
+        deadline_at=timestamp(task.deadline_at),
+        estimate_s=task.estimate_s,
+        progress=task.progress,
+        category=task.category,
+        parent_id=_text(task.parent_id),
+        subtasks=_subtasks(task.standing),
+        is_blocked=bool(task.standing.blocked_by) if task.standing else None,
+        blocked_by=[str(each) for each in task.standing.blocked_by] if task.standing else [],
     )
 
 
@@ -77,6 +90,13 @@ def task_of(message: tasks_pb2.Task) -> Task:
         completed_at=moment(message, "completed_at"),
         completed_by=UUID(message.completed_by) if message.HasField("completed_by") else None,
         version=message.version,
+        label_ids=tuple(UUID(each) for each in message.label_ids),
+        start_at=moment(message, "start_at"),
+        deadline_at=moment(message, "deadline_at"),
+        estimate_s=message.estimate_s if message.HasField("estimate_s") else None,
+        progress=message.progress,
+        category=message.category,
+        parent_id=UUID(message.parent_id) if message.HasField("parent_id") else None,
     )
 
 
@@ -91,13 +111,8 @@ def event_message(event: TaskEvent) -> NewEvent:
     )
 
 
-def moment(message: Message, field: str) -> datetime | None:
-    """An optional Timestamp field as an instant in UTC."""
-    return getattr(message, field).ToDatetime(UTC) if message.HasField(field) else None
-
-
 def _data(event: TaskEvent) -> Message:
-    task = task_message(event.task)
+    task = task_message(replace(event.task, standing=None))
     match event:
         case TaskCreated():
             return events_pb2.TaskCreated(task=task)
@@ -125,15 +140,17 @@ def _value(value: Any) -> struct_pb2.Value:
         return struct_pb2.Value(null_value=struct_pb2.NULL_VALUE)
     if isinstance(value, datetime):
         return struct_pb2.Value(string_value=value.isoformat().replace("+00:00", "Z"))
+    if isinstance(value, int):
+        return struct_pb2.Value(number_value=value)
+    if isinstance(value, tuple):
+        return struct_pb2.Value(list_value=struct_pb2.ListValue(values=[_value(each) for each in value]))
     return struct_pb2.Value(string_value=str(value))
 
 
-def _timestamp(value: datetime | None) -> timestamp_pb2.Timestamp | None:
-    if value is None:
+def _subtasks(standing: Standing | None) -> tasks_pb2.SubtaskCounts | None:
+    if standing is None:
         return None
-    stamp = timestamp_pb2.Timestamp()
-    stamp.FromDatetime(value)
-    return stamp
+    return tasks_pb2.SubtaskCounts(open=standing.open_subtasks, total=standing.subtasks)
 
 
 def _text(value: UUID | None) -> str | None:

@@ -46,6 +46,18 @@ async def list_tasks(
     return await store.page(tasks.database, user_id=user.user_id, limit=limit, before=before, filters=filters)
 
 
+async def list_subtasks(
+    tasks: Tasks, user: UserPrincipal, *, task_id: UUID, limit: int, after: UUID | None
+) -> Sequence[Task]:
+    """The oldest tasks directly below a task (see `store.subtasks`).
+
+    Raises:
+        NotFound: the task does not exist, or not for the user.
+    """
+    task = await get_task(tasks, user, task_id=task_id)
+    return await store.subtasks(tasks.database, task, limit=limit, after=after)
+
+
 def no_such_task() -> NotFound:
     """The answer for a task that does not exist, or that the caller may not see."""
     return NotFound("There is no such task.", code="TASK_NOT_FOUND")

@@ -13,7 +13,8 @@ from rota_chassis.pagination import page_size
 
 from rota_tasks.tasks import commands, queries
 from rota_tasks.tasks.domain import Priority, Status
-from rota_tasks.tasks.messages import PRIORITIES, STATUSES, moment, task_message
+from rota_tasks.tasks.messages import PRIORITIES, STATUSES, task_message
+from rota_tasks.timestamps import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from rota_tasks.tasks.dependencies import Tasks
 
-_EDITABLE = ("title", "description", "status", "priority", "due_at", "remind_at", "project_id", "assignee_ids")
 _NOT_CLEARED = ("title", "status")
 
 
@@ -40,13 +40,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             user,
             workspace_id=UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id,
             request=commands.Request(request.request_id, _fingerprint(request)) if request.request_id else None,
-            title=request.title,
-            description=request.description,
-            priority=PRIORITIES.get(request.priority, Priority.NONE),
-            due_at=moment(request, "due_at"),
-            remind_at=moment(request, "remind_at"),
-            project_id=_optional_id(request, "project_id"),
-            assignee_ids=tuple(UUID(each) for each in request.assignee_ids),
+            **{field: value(request) for field, value in _VALUES.items() if field != "status"},
         )
         return tasks_pb2.CreateTaskResponse(task=task_message(task))
 
@@ -61,6 +55,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             "project_id": _optional_id(request, "project_id"),
             "status": STATUSES.get(request.status),
             "assignee_id": _optional_id(request, "assignee_id"),
+            "label_id": _optional_id(request, "label_id"),
         }
         bound_to = ["tasks", user.user_id, *filters.values()]
         before = None
@@ -73,8 +68,23 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
         return answer
 
+    async def ListSubtasks(
+        self, request: tasks_pb2.ListSubtasksRequest, _context: Any
+    ) -> tasks_pb2.ListSubtasksResponse:
+        user = require_user()
+        bound_to = ["subtasks", user.user_id, request.id]
+        after = None
+        if request.page_token:
+            after = UUID(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
+        limit = page_size(request.page_size)
+        found = await queries.list_subtasks(self._tasks, user, task_id=UUID(request.id), limit=limit + 1, after=after)
+        answer = tasks_pb2.ListSubtasksResponse(tasks=[task_message(task) for task in found[:limit]])
+        if len(found) > limit:
+            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
+        return answer
+
     async def UpdateTask(self, request: tasks_pb2.UpdateTaskRequest, _context: Any) -> tasks_pb2.UpdateTaskResponse:
-        named = [path for path in request.update_mask.paths if path in _EDITABLE]
+        named = [path for path in request.update_mask.paths if path in _VALUES]
         changes = {field: _VALUES[field](request) for field in named}
         cleared = [field for field in _NOT_CLEARED if field in changes and not changes[field]]
         if cleared:
@@ -139,6 +149,13 @@ _VALUES: dict[str, Callable[[Any], Any]] = {
     "remind_at": lambda request: moment(request, "remind_at"),
     "project_id": lambda request: _optional_id(request, "project_id"),
     "assignee_ids": lambda request: tuple(UUID(each) for each in request.assignee_ids),
+    "label_ids": lambda request: tuple(UUID(each) for each in request.label_ids),
+    "start_at": lambda request: moment(request, "start_at"),
+    "deadline_at": lambda request: moment(request, "deadline_at"),
+    "estimate_s": lambda request: request.estimate_s if request.HasField("estimate_s") else None,
+    "progress": lambda request: request.progress,
+    "parent_id": lambda request: _optional_id(request, "parent_id"),
+    "category": lambda request: request.category,
 }
 
 

@@ -9,25 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from rota_chassis.memberships import MEMBERSHIPS, visible_workspaces
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import (
-    Column,
-    DateTime,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-    bindparam,
-    delete,
-    func,
-    or_,
-    select,
-    true,
-)
+from sqlalchemy import Column, Integer, and_, bindparam, delete, exists, func, or_, select, true
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
-from rota_tasks.tasks.domain import Priority, Status, Task, TaskDeleted, TaskEvent
+from rota_tasks.labels.store import LABELS
+from rota_tasks.tasks.domain import Task, TaskDeleted, TaskEvent
+from rota_tasks.tasks.tables import FIELDS, KEY, LISTS, REQUESTS, TASKS, shown, task_of_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,43 +23,11 @@ if TYPE_CHECKING:
 
     from rota_chassis.postgres.database import Reader, UnitOfWork
 
-METADATA = MetaData()
-TASKS = Table(
-    "tasks",
-    METADATA,
-    Column("workspace_id", PgUUID, primary_key=True),
-    Column("id", PgUUID, primary_key=True),
-    Column("project_id", PgUUID),
-    Column("title", Text, nullable=False),
-    Column("description", Text, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("priority", Text, nullable=False),
-    Column("due_at", DateTime(timezone=True)),
-    Column("remind_at", DateTime(timezone=True)),
-    Column("assignee_ids", ARRAY(PgUUID), nullable=False),
-    Column("created_by", PgUUID, nullable=False),
-    Column("created_at", DateTime(timezone=True), nullable=False),
-    Column("updated_at", DateTime(timezone=True), nullable=False),
-    Column("completed_at", DateTime(timezone=True)),
-    Column("completed_by", PgUUID),
-    Column("version", Integer, nullable=False),
+_GET = statement(
+    select(*shown(TASKS)).where(TASKS.c.id == bindparam("id"), TASKS.c.workspace_id.in_(visible_workspaces()))
 )
-REQUESTS = Table(
-    "requests",
-    METADATA,
-    Column("workspace_id", PgUUID, primary_key=True),
-    Column("user_id", PgUUID, primary_key=True),
-    Column("request_id", Text, primary_key=True),
-    Column("fingerprint", LargeBinary, nullable=False),
-    Column("task_id", PgUUID, nullable=False),
-)
-
-_FIELDS = tuple(column.name for column in TASKS.c)
-_KEY = ("workspace_id", "id")
-
-_GET = statement(select(TASKS).where(TASKS.c.id == bindparam("id"), TASKS.c.workspace_id.in_(visible_workspaces())))
 _LOCK = statement(
-    select(TASKS, MEMBERSHIPS.c.role)
+    select(*shown(TASKS), MEMBERSHIPS.c.role)
     .join_from(TASKS, MEMBERSHIPS, TASKS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
     .where(
         TASKS.c.id == bindparam("id"),
@@ -80,14 +36,27 @@ _LOCK = statement(
     )
     .with_for_update(of=TASKS)
 )
-_NEW = insert(TASKS).values({name: bindparam(name) for name in _FIELDS})
+_SUBTASKS = statement(
+    select(*shown(TASKS))
+    .where(
+        TASKS.c.workspace_id == bindparam("workspace_id"),
+        TASKS.c.parent_id == bindparam("parent_id"),
+        or_(bindparam("after", type_=PgUUID).is_(None), TASKS.c.id > bindparam("after", type_=PgUUID)),
+    )
+    .order_by(TASKS.c.id)
+    .limit(bindparam("limit", type_=Integer))
+)
+_NEW = insert(TASKS).values({name: bindparam(name) for name in FIELDS})
 _SAVE = statement(
     _NEW.on_conflict_do_update(
-        index_elements=list(_KEY), set_={name: _NEW.excluded[name] for name in _FIELDS if name not in _KEY}
+        index_elements=list(KEY), set_={name: _NEW.excluded[name] for name in FIELDS if name not in KEY}
     )
 )
 _DELETE = statement(
-    delete(TASKS).where(TASKS.c.workspace_id == bindparam("workspace_id"), TASKS.c.id == bindparam("id"))
+    delete(TASKS).where(
+        TASKS.c.workspace_id == bindparam("workspace_id"),
+        TASKS.c.id == func.any(bindparam("ids", type_=ARRAY(PgUUID))),
+    )
 )
 _RECORD_REQUEST = statement(
     insert(REQUESTS).values({column.name: bindparam(column.name) for column in REQUESTS.c}).on_conflict_do_nothing()
@@ -120,13 +89,23 @@ _PAGE_OF_WORKSPACE = (
             bindparam("assignee_id", type_=PgUUID).is_(None),
             bindparam("assignee_id", type_=PgUUID) == func.any(TASKS.c.assignee_ids),
         ),
+        or_(
+            bindparam("label_id", type_=PgUUID).is_(None),
+            and_(
+                bindparam("label_id", type_=PgUUID) == func.any(TASKS.c.label_ids),
+                exists().where(
+                    LABELS.c.workspace_id == TASKS.c.workspace_id,
+                    LABELS.c.id == bindparam("label_id", type_=PgUUID),
+                ),
+            ),
+        ),
     )
     .order_by(TASKS.c.id.desc())
     .limit(bindparam("limit", type_=Integer))
     .lateral("page")
 )
 _LIST = statement(
-    select(_PAGE_OF_WORKSPACE)
+    select(*shown(_PAGE_OF_WORKSPACE))
     .select_from(MEMBERSHIPS.join(_PAGE_OF_WORKSPACE, true()))
     .where(
         MEMBERSHIPS.c.user_id == bindparam("user_id"),
@@ -141,13 +120,13 @@ _LIST = statement(
 async def get(reader: Reader, *, user_id: UUID, task_id: UUID) -> Task | None:
     """The task, if the user may see it."""
     row = await reader.fetch_one(_GET, user_id=user_id, id=task_id)
-    return None if row is None else _task(row)
+    return None if row is None else task_of_row(row)
 
 
 async def lock(work: UnitOfWork, *, user_id: UUID, task_id: UUID) -> tuple[Task, str] | None:
     """The task, locked until the transaction ends, and the user's role in its workspace."""
     row = await work.fetch_one(_LOCK, user_id=user_id, id=task_id)
-    return None if row is None else (_task(row), row["role"])
+    return None if row is None else (task_of_row(row), row["role"])
 
 
 async def page(
@@ -165,20 +144,31 @@ async def page(
         user_id: Who asks.
         limit: At most this many.
         before: Id of the last task of the page before.
-        filters: workspace_id, project_id, status, assignee_id; None for any.
+        filters: workspace_id, project_id, status, assignee_id, label_id; None for any.
     """
     rows = await reader.fetch(_LIST, user_id=user_id, limit=limit, before=before, **filters)
-    return [_task(row) for row in rows]
+    return [task_of_row(row) for row in rows]
+
+
+async def subtasks(reader: Reader, task: Task, *, limit: int, after: UUID | None) -> Sequence[Task]:
+    """The oldest tasks directly below a task, at most `limit`, younger than `after`."""
+    rows = await reader.fetch(_SUBTASKS, workspace_id=task.workspace_id, parent_id=task.id, limit=limit, after=after)
+    return [task_of_row(row) for row in rows]
 
 
 async def project(work: UnitOfWork, event: TaskEvent) -> None:
     """Bring the read table up to date with an event; the rebuild uses the same function."""
     task = event.task
     if isinstance(event, TaskDeleted):
-        await work.execute(_DELETE, workspace_id=task.workspace_id, id=task.id)
+        await remove(work, workspace_id=task.workspace_id, task_ids=[task.id])
     else:
-        values = {name: getattr(task, name) for name in _FIELDS}
-        await work.execute(_SAVE, **values | {"assignee_ids": list(task.assignee_ids)})
+        values = {name: getattr(task, name) for name in FIELDS}
+        await work.execute(_SAVE, **values | {name: list(values[name]) for name in LISTS})
+
+
+async def remove(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> None:
+    """Take tasks out of the read table, in one statement: none may be left that is a part of one of them."""
+    await work.execute(_DELETE, workspace_id=workspace_id, ids=list(task_ids))
 
 
 async def record_request(
@@ -197,15 +187,3 @@ async def record_request(
     if row is None:
         raise LookupError("a request that conflicted is gone")
     return row["fingerprint"], row["task_id"]
-
-
-def _task(row: Mapping[str, Any]) -> Task:
-    values = {name: row[name] for name in _FIELDS}
-    return Task(
-        **values
-        | {
-            "status": Status(values["status"]),
-            "priority": Priority(values["priority"]),
-            "assignee_ids": tuple(values["assignee_ids"]),
-        }
-    )

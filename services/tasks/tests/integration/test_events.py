@@ -18,7 +18,7 @@ from rota_chassis.events.relay import Relay
 from rota_chassis.events.stream import EVENTS_STREAM
 from rota_chassis.postgres.database import Database
 from rota_chassis.testing.waiting import eventually
-from rota_tasks.tasks.rebuild import rebuild_tasks
+from rota_tasks.rebuild import rebuild
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -140,13 +140,13 @@ async def test_a_rebuild_from_the_log_equals_the_live_table_and_repairs_a_broken
     await stage.tasks.DeleteTask(tasks_pb2.DeleteTaskRequest(id=tasks[0].id), metadata=stage.ada.metadata)
 
     database = await Database.connect(stage.database_url, size=2)
-    rebuilt = await rebuild_tasks(database)
+    rebuilt = await rebuild(database)
     assert (rebuilt.rows, rebuilt.differences) == (11, 0)
 
     connection = await asyncpg.connect(stage.database_url)
     await connection.execute("UPDATE tasks SET title = 'broken' WHERE id = $1", tasks[1].id)
     await connection.execute("DELETE FROM tasks WHERE id = $1", tasks[2].id)
     await connection.close()
-    assert (await rebuild_tasks(database)).differences == 2
-    assert (await rebuild_tasks(database)).differences == 0
+    assert (await rebuild(database)).differences == 2
+    assert (await rebuild(database)).differences == 0
     await database.close()

@@ -1,0 +1,175 @@
+"""What changes comments: one function a use case, one transaction each.
+
+Two at once: a comment's row is locked before it changes, and a task cannot be deleted while something is said about
+it. A call that is repeated with the same request id returns the comment of the first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rota_chassis.errors import Conflict, NotFound, PermissionDenied, Unprocessable, Violation
+from rota_chassis.ids import uuid7
+from rota_chassis.memberships import ADMIN, OWNER, WRITERS, require_role
+
+from rota_tasks.comments import domain, queries, store
+from rota_tasks.comments.domain import Comment
+from rota_tasks.comments.messages import event_message
+from rota_tasks.preconditions import require_version
+from rota_tasks.tasks.queries import get_task, no_such_task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from rota_chassis.identity import UserPrincipal
+    from rota_chassis.postgres.database import UnitOfWork
+
+    from rota_tasks.comments.domain import CommentEvent
+    from rota_tasks.tasks.dependencies import Tasks
+
+MODERATORS = frozenset({OWNER, ADMIN})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A call that may be repeated: its id, and a digest of what it asks."""
+
+    id: str
+    fingerprint: bytes
+
+
+async def create_comment(
+    tasks: Tasks,
+    user: UserPrincipal,
+    *,
+    task_id: UUID,
+    text: str,
+    mentioned_ids: tuple[UUID, ...],
+    request: Request | None,
+) -> Comment:
+    """Say something about a task.
+
+    Raises:
+        NotFound: the task does not exist for the user.
+        PermissionDenied: the user's role does not allow writing.
+        Conflict: someone who is mentioned is not a member.
+        Unprocessable: the request id was used for another content.
+    """
+    workspace_id = (await get_task(tasks, user, task_id=task_id)).workspace_id
+    await tasks.memberships.require(user.user_id, workspace_id, WRITERS)
+    await _require_members(tasks, workspace_id, mentioned_ids)
+    now = tasks.clock.now()
+    comment = Comment(
+        id=uuid7(),
+        workspace_id=workspace_id,
+        task_id=task_id,
+        text=text,
+        mentioned_ids=mentioned_ids,
+        author_id=user.user_id,
+        created_at=now,
+        updated_at=now,
+    )
+    async with tasks.database.transaction() as work:
+        if request is not None:
+            first = await store.record_request(
+                work,
+                workspace_id=workspace_id,
+                user_id=user.user_id,
+                request_id=request.id,
+                fingerprint=request.fingerprint,
+                comment_id=comment.id,
+            )
+            if first is not None:
+                return await _made_before(work, user, task_id, request, first)
+        task_title = await store.hold_task(work, workspace_id=workspace_id, task_id=task_id)
+        if task_title is None:
+            raise no_such_task()
+        await _apply(work, [domain.CommentCreated(comment, task_title)])
+    return comment
+
+
+async def edit_comment(
+    tasks: Tasks, user: UserPrincipal, *, task_id: UUID, comment_id: UUID, changes: Mapping[str, Any], if_match: str
+) -> Comment:
+    """Set the text or the mentions of one's own comment.
+
+    Raises:
+        NotFound: the comment does not exist on the task, or not for the user.
+        PermissionDenied: it is another's, or the user's role does not allow writing.
+        Conflict: someone who is newly mentioned is not a member.
+        PreconditionFailed: the comment's entity tag is another.
+    """
+    comment = await queries.get_comment(tasks, user, task_id=task_id, comment_id=comment_id)
+    newcomers = [each for each in changes.get("mentioned_ids", ()) if each not in comment.mentioned_ids]
+    await _require_members(tasks, comment.workspace_id, newcomers)
+    async with tasks.database.transaction() as work:
+        comment, role, task_title = await _lock(work, user, task_id, comment_id, if_match)
+        require_role(role, WRITERS)
+        if comment.author_id != user.user_id:
+            raise _not_the_author("change")
+        events = domain.edit(comment, changes, task_title=task_title, now=tasks.clock.now())
+        await _apply(work, events)
+        return events[-1].comment if events else comment
+
+
+async def delete_comment(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, comment_id: UUID, if_match: str) -> None:
+    """Delete one's own comment, or as an owner or admin of the workspace any.
+
+    Raises:
+        NotFound: the comment does not exist on the task, or not for the user.
+        PermissionDenied: it is another's, or the user's role does not allow writing.
+        PreconditionFailed: the comment's entity tag is another.
+    """
+    await queries.get_comment(tasks, user, task_id=task_id, comment_id=comment_id)
+    async with tasks.database.transaction() as work:
+        comment, role, _title = await _lock(work, user, task_id, comment_id, if_match)
+        require_role(role, WRITERS)
+        if comment.author_id != user.user_id and role not in MODERATORS:
+            raise _not_the_author("delete")
+        await _apply(work, domain.delete(comment, now=tasks.clock.now()))
+
+
+async def _lock(
+    work: UnitOfWork, user: UserPrincipal, task_id: UUID, comment_id: UUID, if_match: str
+) -> tuple[Comment, str, str]:
+    found = await store.lock(work, user_id=user.user_id, task_id=task_id, comment_id=comment_id)
+    if found is None:
+        raise queries.no_such_comment()
+    require_version(if_match, version=found[0].version, etag=found[0].etag)
+    return found
+
+
+async def _apply(work: UnitOfWork, events: Sequence[CommentEvent]) -> None:
+    for event in events:
+        work.append(event_message(event))
+        await store.project(work, event)
+
+
+async def _require_members(tasks: Tasks, workspace_id: UUID, mentioned_ids: Sequence[UUID]) -> None:
+    strangers = await tasks.memberships.strangers(workspace_id, mentioned_ids)
+    if strangers:
+        raise Conflict(
+            "Only members of the workspace can be mentioned; invite them first.",
+            code="MENTION_NOT_A_MEMBER",
+            violations=[Violation("mentioned_ids", "names someone who is not a member", "not_a_member")],
+        )
+
+
+async def _made_before(
+    work: UnitOfWork, user: UserPrincipal, task_id: UUID, request: Request, first: tuple[bytes, UUID]
+) -> Comment:
+    fingerprint, comment_id = first
+    if fingerprint != request.fingerprint:
+        raise Unprocessable(
+            "This idempotency key was used for another comment; use a new one.", code="REQUEST_ID_REUSED"
+        )
+    comment = await store.get(work, user_id=user.user_id, task_id=task_id, comment_id=comment_id)
+    if comment is None:
+        raise NotFound("The comment that this call made has been deleted.", code="COMMENT_NOT_FOUND")
+    return comment
+
+
+def _not_the_author(verb: str) -> PermissionDenied:
+    return PermissionDenied(f"Only its author can {verb} this comment.", code="COMMENT_AUTHOR_REQUIRED")

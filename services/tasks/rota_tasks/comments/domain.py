@@ -1,0 +1,75 @@
+"""A comment: what someone says about a task.
+
+Pure: functions take a comment and return the events that follow; the last event holds the comment as it then is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comment:
+    """Something said about a task; the fields are those of rota.tasks.v1.Comment."""
+
+    id: UUID
+    workspace_id: UUID
+    task_id: UUID
+    text: str
+    mentioned_ids: tuple[UUID, ...] = ()
+    author_id: UUID
+    created_at: datetime
+    updated_at: datetime
+    version: int = 1
+
+    @property
+    def etag(self) -> str:
+        """Strong entity tag of this version, quotes included."""
+        return f'"v{self.version}"'
+
+
+@dataclass(frozen=True, slots=True)
+class CommentEvent:
+    """Something happened to a comment; `comment` is the comment after it."""
+
+    comment: Comment
+
+
+@dataclass(frozen=True, slots=True)
+class CommentCreated(CommentEvent):
+    """It was written, about a task of this title."""
+
+    task_title: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommentUpdated(CommentEvent):
+    """It changed; `added` are the users it did not mention before."""
+
+    task_title: str
+    added: tuple[UUID, ...]
+
+
+class CommentDeleted(CommentEvent):
+    """It was deleted; `comment` is as it last was, one version on."""
+
+
+def edit(comment: Comment, changes: Mapping[str, Any], *, task_title: str, now: datetime) -> Sequence[CommentEvent]:
+    """Set text or mentioned_ids; nothing follows when nothing differs."""
+    fields = {name: value for name, value in changes.items() if getattr(comment, name) != value}
+    if not fields:
+        return []
+    after = replace(comment, **fields, updated_at=now, version=comment.version + 1)
+    added = tuple(each for each in after.mentioned_ids if each not in comment.mentioned_ids)
+    return [CommentUpdated(after, task_title, added)]
+
+
+def delete(comment: Comment, *, now: datetime) -> Sequence[CommentEvent]:
+    """End it."""
+    return [CommentDeleted(replace(comment, updated_at=now, version=comment.version + 1))]

@@ -1,0 +1,182 @@
+"""Comments in PostgreSQL, and the record of calls that carried a request id.
+
+Every query is scoped to a workspace, or to those that the caller belongs to. Earlier versions are in the event log.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rota_chassis.events.log import EVENTS
+from rota_chassis.events.types import event_types
+from rota_chassis.memberships import MEMBERSHIPS, visible_workspaces
+from rota_chassis.postgres.statements import statement
+from sqlalchemy import Column, DateTime, Integer, LargeBinary, MetaData, Table, Text, bindparam, delete, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+
+from rota_tasks.comments.domain import Comment, CommentDeleted, CommentEvent
+from rota_tasks.comments.messages import comment_of
+from rota_tasks.tasks.tables import TASKS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from rota_chassis.postgres.database import Reader, UnitOfWork
+
+METADATA = MetaData()
+COMMENTS = Table(
+    "comments",
+    METADATA,
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("id", PgUUID, primary_key=True),
+    Column("task_id", PgUUID, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("mentioned_ids", ARRAY(PgUUID), nullable=False),
+    Column("author_id", PgUUID, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("version", Integer, nullable=False),
+)
+REQUESTS = Table(
+    "comment_requests",
+    METADATA,
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("user_id", PgUUID, primary_key=True),
+    Column("request_id", Text, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("comment_id", PgUUID, nullable=False),
+)
+_FIELDS = tuple(column.name for column in COMMENTS.c)
+_KEY = ("workspace_id", "id")
+_LIMIT = bindparam("limit", type_=Integer)
+
+_GET = statement(
+    select(COMMENTS).where(
+        COMMENTS.c.id == bindparam("id"),
+        COMMENTS.c.task_id == bindparam("task_id"),
+        COMMENTS.c.workspace_id.in_(visible_workspaces()),
+    )
+)
+_LOCK = statement(
+    select(COMMENTS, MEMBERSHIPS.c.role, TASKS.c.title.label("task_title"))
+    .join_from(COMMENTS, MEMBERSHIPS, COMMENTS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
+    .join(TASKS, (TASKS.c.workspace_id == COMMENTS.c.workspace_id) & (TASKS.c.id == COMMENTS.c.task_id))
+    .where(
+        COMMENTS.c.id == bindparam("id"),
+        COMMENTS.c.task_id == bindparam("task_id"),
+        MEMBERSHIPS.c.user_id == bindparam("user_id"),
+        ~MEMBERSHIPS.c.removed,
+    )
+    .with_for_update(of=COMMENTS)
+)
+_HOLD_TASK = statement(
+    select(TASKS.c.title)
+    .where(TASKS.c.workspace_id == bindparam("workspace_id"), TASKS.c.id == bindparam("id"))
+    .with_for_update(read=True, key_share=True)
+)
+_AFTER = bindparam("after", type_=PgUUID)
+_PAGE = statement(
+    select(COMMENTS)
+    .where(
+        COMMENTS.c.workspace_id == bindparam("workspace_id"),
+        COMMENTS.c.task_id == bindparam("task_id"),
+        or_(_AFTER.is_(None), COMMENTS.c.id > _AFTER),
+    )
+    .order_by(COMMENTS.c.id)
+    .limit(_LIMIT)
+)
+_VERSIONS = statement(
+    select(EVENTS.c.type, EVENTS.c.data)
+    .where(
+        EVENTS.c.workspace_id == bindparam("workspace_id"),
+        EVENTS.c.aggregate_id == bindparam("id"),
+        EVENTS.c.aggregate_version > bindparam("after", type_=Integer),
+    )
+    .order_by(EVENTS.c.aggregate_version)
+    .limit(_LIMIT)
+)
+_NEW = insert(COMMENTS).values({name: bindparam(name) for name in _FIELDS})
+_SAVE = statement(
+    _NEW.on_conflict_do_update(
+        index_elements=list(_KEY), set_={name: _NEW.excluded[name] for name in _FIELDS if name not in _KEY}
+    )
+)
+_DELETE = statement(
+    delete(COMMENTS).where(COMMENTS.c.workspace_id == bindparam("workspace_id"), COMMENTS.c.id == bindparam("id"))
+)
+_RECORD_REQUEST = statement(
+    insert(REQUESTS).values({column.name: bindparam(column.name) for column in REQUESTS.c}).on_conflict_do_nothing()
+)
+_GET_REQUEST = statement(
+    select(REQUESTS.c.fingerprint, REQUESTS.c.comment_id).where(
+        REQUESTS.c.workspace_id == bindparam("workspace_id"),
+        REQUESTS.c.user_id == bindparam("user_id"),
+        REQUESTS.c.request_id == bindparam("request_id"),
+    )
+)
+
+
+async def get(reader: Reader, *, user_id: UUID, task_id: UUID, comment_id: UUID) -> Comment | None:
+    """The comment on the task, if the user may see it."""
+    row = await reader.fetch_one(_GET, user_id=user_id, task_id=task_id, id=comment_id)
+    return None if row is None else _comment(row)
+
+
+async def lock(work: UnitOfWork, *, user_id: UUID, task_id: UUID, comment_id: UUID) -> tuple[Comment, str, str] | None:
+    """The comment, locked until the transaction ends, the user's role in its workspace, and its task's title."""
+    row = await work.fetch_one(_LOCK, user_id=user_id, task_id=task_id, id=comment_id)
+    return None if row is None else (_comment(row), row["role"], row["task_title"])
+
+
+async def hold_task(work: UnitOfWork, *, workspace_id: UUID, task_id: UUID) -> str | None:
+    """The title of a task, which cannot be deleted until the transaction ends; None when there is none."""
+    title: str | None = await work.fetch_value(_HOLD_TASK, workspace_id=workspace_id, id=task_id)
+    return title
+
+
+async def page(
+    reader: Reader, *, workspace_id: UUID, task_id: UUID, limit: int, after: UUID | None
+) -> Sequence[Comment]:
+    """The oldest comments on a task, at most `limit`, younger than `after`."""
+    rows = await reader.fetch(_PAGE, workspace_id=workspace_id, task_id=task_id, limit=limit, after=after)
+    return [_comment(row) for row in rows]
+
+
+async def versions(reader: Reader, comment: Comment, *, limit: int, after: int) -> Sequence[Comment]:
+    """The comment as it was after each change, at most `limit`, from the version behind `after`."""
+    rows = await reader.fetch(_VERSIONS, workspace_id=comment.workspace_id, id=comment.id, limit=limit, after=after)
+    return [comment_of(event_types()[row["type"]].decode(row["data"]).comment) for row in rows]
+
+
+async def project(work: UnitOfWork, event: CommentEvent) -> None:
+    """Bring the read table up to date with an event; the rebuild uses the same function."""
+    comment = event.comment
+    if isinstance(event, CommentDeleted):
+        await work.execute(_DELETE, workspace_id=comment.workspace_id, id=comment.id)
+    else:
+        values = {name: getattr(comment, name) for name in _FIELDS}
+        await work.execute(_SAVE, **values | {"mentioned_ids": list(comment.mentioned_ids)})
+
+
+async def record_request(
+    work: UnitOfWork, *, workspace_id: UUID, user_id: UUID, request_id: str, fingerprint: bytes, comment_id: UUID
+) -> tuple[bytes, UUID] | None:
+    """Remember that this call makes this comment.
+
+    Returns:
+        None when the call is new; else the fingerprint and the comment of the first call with this request id, which
+        another transaction has committed.
+    """
+    key = {"workspace_id": workspace_id, "user_id": user_id, "request_id": request_id}
+    if await work.execute(_RECORD_REQUEST, **key, fingerprint=fingerprint, comment_id=comment_id):
+        return None
+    row = await work.fetch_one(_GET_REQUEST, **key)
+    if row is None:
+        raise LookupError("a request that conflicted is gone")
+    return row["fingerprint"], row["comment_id"]
+
+
+def _comment(row: Mapping[str, Any]) -> Comment:
+    return Comment(**{name: row[name] for name in _FIELDS} | {"mentioned_ids": tuple(row["mentioned_ids"])})

@@ -1,0 +1,145 @@
+"""The read table of tasks, and what a read shows of a row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    FromClause,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    and_,
+    case,
+    column,
+    func,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, array
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+
+from rota_tasks.labels.store import LABELS
+from rota_tasks.relations.domain import RelationType
+from rota_tasks.relations.store import RELATIONS
+from rota_tasks.tasks.domain import OPEN, Priority, Standing, Status, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+METADATA = MetaData()
+TASKS = Table(
+    "tasks",
+    METADATA,
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("id", PgUUID, primary_key=True),
+    Column("project_id", PgUUID),
+    Column("title", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("priority", Text, nullable=False),
+    Column("due_at", DateTime(timezone=True)),
+    Column("remind_at", DateTime(timezone=True)),
+    Column("assignee_ids", ARRAY(PgUUID), nullable=False),
+    Column("created_by", PgUUID, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("completed_at", DateTime(timezone=True)),
+    Column("completed_by", PgUUID),
+    Column("version", Integer, nullable=False),
+    Column("label_ids", ARRAY(PgUUID), nullable=False),
+    Column("start_at", DateTime(timezone=True)),
+    Column("deadline_at", DateTime(timezone=True)),
+    Column("estimate_s", BigInteger),
+    Column("progress", SmallInteger, nullable=False),
+    Column("category", Text, nullable=False),
+    Column("parent_id", PgUUID),
+)
+REQUESTS = Table(
+    "requests",
+    METADATA,
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("user_id", PgUUID, primary_key=True),
+    Column("request_id", Text, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("task_id", PgUUID, nullable=False),
+)
+
+FIELDS = tuple(column.name for column in TASKS.c)
+LISTS = ("assignee_ids", "label_ids")
+KEY = ("workspace_id", "id")
+_CHILDREN, _BLOCKERS = TASKS.alias("children"), TASKS.alias("blockers")
+
+
+def _is_open(tasks: FromClause) -> Any:
+    return or_(*(tasks.c.status == status.value for status in sorted(OPEN)))
+
+
+def shown(tasks: FromClause) -> list[Any]:
+    """What a read shows of a task, for a select from `tasks`, so that it takes one query.
+
+    Its columns, without the labels that have been deleted; and what other rows make of it.
+    """
+    given = (
+        func.unnest(tasks.c.label_ids)
+        .table_valued(column("id", PgUUID), with_ordinality="place", name="given")
+        .render_derived()
+    )
+    living = (
+        select(given.c.id)
+        .join_from(given, LABELS, and_(LABELS.c.workspace_id == tasks.c.workspace_id, LABELS.c.id == given.c.id))
+        .order_by(given.c.place)
+        .correlate(tasks)
+        .scalar_subquery()
+    )
+    labels = case((func.cardinality(tasks.c.label_ids) == 0, tasks.c.label_ids), else_=func.array(living))
+    children = (
+        select(array([func.count().filter(_is_open(_CHILDREN)), func.count()]))
+        .where(_CHILDREN.c.workspace_id == tasks.c.workspace_id, _CHILDREN.c.parent_id == tasks.c.id)
+        .correlate(tasks)
+        .scalar_subquery()
+    )
+    blockers = (
+        select(_BLOCKERS.c.id)
+        .join_from(
+            RELATIONS,
+            _BLOCKERS,
+            and_(_BLOCKERS.c.workspace_id == RELATIONS.c.workspace_id, _BLOCKERS.c.id == RELATIONS.c.task_id),
+        )
+        .where(
+            RELATIONS.c.workspace_id == tasks.c.workspace_id,
+            RELATIONS.c.source_id == tasks.c.id,
+            RELATIONS.c.type == RelationType.IS_BLOCKED_BY.value,
+            _is_open(_BLOCKERS),
+        )
+        .order_by(_BLOCKERS.c.id)
+        .correlate(tasks)
+        .scalar_subquery()
+    )
+    return [
+        *(each for each in tasks.c if each.name in FIELDS and each.name != "label_ids"),
+        labels.label("label_ids"),
+        children.label("subtasks"),
+        func.array(blockers).label("blocked_by"),
+    ]
+
+
+def task_of_row(row: Mapping[str, Any]) -> Task:
+    """The task in a row of `shown`."""
+    values = {name: row[name] for name in FIELDS}
+    open_subtasks, subtasks = row["subtasks"]
+    return Task(
+        **values
+        | {
+            "status": Status(values["status"]),
+            "priority": Priority(values["priority"]),
+            **{name: tuple(values[name]) for name in LISTS},
+            "standing": Standing(open_subtasks, subtasks, tuple(row["blocked_by"])),
+        }
+    )

@@ -1,0 +1,77 @@
+"""The structure of a workspace in PostgreSQL: which task is a part of which.
+
+A row cannot say that no two changes together close a circle, so that writers of the structure, which is the tree and
+the relations, take turns on a lock of the workspace: adding a leaf shares it, for leaves do no harm to one another; a
+move, a relation or a deletion has it alone. It is taken before any row is locked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rota_chassis.postgres.statements import statement
+from sqlalchemy import BigInteger, Integer, Text, bindparam, func, literal, select
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+
+from rota_tasks.tasks.tables import TASKS, shown, task_of_row
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from rota_chassis.postgres.database import Reader, UnitOfWork
+
+    from rota_tasks.tasks.domain import Task
+
+_KEY = func.hashtextextended(bindparam("name", type_=Text), literal(0, BigInteger))
+_LOCK_ALONE = statement(select(func.pg_advisory_xact_lock(_KEY)))
+_LOCK_SHARED = statement(select(func.pg_advisory_xact_lock_shared(_KEY)))
+
+_WORKSPACE, _ID = bindparam("workspace_id", type_=PgUUID), bindparam("id", type_=PgUUID)
+_START = select(TASKS.c.id, TASKS.c.parent_id, literal(1, Integer).label("level")).where(
+    TASKS.c.workspace_id == _WORKSPACE, TASKS.c.id == _ID
+)
+_UP = _START.cte("up", recursive=True)
+_UP = _UP.union_all(
+    select(TASKS.c.id, TASKS.c.parent_id, _UP.c.level + 1).where(
+        TASKS.c.workspace_id == _WORKSPACE, TASKS.c.id == _UP.c.parent_id
+    )
+)
+_DOWN = _START.cte("down", recursive=True)
+_DOWN = _DOWN.union_all(
+    select(TASKS.c.id, TASKS.c.parent_id, _DOWN.c.level + 1).where(
+        TASKS.c.workspace_id == _WORKSPACE, TASKS.c.parent_id == _DOWN.c.id
+    )
+)
+_PATH = statement(select(_UP.c.id).order_by(_UP.c.level))
+_HEIGHT = statement(select(func.coalesce(func.max(_DOWN.c.level), 1)))
+_LOCK_BELOW = statement(
+    select(*shown(TASKS), _DOWN.c.level)
+    .join_from(TASKS, _DOWN, TASKS.c.id == _DOWN.c.id)
+    .where(TASKS.c.workspace_id == _WORKSPACE, _DOWN.c.level > 1)
+    .order_by(TASKS.c.id)
+    .with_for_update(of=TASKS)
+)
+
+
+async def lock(work: UnitOfWork, workspace_id: UUID, *, exclusive: bool) -> None:
+    """Hold the structure of a workspace until the transaction ends: alone, or with others who only add leaves."""
+    await work.fetch(_LOCK_ALONE if exclusive else _LOCK_SHARED, name=f"structure of {workspace_id}")
+
+
+async def path(reader: Reader, *, workspace_id: UUID, task_id: UUID) -> Sequence[UUID]:
+    """The task and those it is a part of, upwards; empty when the workspace has no such task."""
+    rows = await reader.fetch(_PATH, workspace_id=workspace_id, id=task_id)
+    return [row["id"] for row in rows]
+
+
+async def height(reader: Reader, *, workspace_id: UUID, task_id: UUID) -> int:
+    """How many levels the task and everything below it take; 1 for a task that does not exist yet."""
+    levels: int = await reader.fetch_value(_HEIGHT, workspace_id=workspace_id, id=task_id)
+    return levels
+
+
+async def lock_below(work: UnitOfWork, *, workspace_id: UUID, task_id: UUID) -> Sequence[Task]:
+    """Everything below a task, locked until the transaction ends; the deepest first."""
+    rows = await work.fetch(_LOCK_BELOW, workspace_id=workspace_id, id=task_id)
+    return [task_of_row(row) for row in sorted(rows, key=lambda row: -row["level"])]

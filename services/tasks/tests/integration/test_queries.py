@@ -1,0 +1,53 @@
+"""How many queries a read takes, whatever it shows."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rota.tasks.v1 import labels_pb2, tasks_pb2
+from rota_chassis.postgres.database import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pytest
+    from conftest import Stage
+
+
+@contextmanager
+def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The reads that the service makes within the block."""
+    asked: list[str] = []
+    fetch, fetch_one = Database.fetch, Database.fetch_one
+
+    async def counting_fetch(self: Database, statement: Any, **parameters: Any) -> Any:
+        asked.append(statement.sql)
+        return await fetch(self, statement, **parameters)
+
+    async def counting_fetch_one(self: Database, statement: Any, **parameters: Any) -> Any:
+        asked.append(statement.sql)
+        return await fetch_one(self, statement, **parameters)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "fetch", counting_fetch)
+        patch.setattr(Database, "fetch_one", counting_fetch_one)
+        yield asked
+
+
+async def test_a_read_takes_one_query_and_a_list_no_more_for_more_rows(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label = await stage.labels.CreateLabel(labels_pb2.CreateLabelRequest(name="x"), metadata=stage.ada.metadata)
+    whole = await stage.create(label_ids=[label.label.id])
+    for _ in range(10):
+        await stage.create(label_ids=[label.label.id], parent_id=whole.id)
+    with counted(monkeypatch) as asked:
+        await stage.tasks.GetTask(tasks_pb2.GetTaskRequest(id=whole.id), metadata=stage.ada.metadata)
+    assert len(asked) == 1
+    with counted(monkeypatch) as asked:
+        answer = await stage.tasks.ListTasks(tasks_pb2.ListTasksRequest(), metadata=stage.ada.metadata)
+    assert (len(asked), len(answer.tasks)) == (1, 11)
+    with counted(monkeypatch) as asked:
+        parts = await stage.tasks.ListSubtasks(tasks_pb2.ListSubtasksRequest(id=whole.id), metadata=stage.ada.metadata)
+    assert (len(asked), len(parts.tasks)) == (2, 10)
