@@ -10,8 +10,9 @@ holds (`FOR UPDATE SKIP LOCKED`), moves them to their next state and writes what
 - A timer (`timers`): armed -> fired. The transaction clears `fire_at`, remembers it as `fired_for` and appends
   `reminder.fired`. A newer event of the task arms it again, unless it asks for the very time that fired last.
 - A schedule (`schedules`): its cursor `next_fire_at` moves from one nominal time to the next. The transaction
-  compares and swaps the cursor and inserts the runs, unique by (schedule, nominal time).
-- A run (`runs`): pending -> running -> succeeded | failed, or back to pending after a failure that may pass. A claim
+  compares and swaps the cursor and accounts for each nominal time that it passes: by a run, unique by (schedule,
+  nominal time), or by a row that says why there is none (`ledger`).
+- A run (`runs`): buffered, while the schedule lets it wait for another, then pending -> running -> succeeded | failed, or back to pending after a failure that may pass. A claim
   gives it a fence, a number that grows with each claim, and a lease of 10 s, renewed while the run is executed.
 
 The races:
@@ -22,6 +23,10 @@ The races:
 - A replica dies, or sleeps beyond its lease, while it executes a run: another claims the run with the next fence.
   Whatever the first one still reports carries the old fence and is refused. The action may then have been taken twice;
   each attempt carries the run's id as idempotency key, so that its effect need not be.
+- A schedule fires while one of its runs ends: both lock the schedule's row first. So either the new run sees that the
+  other has ended, or it is buffered before the other ends, which then releases it. A run always ends, because its lease
+  does and its attempts are counted; no crash leaves a schedule waiting for ever.
+- A schedule is changed while it is due: the change settles first what has come, as the schedule was until then.
 - Events of a task arrive twice or in the wrong order: a timer keeps the version of the task it knows, also after the
   task is gone, and ignores older ones.
 

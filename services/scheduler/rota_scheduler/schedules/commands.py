@@ -7,6 +7,7 @@ included. A call that comes twice changes nothing the second time, or answers wi
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid5
@@ -58,7 +59,8 @@ async def create_schedule(
         NotFound: the workspace does not exist for the user.
         PermissionDenied: the user's role does not allow writing.
     """
-    schedule = _new(
+    schedule = await asyncio.to_thread(
+        _new,
         schedules,
         user,
         workspace_id=workspace_id,
@@ -92,7 +94,8 @@ async def put_schedule(
         InvalidArgument, NotFound, PermissionDenied: as for `create_schedule`.
         Conflict: several schedules of the workspace have the name.
     """
-    created = _new(
+    created = await asyncio.to_thread(
+        _new,
         schedules,
         user,
         workspace_id=workspace_id,

@@ -57,7 +57,8 @@ async def settle(
     """
     exclusive = [each for each in locked if each.policies.overlap is not Overlap.ALLOW_ALL]
     counts = await runs.unfinished(work, [(each.workspace_id, each.id) for each in exclusive])
-    settled = [(each, catchup.settle(each, now, catchup.Unfinished(*counts.get(each.id, (0, 0))))) for each in locked]
+    unfinished = {schedule_id: catchup.Unfinished(*count) for schedule_id, count in counts.items()}
+    settled = [(each, catchup.settle(each, now, unfinished.get(each.id, catchup.Unfinished()))) for each in locked]
     await store.advance(work, [(schedule, found.cursor, len(found.starts)) for schedule, found in settled])
     await ledger.add(work, [(schedule, skip) for schedule, found in settled for skip in found.skips])
     after = [

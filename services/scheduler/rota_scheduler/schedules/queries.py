@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from rota_scheduler.schedules.timing import Timing
 
 Times = tuple[tuple["datetime", "Note | None"], ...]
+
+
+PREVIEW_AT_MOST_S = 1.0
 
 
 def no_such_schedule() -> NotFound:
@@ -122,16 +127,17 @@ async def list_ledger(
     )
 
 
-def preview_spec(schedules: Schedules, timing: Timing, *, after: datetime | None, count: int) -> Times:
+async def preview_spec(schedules: Schedules, timing: Timing, *, after: datetime | None, count: int) -> Times:
     """The next `count` times after `after`, or from now on, that an author's words mean.
 
     Raises:
         InvalidArgument: they mean none (codes of `timing.spec_of`).
     """
-    now = schedules.clock.now()
+    start = after or schedules.clock.now()
     with refusing_timing():
-        spec = spec_of(timing, created_at=after or now)
-    return _upcoming(spec, after or now, count)
+        # In a thread, as below: a rule that hardly ever matches may take a moment.
+        spec = await asyncio.to_thread(spec_of, timing, created_at=start)
+    return await asyncio.to_thread(_upcoming, spec, start, count)
 
 
 async def preview_schedule(
@@ -143,8 +149,14 @@ async def preview_schedule(
         NotFound: it does not exist, or not for the user.
     """
     schedule = await get_schedule(schedules, user, schedule_id=schedule_id)
-    return schedule, _upcoming(schedule.spec, after or schedules.clock.now(), count)
+    return schedule, await asyncio.to_thread(_upcoming, schedule.spec, after or schedules.clock.now(), count)
 
 
 def _upcoming(spec: Spec, after: datetime, count: int) -> Times:
-    return tuple((time, spec.note(time)) for time in islice(times_after(spec, after), count))
+    found = []
+    stop_at = time.monotonic() + PREVIEW_AT_MOST_S
+    for moment in islice(times_after(spec, after), count):
+        found.append((moment, spec.note(moment)))
+        if time.monotonic() > stop_at:
+            break
+    return tuple(found)

@@ -87,7 +87,9 @@ class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
         self, request: schedules_pb2.PreviewSpecRequest, _context: Any
     ) -> schedules_pb2.PreviewSpecResponse:
         timing = timing_of(request)
-        times = queries.preview_spec(self._schedules, timing, after=_from(request), count=request.count or _PREVIEWED)
+        times = await queries.preview_spec(
+            self._schedules, timing, after=_from(request), count=request.count or _PREVIEWED
+        )
         return schedules_pb2.PreviewSpecResponse(
             times=[nominal_time_message(time, note, timing.timezone) for time, note in times]
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -209,3 +210,44 @@ async def test_jitter_keeps_a_time_until_its_part_has_passed(
     await fire_schedules(firing(database))
     (run,) = await runs_of(database, schedule)
     assert (run.nominal_time, run.due_at) == (schedule.next_fire_at, due)
+
+
+async def test_a_run_that_ends_while_its_schedule_fires_never_leaves_the_buffered_one_behind(
+    replicas: Sequence[Database], clock: ManualClock, firing: Firing
+) -> None:
+    schedules = [
+        await add(replicas[0], clock, Timing(interval_s=1), overlap=Overlap.BUFFER_ONE, catch_up_s=3600)
+        for _ in range(10)
+    ]
+    worker = Worker(replicas[1], clock, {"create_task": succeed}, slots=16)
+    stop = asyncio.Event()
+
+    async def keep(doing: Callable[[], Awaitable[Any]]) -> None:
+        while not stop.is_set():
+            await doing()
+            await asyncio.sleep(0)
+
+    tasks = [asyncio.create_task(keep(partial(fire_schedules, firing(each)))) for each in (replicas[0], replicas[2])]
+    tasks.append(asyncio.create_task(keep(worker.tick)))
+
+    async def all_ended() -> bool:
+        found = [run for schedule in schedules for run in await runs_of(replicas[0], schedule)]
+        return await _is_all_fired(replicas[0], clock) and all(run.finished_at is not None for run in found)
+
+    for _ in range(15):
+        clock.advance(1)
+        await eventually(all_ended, every_s=0.005)
+    stop.set()
+    await asyncio.gather(*tasks)
+    for schedule in schedules:
+        entries = await ledger.page(
+            replicas[0],
+            workspace_id=schedule.workspace_id,
+            schedule_id=schedule.id,
+            start=None,
+            end=None,
+            after=None,
+            limit=100,
+        )
+        expected = [schedule.created_at + timedelta(seconds=seconds) for seconds in range(1, 16)]
+        assert [entry.nominal_time for entry in entries] == expected
