@@ -12,8 +12,9 @@ holds (`FOR UPDATE SKIP LOCKED`), moves them to their next state and writes what
 - A schedule (`schedules`): its cursor `next_fire_at` moves from one nominal time to the next. The transaction
   compares and swaps the cursor and accounts for each nominal time that it passes: by a run, unique by (schedule,
   nominal time), or by a row that says why there is none (`ledger`).
-- A run (`runs`): buffered, while the schedule lets it wait for another, then pending -> running -> succeeded | failed, or back to pending after a failure that may pass. A claim
-  gives it a fence, a number that grows with each claim, and a lease of 10 s, renewed while the run is executed.
+- A run (`runs`): pending -> running -> succeeded | failed, or back to pending after a failure that may pass. One that
+  must not overlap another is buffered before it is pending. A claim gives it a fence, a number that grows with each
+  claim, and a lease of 10 s, renewed while the run is executed.
 
 The races:
 
