@@ -49,7 +49,7 @@ async def test_every_answer_is_as_the_document_says(system: System, person: Pers
             *("--config-file", str(CONFIGURATION)),
             *("run", str(served), "--url", system.base_url),
             *("--header", f"Authorization: Bearer {person.token}"),
-            *("--checks", "all", "--max-examples", "10", "--seed", str(SEED)),
+            *("--checks", "all", "--max-examples", "5", "--seed", str(SEED)),
         ],
         cwd=tmp_path,
         capture_output=True,
