@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rota_chassis.errors import Conflict, InvalidArgument, NotFound, Violation
+from rota_chassis.errors import Conflict, NotFound, Violation
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS
 
@@ -34,14 +34,13 @@ async def create_relation(
     Raises:
         NotFound: one of the tasks does not exist in the workspace, or not for the user.
         PermissionDenied: the user's role does not allow writing.
-        InvalidArgument: both are the same task.
-        Conflict: it would close a circle, or a task has as many relations as it may.
+        Conflict: both are the same task, it would close a circle, or a task has as many relations as it may.
     """
     workspace_id = await _workspace(tasks, user, source_id)
     if source_id == task_id:
-        raise InvalidArgument(
+        raise Conflict(
             "A task cannot be related to itself.",
-            code="INVALID_FIELDS",
+            code="SELF_RELATION",
             violations=[Violation("task_id", "is the task itself", "self_relation")],
         )
     async with tasks.database.transaction() as work:

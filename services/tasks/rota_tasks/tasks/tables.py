@@ -81,11 +81,8 @@ def _is_open(tasks: FromClause) -> Any:
     return or_(*(tasks.c.status == status.value for status in sorted(OPEN)))
 
 
-def shown(tasks: FromClause) -> list[Any]:
-    """What a read shows of a task, for a select from `tasks`, so that it takes one query.
-
-    Its columns, without the labels that have been deleted; and what other rows make of it.
-    """
+def own(tasks: FromClause) -> list[Any]:
+    """What a task is in itself, for a select from `tasks`: its columns, without the labels that have been deleted."""
     given = (
         func.unnest(tasks.c.label_ids)
         .table_valued(column("id", PgUUID), with_ordinality="place", name="given")
@@ -99,9 +96,23 @@ def shown(tasks: FromClause) -> list[Any]:
         .scalar_subquery()
     )
     labels = case((func.cardinality(tasks.c.label_ids) == 0, tasks.c.label_ids), else_=func.array(living))
+    return [
+        *(each for each in tasks.c if each.name in FIELDS and each.name != "label_ids"),
+        labels.label("label_ids"),
+    ]
+
+
+def shown(tasks: FromClause) -> list[Any]:
+    """What a read shows of a task, for a select from `tasks`, so that it takes one query: also its standing."""
     children = (
         select(array([func.count().filter(_is_open(_CHILDREN)), func.count()]))
-        .where(_CHILDREN.c.workspace_id == tasks.c.workspace_id, _CHILDREN.c.parent_id == tasks.c.id)
+        .where(
+            _CHILDREN.c.workspace_id == tasks.c.workspace_id,
+            # As a range, which the planner takes for a small part of the table even when most tasks have one parent;
+            # as an equation it would then read the whole table for each row shown.
+            _CHILDREN.c.parent_id >= tasks.c.id,
+            _CHILDREN.c.parent_id <= tasks.c.id,
+        )
         .correlate(tasks)
         .scalar_subquery()
     )
@@ -123,23 +134,25 @@ def shown(tasks: FromClause) -> list[Any]:
         .scalar_subquery()
     )
     return [
-        *(each for each in tasks.c if each.name in FIELDS and each.name != "label_ids"),
-        labels.label("label_ids"),
+        *own(tasks),
         children.label("subtasks"),
         func.array(blockers).label("blocked_by"),
     ]
 
 
 def task_of_row(row: Mapping[str, Any]) -> Task:
-    """The task in a row of `shown`."""
+    """The task in a row of `shown`, or without its standing in a row of `own`."""
     values = {name: row[name] for name in FIELDS}
-    open_subtasks, subtasks = row["subtasks"]
+    standing = None
+    if "subtasks" in row:
+        open_subtasks, subtasks = row["subtasks"]
+        standing = Standing(open_subtasks, subtasks, tuple(row["blocked_by"]))
     return Task(
         **values
         | {
             "status": Status(values["status"]),
             "priority": Priority(values["priority"]),
             **{name: tuple(values[name]) for name in LISTS},
-            "standing": Standing(open_subtasks, subtasks, tuple(row["blocked_by"])),
+            "standing": standing,
         }
     )

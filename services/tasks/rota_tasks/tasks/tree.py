@@ -13,7 +13,7 @@ from rota_chassis.postgres.statements import statement
 from sqlalchemy import BigInteger, Integer, Text, bindparam, func, literal, select
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
-from rota_tasks.tasks.tables import TASKS, shown, task_of_row
+from rota_tasks.tasks.tables import TASKS, own, task_of_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ _DOWN = _DOWN.union_all(
 _PATH = statement(select(_UP.c.id).order_by(_UP.c.level))
 _HEIGHT = statement(select(func.coalesce(func.max(_DOWN.c.level), 1)))
 _LOCK_BELOW = statement(
-    select(*shown(TASKS), _DOWN.c.level)
+    select(*own(TASKS), _DOWN.c.level)
     .join_from(TASKS, _DOWN, TASKS.c.id == _DOWN.c.id)
     .where(TASKS.c.workspace_id == _WORKSPACE, _DOWN.c.level > 1)
     .order_by(TASKS.c.id)

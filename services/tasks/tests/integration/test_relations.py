@@ -10,7 +10,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from rota.tasks.v1 import relations_pb2, tasks_pb2
-from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied
+from rota_chassis.errors import Conflict, NotFound, PermissionDenied
 from rota_chassis.postgres.database import Database
 from rota_tasks.rebuild import rebuild
 from rota_tasks.relations import commands
@@ -105,8 +105,9 @@ async def test_a_blocked_task_says_by_what_until_that_is_done(stage: Stage) -> N
 
 async def test_a_task_is_not_related_to_itself_nor_to_what_is_not_there(stage: Stage) -> None:
     (task,) = await made(stage, 1)
-    with pytest.raises(InvalidArgument) as refused:
+    with pytest.raises(Conflict) as refused:
         await relate(stage, task, RELATES, task)
+    assert refused.value.code == "SELF_RELATION"
     assert [each.field for each in refused.value.violations] == ["task_id"]
     foreign = await stage.create(user=stage.grace)
     for other in (str(uuid4()), foreign.id):
