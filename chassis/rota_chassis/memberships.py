@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rota.auth.v1 import workspaces_pb2, workspaces_pb2_grpc
-from sqlalchemy import Boolean, Column, Integer, MetaData, Select, Table, Text, bindparam, func, select
+from sqlalchemy import Boolean, Column, Integer, MetaData, Select, Table, Text, bindparam, func, or_, select, true
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import grpc
+    from sqlalchemy import ColumnElement, FromClause
 
     from rota_chassis.events.consumer import Handler
     from rota_chassis.events.envelope import Event
@@ -79,6 +80,47 @@ _MEMBERS_AMONG = statement(
 def visible_workspaces() -> Select[Any]:
     """The workspaces of the user in the parameter `user_id`, as a subquery for `workspace_id IN (…)`."""
     return select(MEMBERSHIPS.c.workspace_id).where(MEMBERSHIPS.c.user_id == bindparam("user_id"), _IS_CURRENT)
+
+
+def newest_visible(table: Table, *conditions: ColumnElement[bool]) -> tuple[FromClause, Select[Any]]:
+    """One page of the rows of a table that a user may see, newest first, as a query to select from.
+
+    The newest of each of the user's workspaces, found by the primary key (UUIDv7 grows with time), then the newest of
+    those: the cost is a page for each workspace, however many rows there are.
+
+    Args:
+        table: With the primary key (workspace_id, id).
+        conditions: On its columns, over and above.
+
+    Returns:
+        The page, whose columns to select, and a query that selects them all. Its parameters are user_id, limit, and,
+        None where they do not matter, before (the id of the last row of the page before) and workspace_id.
+    """
+    before, workspace_id = bindparam("before", type_=PgUUID), bindparam("workspace_id", type_=PgUUID)
+    limit = bindparam("limit", type_=Integer)
+    page = (
+        select(table)
+        .where(
+            table.c.workspace_id == MEMBERSHIPS.c.workspace_id,
+            or_(before.is_(None), table.c.id < before),
+            *conditions,
+        )
+        .order_by(table.c.id.desc())
+        .limit(limit)
+        .lateral("page")
+    )
+    rows = (
+        select(page)
+        .select_from(MEMBERSHIPS.join(page, true()))
+        .where(
+            MEMBERSHIPS.c.user_id == bindparam("user_id"),
+            _IS_CURRENT,
+            or_(workspace_id.is_(None), MEMBERSHIPS.c.workspace_id == workspace_id),
+        )
+        .order_by(page.c.id.desc())
+        .limit(limit)
+    )
+    return page, rows
 
 
 class Memberships:

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rota_chassis.memberships import MEMBERSHIPS, visible_workspaces
+from rota_chassis.memberships import MEMBERSHIPS, newest_visible, visible_workspaces
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import (
     Boolean,
@@ -20,9 +20,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    or_,
     select,
-    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -105,30 +103,7 @@ _DELETE = statement(
     delete(SCHEDULES).where(SCHEDULES.c.workspace_id == bindparam("workspace_id"), SCHEDULES.c.id == _ID)
 )
 
-_BEFORE = bindparam("before", type_=PgUUID)
-_WORKSPACE = bindparam("workspace_id", type_=PgUUID)
-_LIMIT = bindparam("limit", type_=Integer)
-_PAGE_OF_WORKSPACE = (
-    select(SCHEDULES)
-    .where(
-        SCHEDULES.c.workspace_id == MEMBERSHIPS.c.workspace_id,
-        or_(_BEFORE.is_(None), SCHEDULES.c.id < _BEFORE),
-    )
-    .order_by(SCHEDULES.c.id.desc())
-    .limit(_LIMIT)
-    .lateral("page")
-)
-_LIST = statement(
-    select(_PAGE_OF_WORKSPACE)
-    .select_from(MEMBERSHIPS.join(_PAGE_OF_WORKSPACE, true()))
-    .where(
-        MEMBERSHIPS.c.user_id == bindparam("user_id"),
-        ~MEMBERSHIPS.c.removed,
-        or_(_WORKSPACE.is_(None), MEMBERSHIPS.c.workspace_id == _WORKSPACE),
-    )
-    .order_by(_PAGE_OF_WORKSPACE.c.id.desc())
-    .limit(_LIMIT)
-)
+_LIST = statement(newest_visible(SCHEDULES)[1])
 
 # Older versions know nothing of `delayed_until` and leave it empty.
 _DUE_AT = func.coalesce(SCHEDULES.c.delayed_until, SCHEDULES.c.next_fire_at)
@@ -136,7 +111,7 @@ _TAKE_DUE = statement(
     select(SCHEDULES)
     .where(bindparam("now", type_=DateTime(timezone=True)) >= _DUE_AT)
     .order_by(_DUE_AT)
-    .limit(_LIMIT)
+    .limit(bindparam("limit", type_=Integer))
     .with_for_update(skip_locked=True)
 )
 _ADVANCE = statement(

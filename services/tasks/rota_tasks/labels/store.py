@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rota_chassis.memberships import MEMBERSHIPS, visible_workspaces
+from rota_chassis.memberships import MEMBERSHIPS, newest_visible, visible_workspaces
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text, bindparam, delete, func, or_, select, true
+from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text, bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
@@ -57,27 +57,7 @@ _AMONG = statement(
         LABELS.c.id == func.any(bindparam("ids", type_=ARRAY(PgUUID))),
     )
 )
-_BEFORE = bindparam("before", type_=PgUUID)
-_WORKSPACE = bindparam("workspace_id", type_=PgUUID)
-_LIMIT = bindparam("limit", type_=Integer)
-_PAGE_OF_WORKSPACE = (
-    select(LABELS)
-    .where(LABELS.c.workspace_id == MEMBERSHIPS.c.workspace_id, or_(_BEFORE.is_(None), LABELS.c.id < _BEFORE))
-    .order_by(LABELS.c.id.desc())
-    .limit(_LIMIT)
-    .lateral("page")
-)
-_LIST = statement(
-    select(_PAGE_OF_WORKSPACE)
-    .select_from(MEMBERSHIPS.join(_PAGE_OF_WORKSPACE, true()))
-    .where(
-        MEMBERSHIPS.c.user_id == bindparam("user_id"),
-        ~MEMBERSHIPS.c.removed,
-        or_(_WORKSPACE.is_(None), MEMBERSHIPS.c.workspace_id == _WORKSPACE),
-    )
-    .order_by(_PAGE_OF_WORKSPACE.c.id.desc())
-    .limit(_LIMIT)
-)
+_LIST = statement(newest_visible(LABELS)[1])
 
 
 async def get(reader: Reader, *, user_id: UUID, label_id: UUID) -> Label | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rota_chassis.memberships import MEMBERSHIPS, visible_workspaces
+from rota_chassis.memberships import newest_visible, visible_workspaces
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text, bindparam, insert, or_, select, true
+from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text, bindparam, insert, select
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.projects.domain import Project
@@ -37,30 +37,7 @@ _GET = statement(
 _EXISTS = statement(
     select(PROJECTS.c.id).where(PROJECTS.c.workspace_id == bindparam("workspace_id"), PROJECTS.c.id == bindparam("id"))
 )
-_BEFORE = bindparam("before", type_=PgUUID)
-_WORKSPACE = bindparam("workspace_id", type_=PgUUID)
-_LIMIT = bindparam("limit", type_=Integer)
-_PAGE_OF_WORKSPACE = (
-    select(PROJECTS)
-    .where(
-        PROJECTS.c.workspace_id == MEMBERSHIPS.c.workspace_id,
-        or_(_BEFORE.is_(None), PROJECTS.c.id < _BEFORE),
-    )
-    .order_by(PROJECTS.c.id.desc())
-    .limit(_LIMIT)
-    .lateral("page")
-)
-_LIST = statement(
-    select(_PAGE_OF_WORKSPACE)
-    .select_from(MEMBERSHIPS.join(_PAGE_OF_WORKSPACE, true()))
-    .where(
-        MEMBERSHIPS.c.user_id == bindparam("user_id"),
-        ~MEMBERSHIPS.c.removed,
-        or_(_WORKSPACE.is_(None), MEMBERSHIPS.c.workspace_id == _WORKSPACE),
-    )
-    .order_by(_PAGE_OF_WORKSPACE.c.id.desc())
-    .limit(_LIMIT)
-)
+_LIST = statement(newest_visible(PROJECTS)[1])
 
 
 async def add(work: UnitOfWork, project: Project) -> None:

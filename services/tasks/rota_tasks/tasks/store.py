@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rota_chassis.memberships import MEMBERSHIPS, visible_workspaces
+from rota_chassis.memberships import MEMBERSHIPS, newest_visible, visible_workspaces
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Column, Integer, and_, bindparam, delete, exists, func, or_, select, true
+from sqlalchemy import Column, Integer, bindparam, delete, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
@@ -76,45 +76,28 @@ def _wanted(column: Column[Any], name: str) -> Any:
     return or_(parameter.is_(None), column == parameter)
 
 
-# The newest tasks of each workspace, each by its primary key (UUIDv7 grows with time), then the newest of those: the
-# cost is one page for each workspace of the caller, however many tasks there are.
-_PAGE_OF_WORKSPACE = (
-    select(TASKS)
-    .where(
-        TASKS.c.workspace_id == MEMBERSHIPS.c.workspace_id,
-        or_(bindparam("before", type_=PgUUID).is_(None), TASKS.c.id < bindparam("before", type_=PgUUID)),
-        _wanted(TASKS.c.project_id, "project_id"),
-        _wanted(TASKS.c.status, "status"),
-        or_(
-            bindparam("assignee_id", type_=PgUUID).is_(None),
-            bindparam("assignee_id", type_=PgUUID) == func.any(TASKS.c.assignee_ids),
-        ),
-        or_(
-            bindparam("label_id", type_=PgUUID).is_(None),
-            and_(
-                bindparam("label_id", type_=PgUUID) == func.any(TASKS.c.label_ids),
-                exists().where(
-                    LABELS.c.workspace_id == TASKS.c.workspace_id,
-                    LABELS.c.id == bindparam("label_id", type_=PgUUID),
-                ),
-            ),
-        ),
-    )
-    .order_by(TASKS.c.id.desc())
-    .limit(bindparam("limit", type_=Integer))
-    .lateral("page")
+def _holds(column: Column[Any], name: str) -> Any:
+    """The list in the column holds the parameter, or the parameter is null."""
+    parameter = bindparam(name, type_=PgUUID)
+    return or_(parameter.is_(None), parameter == func.any(column))
+
+
+def _exists(label_id: str) -> Any:
+    """The label in the parameter exists, or the parameter is null: tasks may name labels that have been deleted."""
+    parameter = bindparam(label_id, type_=PgUUID)
+    found = exists().where(LABELS.c.workspace_id == TASKS.c.workspace_id, LABELS.c.id == parameter)
+    return or_(parameter.is_(None), found)
+
+
+_PAGE, _PAGE_ROWS = newest_visible(
+    TASKS,
+    _wanted(TASKS.c.project_id, "project_id"),
+    _wanted(TASKS.c.status, "status"),
+    _holds(TASKS.c.assignee_ids, "assignee_id"),
+    _holds(TASKS.c.label_ids, "label_id"),
+    _exists("label_id"),
 )
-_LIST = statement(
-    select(*shown(_PAGE_OF_WORKSPACE))
-    .select_from(MEMBERSHIPS.join(_PAGE_OF_WORKSPACE, true()))
-    .where(
-        MEMBERSHIPS.c.user_id == bindparam("user_id"),
-        ~MEMBERSHIPS.c.removed,
-        _wanted(MEMBERSHIPS.c.workspace_id, "workspace_id"),
-    )
-    .order_by(_PAGE_OF_WORKSPACE.c.id.desc())
-    .limit(bindparam("limit", type_=Integer))
-)
+_LIST = statement(_PAGE_ROWS.with_only_columns(*shown(_PAGE)))
 
 
 async def get(reader: Reader, *, user_id: UUID, task_id: UUID) -> Task | None:
