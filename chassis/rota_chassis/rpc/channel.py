@@ -26,7 +26,8 @@ OPTIONS = (
     ("grpc.keepalive_timeout_ms", 5_000),
     # A service that restarts is found again within a fraction of a second.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # How long one attempt may take, a busy service included.
+    ("grpc.min_reconnect_backoff_ms", 2_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),
     # Each channel its own connections, or channels of one process would share a broken one's backoff.
     ("grpc.use_local_subchannel_pool", 1),
