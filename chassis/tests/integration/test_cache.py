@@ -128,7 +128,7 @@ async def test_without_redis_every_look_up_loads_and_nothing_fails(tmp_path: Pat
             assert await cache.get_or_load(key, load, ttl_s=60) == 1
         await cache.invalidate(key, "another")
         assert load.number == 5
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 2
 
 
 async def test_redis_that_goes_away_while_a_value_is_loaded_fails_nothing(tmp_path: Path, key: str) -> None:

@@ -50,7 +50,7 @@ async def test_a_message_arrives_without_waiting_for_its_neighbours(durable: Cli
             await durable.jetstream().publish(SUBJECT, b"%d" % number)
             started = time.monotonic()
             assert await take(messages, 1) == [b"%d" % number]
-            assert time.monotonic() - started < 0.5
+            assert time.monotonic() - started < 2
 
 
 async def test_more_messages_than_one_request_asks_for_arrive_in_order(durable: Client) -> None:
