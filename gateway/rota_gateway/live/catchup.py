@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from rota_chassis.events.envelope import SUBJECT_PREFIX
 
 from rota_gateway.live import protocol
-from rota_gateway.live.protocol import Channel, Close, Ended, ResetReason
+from rota_gateway.live.protocol import AGGREGATES, Channel, Close, Ended, ResetReason
 from rota_gateway.live.stream import StreamLost, TooFarBehind, replay, stream_state
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterable
 
     from nats.aio.client import Client
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rota_gateway.live.subscriber import Subscriber
 
 # With more workspaces than this, events of all are read, and those of others dropped here.
-_MAX_SUBJECTS = 64
+_MAX_WORKSPACES = 16
 
 
 async def catch_up(nats: Client, hub: Hub, subscriber: Subscriber, resume: Resume | None) -> AsyncGenerator[str, None]:
@@ -85,11 +85,14 @@ async def _replayed(
 
 
 def _subjects(subscriber: Subscriber) -> list[str]:
-    if subscriber.channel is Channel.NOTIFICATIONS:
-        return [f"{SUBJECT_PREFIX}.*.notification.*"]
-    if not 0 < len(subscriber.workspaces) <= _MAX_SUBJECTS:
-        return [f"{SUBJECT_PREFIX}.*.task.*"]
-    return [f"{SUBJECT_PREFIX}.{workspace_id}.task.*" for workspace_id in subscriber.workspaces]
+    workspaces: Iterable[str] = ("*",)
+    if subscriber.channel is Channel.TASKS and 0 < len(subscriber.workspaces) <= _MAX_WORKSPACES:
+        workspaces = subscriber.workspaces
+    return [
+        f"{SUBJECT_PREFIX}.{workspace}.{aggregate}.*"
+        for workspace in workspaces
+        for aggregate in AGGREGATES[subscriber.channel]
+    ]
 
 
 def _lost() -> Ended:

@@ -35,8 +35,12 @@ class Channel(StrEnum):
     NOTIFICATIONS = "notifications"
 
 
-# The channel that tells of an event, by its aggregate; of other events none does.
-CHANNEL_OF = {"task": Channel.TASKS, "notification": Channel.NOTIFICATIONS}
+# What each channel tells of; of other aggregates none does.
+AGGREGATES = {
+    Channel.TASKS: ("task", "project", "label", "relation", "comment"),
+    Channel.NOTIFICATIONS: ("notification",),
+}
+CHANNEL_OF = {aggregate: channel for channel, aggregates in AGGREGATES.items() for aggregate in aggregates}
 
 
 class ResetReason(StrEnum):
@@ -96,7 +100,7 @@ class Frame:
         offset: its place in the stream.
         channel: that it belongs to.
         workspace_id: that it happened in.
-        user_id: whom it is for; None for tasks, which everyone in the workspace may see.
+        user_id: whom it is for; None for work, which everyone in the workspace may see.
         time: when it happened.
         text: the frame.
     """

@@ -14,6 +14,8 @@ from nats.js import api
 from rota_chassis.events.envelope import SUBJECT_PREFIX
 from rota_chassis.events.stream import EVENTS_STREAM
 
+from rota_gateway.live.protocol import CHANNEL_OF
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 2.0
 LOOK_EVERY_S = 0.25
 REPLAY_LIMIT = 10_000
-LIVE_SUBJECTS = tuple(f"{SUBJECT_PREFIX}.*.{aggregate}.*" for aggregate in ("task", "notification", "workspace"))
+LIVE_SUBJECTS = tuple(f"{SUBJECT_PREFIX}.*.{aggregate}.*" for aggregate in (*CHANNEL_OF, "workspace"))
 _BATCH = 256
 _BATCH_TIMEOUT_S = 5.0
 _API_TIMEOUT_S = 2.0

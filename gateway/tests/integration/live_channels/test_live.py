@@ -39,6 +39,23 @@ async def test_members_see_the_events_of_their_workspaces_and_no_others(
         assert await second.offsets(2) == [shared - 1, shared]
 
 
+async def test_whatever_belongs_to_the_work_is_told_live_and_again_to_whoever_comes_back(
+    system: System, listening: Listening, events: Publisher
+) -> None:
+    ada = system.user()
+    types = ["comment.created", "label.updated", "relation.added", "project.created"]
+    async with listening(system, "tasks", ada) as listener:
+        ready = await listener.frame()
+        for event_type in types:
+            await events.publish(event_type, ada.workspace_id, {event_type.partition(".")[0]: {"id": "one"}})
+        live = [await listener.frame() for _ in types]
+        assert [frame["event"] for frame in live] == types
+        query = f"?since={ready['offset']}&epoch={ready['epoch']}"
+    async with listening(system, "tasks", ada, query) as again:
+        await again.frame()
+        assert [await again.frame() for _ in types] == live
+
+
 async def test_notifications_go_to_their_user_only(system: System, listening: Listening, events: Publisher) -> None:
     ada, grace = system.user(), system.user()
     async with listening(system, "notifications", ada) as first, listening(system, "notifications", grace) as second:
