@@ -24,6 +24,11 @@ RPC_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 EVENTS_PUBLISHED = Counter("rota_events_published", "Events that the relay handed to JetStream.")
+EVENT_RELAY_LAG = Histogram(
+    "rota_event_relay_lag_seconds",
+    "From when an event happened to when JetStream had it.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300),
+)
 EVENTS_HANDLED = Counter("rota_events_handled", "Events consumed, by outcome.", ["type", "outcome"])
 CACHE_REQUESTS = Counter("rota_cache_requests", "Cache look-ups, by outcome.", ["outcome"])
 

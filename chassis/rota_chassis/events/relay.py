@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, extract, func, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import BigInteger, Text
 
@@ -27,7 +27,7 @@ from rota_chassis.events.log import EVENTS
 from rota_chassis.ids import uuid7
 from rota_chassis.logs import logger
 from rota_chassis.postgres.statements import statement
-from rota_chassis.telemetry import EVENTS_PUBLISHED
+from rota_chassis.telemetry import EVENT_RELAY_LAG, EVENTS_PUBLISHED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,8 @@ _UNPUBLISHED = statement(
 _MARK = statement(
     update(EVENTS)
     .where(EVENTS.c.position == func.any(bindparam("positions", type_=ARRAY(BigInteger))))
-    .values(published_at=func.now())
+    .values(published_at=func.clock_timestamp())
+    .returning(extract("epoch", EVENTS.c.published_at - EVENTS.c.time).label("lag_s"))
 )
 
 
@@ -112,7 +113,8 @@ class Relay:
         rows = await connection.fetch(_UNPUBLISHED.sql, *_UNPUBLISHED.arguments({}))
         if rows:
             await self._publish(rows)
-            await connection.execute(_MARK.sql, [row["position"] for row in rows])
+            for marked in await connection.fetch(_MARK.sql, [row["position"] for row in rows]):
+                EVENT_RELAY_LAG.observe(marked["lag_s"])
             EVENTS_PUBLISHED.inc(len(rows))
         return len(rows)
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import nats
 import pytest
 from nats.errors import Error as NatsError
+from prometheus_client import REGISTRY
 from rota_chassis.events import relay as relays
 from rota_chassis.events.connection import nats_connection
 from rota_chassis.events.relay import Relay
@@ -56,6 +58,20 @@ async def test_an_event_is_published_with_its_headers_at_once(
     assert (message.headers["ce-id"], message.headers["ce-source"]) == (str(event_id), "/rota/test")
     assert message.subject is not None
     assert message.subject.endswith(".task.created")
+
+
+async def test_how_long_an_event_waited_for_its_publication_is_measured(
+    database: Database, client: Client, connection: asyncpg.Connection, created: Created
+) -> None:
+    def waited() -> float:
+        return REGISTRY.get_sample_value("rota_event_relay_lag_seconds_sum") or 0
+
+    before = waited()
+    await write(database, created(time=datetime.now(UTC) - timedelta(seconds=100)))
+    async with in_background(Relay(database, client, "/rota/test").run()):
+        await eventually(lambda: all_published(connection), timeout_s=2)
+        await eventually(lambda: waited() > before, timeout_s=2)
+    assert 100 <= waited() - before < 110
 
 
 async def test_events_are_published_in_the_order_of_the_log(
