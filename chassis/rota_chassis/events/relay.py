@@ -114,7 +114,7 @@ class Relay:
         if rows:
             await self._publish(rows)
             for marked in await connection.fetch(_MARK.sql, [row["position"] for row in rows]):
-                EVENT_RELAY_LAG.observe(marked["lag_s"])
+                EVENT_RELAY_LAG.observe(float(marked["lag_s"]))
             EVENTS_PUBLISHED.inc(len(rows))
         return len(rows)
 
