@@ -33,6 +33,21 @@ def upgrade() -> None:
         )
         """
     )
+    op.execute(
+        """
+        INSERT INTO search_documents (workspace_id, task_id, document)
+        SELECT workspace_id, id,
+            setweight(to_tsvector('simple', title), 'A')
+            || setweight(to_tsvector('simple', (
+                SELECT coalesce(string_agg(l.name, ' ' ORDER BY l.id), '') FROM labels l
+                WHERE l.workspace_id = t.workspace_id AND l.id = ANY(t.label_ids))), 'B')
+            || setweight(to_tsvector('simple', description), 'C')
+            || setweight(to_tsvector('simple', left((
+                SELECT coalesce(string_agg(c.text, ' ' ORDER BY c.id DESC), '') FROM comments c
+                WHERE c.workspace_id = t.workspace_id AND c.task_id = t.id), 50000)), 'D')
+        FROM tasks t
+        """
+    )
     op.execute("CREATE INDEX search_documents_words ON search_documents USING gin (document)")
 
 

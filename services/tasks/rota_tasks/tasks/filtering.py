@@ -8,7 +8,7 @@ from rota_chassis.filters.ast import And, Field, Kind, OneOf
 from rota_chassis.filters.parser import parse
 from rota_chassis.filters.sql import condition
 from rota_chassis.memberships import MEMBERSHIPS
-from sqlalchemy import ColumnElement, exists, func, or_, select, true
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, true
 
 from rota_tasks.labels.domain import name_key
 from rota_tasks.labels.store import LABELS
@@ -79,7 +79,10 @@ def _labels(of_label: ColumnElement[bool]) -> ColumnElement[bool]:
 
 
 def _label_ids(wanted: ColumnElement[Any] | None) -> ColumnElement[bool]:
-    return _labels(true() if wanted is None else LABELS.c.id == func.any(wanted))
+    if wanted is None:
+        return _labels(true())
+    # The array as it is as well: of it, the planner knows how many tasks hold it.
+    return and_(TASKS.c.label_ids.overlap(wanted), _labels(LABELS.c.id == func.any(wanted)))
 
 
 def _label_names(wanted: ColumnElement[Any] | None) -> ColumnElement[bool]:
