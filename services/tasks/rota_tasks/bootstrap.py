@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rota.tasks.v1 import comments_pb2_grpc, labels_pb2_grpc, projects_pb2_grpc, relations_pb2_grpc, tasks_pb2_grpc
+from rota.tasks.v1 import (
+    comments_pb2_grpc,
+    labels_pb2_grpc,
+    projects_pb2_grpc,
+    relations_pb2_grpc,
+    search_pb2_grpc,
+    tasks_pb2_grpc,
+)
 from rota_chassis.memberships import Memberships
 from rota_chassis.service import Service
 
@@ -14,6 +21,7 @@ from rota_tasks.labels.servicer import LabelServicer
 from rota_tasks.projects.dependencies import Projects
 from rota_tasks.projects.servicer import ProjectServicer
 from rota_tasks.relations.servicer import RelationServicer
+from rota_tasks.search.servicer import SearchServicer
 from rota_tasks.settings import TasksSettings
 from rota_tasks.tasks.dependencies import Tasks
 from rota_tasks.tasks.servicer import TaskServicer
@@ -37,6 +45,7 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
         relations_pb2_grpc.add_RelationServiceServicer_to_server, RelationServicer(tasks, runtime.page_tokens)
     )
     runtime.serve(comments_pb2_grpc.add_CommentServiceServicer_to_server, CommentServicer(tasks, runtime.page_tokens))
+    runtime.serve(search_pb2_grpc.add_SearchServiceServicer_to_server, SearchServicer(tasks, runtime.page_tokens))
     runtime.consume(memberships.handlers())
 
 

@@ -11,6 +11,7 @@ from rota.tasks.v1 import (
     labels_pb2_grpc,
     projects_pb2_grpc,
     relations_pb2_grpc,
+    search_pb2_grpc,
     tasks_pb2,
     tasks_pb2_grpc,
 )
@@ -34,6 +35,7 @@ class Stage:
     labels: labels_pb2_grpc.LabelServiceStub
     relations: relations_pb2_grpc.RelationServiceStub
     comments: comments_pb2_grpc.CommentServiceStub
+    search: search_pb2_grpc.SearchServiceStub
     auth: SmallAuth
     ada: User
     grace: User
@@ -78,6 +80,7 @@ async def stage(
             labels_pb2_grpc.LabelServiceStub(channel),
             relations_pb2_grpc.RelationServiceStub(channel),
             comments_pb2_grpc.CommentServiceStub(channel),
+            search_pb2_grpc.SearchServiceStub(channel),
             auth,
             ada,
             grace,

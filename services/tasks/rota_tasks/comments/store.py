@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.comments.domain import Comment, CommentDeleted, CommentEvent
 from rota_tasks.comments.messages import comment_of
+from rota_tasks.search import documents
 from rota_tasks.tasks.tables import TASKS
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ async def project(work: UnitOfWork, event: CommentEvent) -> None:
     else:
         values = {name: getattr(comment, name) for name in _FIELDS}
         await work.execute(_SAVE, **values | {"mentioned_ids": list(comment.mentioned_ids)})
+    await documents.write(work, workspace_id=comment.workspace_id, task_ids=[comment.task_id])
 
 
 async def record_request(

@@ -36,7 +36,7 @@ class Label:
     @property
     def name_key(self) -> str:
         """What must be unique in a workspace: the name without its case (Unicode, section 3.13) and outer blanks."""
-        return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", self.name).strip().casefold())
+        return name_key(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,11 @@ class LabelUpdated(LabelEvent):
 
 class LabelDeleted(LabelEvent):
     """It was deleted; `label` is as it last was, one version on."""
+
+
+def name_key(name: str) -> str:
+    """What two names have in common that count as one."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).strip().casefold())
 
 
 def edit(label: Label, changes: Mapping[str, Any], *, now: datetime) -> Sequence[LabelEvent]:

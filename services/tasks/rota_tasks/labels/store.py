@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.labels.domain import Label, LabelDeleted, LabelEvent
+from rota_tasks.search import documents
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -99,6 +100,7 @@ async def project(work: UnitOfWork, event: LabelEvent) -> None:
         await work.execute(_DELETE, workspace_id=label.workspace_id, id=label.id)
     else:
         await work.execute(_SAVE, **{name: getattr(label, name) for name in _WRITTEN})
+    await documents.write_of_label(work, workspace_id=label.workspace_id, label_id=label.id)
 
 
 def _label(row: Mapping[str, Any]) -> Label:

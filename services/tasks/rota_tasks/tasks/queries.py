@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from rota_chassis.errors import NotFound
 
-from rota_tasks.tasks import store
+from rota_tasks.tasks import listing, store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
+    from rota_chassis.filters.ast import Filter
     from rota_chassis.identity import UserPrincipal
 
     from rota_tasks.tasks.dependencies import Tasks
     from rota_tasks.tasks.domain import Task
+    from rota_tasks.tasks.listing import Cursor
+    from rota_tasks.tasks.ordering import Order
 
 
 async def get_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> Task:
@@ -44,6 +47,34 @@ async def list_tasks(
     if filters["workspace_id"] is not None:
         await tasks.memberships.require(user.user_id, filters["workspace_id"])
     return await store.page(tasks.database, user_id=user.user_id, limit=limit, before=before, filters=filters)
+
+
+async def find_tasks(
+    tasks: Tasks,
+    user: UserPrincipal,
+    *,
+    limit: int,
+    after: Cursor | None,
+    order: Order,
+    where: Filter | None,
+    workspace_id: UUID | None,
+) -> Sequence[tuple[Task, Cursor]]:
+    """The first tasks that a filter lets through, in an order (see `listing.page`).
+
+    Raises:
+        NotFound: the user does not belong to the workspace.
+    """
+    if workspace_id is not None:
+        await tasks.memberships.require(user.user_id, workspace_id)
+    return await listing.page(
+        tasks.database,
+        user_id=user.user_id,
+        limit=limit,
+        after=after,
+        order=order,
+        where=where,
+        workspace_id=workspace_id,
+    )
 
 
 async def list_subtasks(

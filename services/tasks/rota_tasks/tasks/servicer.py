@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rota.tasks.v1 import tasks_pb2, tasks_pb2_grpc
 from rota_chassis.errors import InvalidArgument, Violation
+from rota_chassis.filters.literals import Context, time_zone
 from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
 
 from rota_tasks.tasks import commands, queries
 from rota_tasks.tasks.domain import Priority, Status
+from rota_tasks.tasks.filtering import filter_of
+from rota_tasks.tasks.listing import Cursor
 from rota_tasks.tasks.messages import PRIORITIES, STATUSES, task_message
+from rota_tasks.tasks.ordering import order_of
 from rota_tasks.timestamps import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from rota_chassis.identity import UserPrincipal
     from rota_chassis.pagination import PageTokens
 
     from rota_tasks.tasks.dependencies import Tasks
@@ -57,6 +63,8 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             "assignee_id": _optional_id(request, "assignee_id"),
             "label_id": _optional_id(request, "label_id"),
         }
+        if request.filter or request.order_by:
+            return await self._find_tasks(request, user, filters)
         bound_to = ["tasks", user.user_id, *filters.values()]
         before = None
         if request.page_token:
@@ -66,6 +74,44 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
         answer = tasks_pb2.ListTasksResponse(tasks=[task_message(task) for task in found[:limit]])
         if len(found) > limit:
             answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
+        return answer
+
+    async def _find_tasks(
+        self, request: tasks_pb2.ListTasksRequest, user: UserPrincipal, filters: Mapping[str, Any]
+    ) -> tasks_pb2.ListTasksResponse:
+        bound_to = ["tasks found", user.user_id, *filters.values(), request.filter, request.order_by, request.time_zone]
+        order, zone, now, after = (
+            order_of(request.order_by),
+            time_zone(request.time_zone),
+            self._tasks.clock.now(),
+            None,
+        )
+        if request.page_token:
+            # The pages of one list have the `now` of the first.
+            began, key, last = self._page_tokens.decode(request.page_token, bound_to=bound_to)
+            now, after = datetime.fromisoformat(began), Cursor(order.value(key), UUID(last))
+        workspace_id = filters["workspace_id"]
+        equal = {
+            "project_id": filters["project_id"],
+            "status": filters["status"],
+            "assignee": filters["assignee_id"],
+            "label_id": filters["label_id"],
+        }
+        limit = page_size(request.page_size)
+        found = await queries.find_tasks(
+            self._tasks,
+            user,
+            limit=limit + 1,
+            after=after,
+            order=order,
+            where=filter_of(request.filter, Context(now, zone, user.user_id), equal),
+            workspace_id=workspace_id,
+        )
+        answer = tasks_pb2.ListTasksResponse(tasks=[task_message(task) for task, _ in found[:limit]])
+        if len(found) > limit:
+            end = found[limit - 1][1]
+            key = end.key.isoformat() if isinstance(end.key, datetime) else end.key
+            answer.next_page_token = self._page_tokens.encode([now.isoformat(), key, end.id], bound_to=bound_to)
         return answer
 
     async def ListSubtasks(

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.labels.store import LABELS
+from rota_tasks.search import documents
 from rota_tasks.tasks.domain import Task, TaskDeleted, TaskEvent
 from rota_tasks.tasks.tables import FIELDS, KEY, LISTS, REQUESTS, TASKS, shown, task_of_row
 
@@ -147,6 +148,7 @@ async def project(work: UnitOfWork, event: TaskEvent) -> None:
     else:
         values = {name: getattr(task, name) for name in FIELDS}
         await work.execute(_SAVE, **values | {name: list(values[name]) for name in LISTS})
+        await documents.write_of_task(work, workspace_id=task.workspace_id, task_id=task.id)
 
 
 async def remove(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> None:

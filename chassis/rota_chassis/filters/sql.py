@@ -1,0 +1,102 @@
+"""A filter as a condition in SQL, its values bound.
+
+Negation is pushed down to the leaves, where it is `IS NOT TRUE`: above them nothing negates, so that what is null acts
+as false, and a leaf that is not negated is one that an index serves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import BigInteger, Boolean, ColumnElement, DateTime, Text, and_, false, func, literal, not_, or_, true
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+
+from rota_chassis.filters.ast import (
+    COMPARES,
+    And,
+    Comparison,
+    Contains,
+    Filter,
+    IsUnset,
+    Kind,
+    Leaf,
+    Not,
+    OneOf,
+    Operator,
+    Or,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from rota_chassis.filters.ast import Field, Value
+
+_TYPES: Mapping[Kind, Any] = {
+    Kind.TEXT: Text(),
+    Kind.ENUM: Text(),
+    Kind.INTEGER: BigInteger(),
+    Kind.BOOLEAN: Boolean(),
+    Kind.INSTANT: DateTime(timezone=True),
+    Kind.ID: PgUUID(),
+    Kind.IDS: PgUUID(),
+    Kind.NAMES: Text(),
+}
+
+
+def condition(
+    found: Filter,
+    columns: Mapping[str, ColumnElement[Any]],
+    collections: Mapping[str, Callable[[ColumnElement[Any] | None], ColumnElement[bool]]],
+) -> ColumnElement[bool]:
+    """The filter as a condition.
+
+    Args:
+        found: The filter.
+        columns: By field, where one value is.
+        collections: By field with many values: a condition, never null, that it holds one of an array of values, or
+            with None that it holds any at all.
+    """
+
+    def one(leaf: Leaf) -> ColumnElement[bool]:
+        if leaf.field.kind.has_many:
+            holds = collections[leaf.field.name]
+            return holds(_array(leaf.field, leaf.values)) if isinstance(leaf, OneOf) else not_(holds(None))
+        return _of_one_value(leaf, columns[leaf.field.name])
+
+    def render(part: Filter, *, negated: bool) -> ColumnElement[bool]:
+        match part:
+            case Not(inner):
+                return render(inner, negated=not negated)
+            case And(parts) | Or(parts):
+                join = and_ if isinstance(part, And) != negated else or_
+                return join(*(render(each, negated=negated) for each in parts))
+            case _:
+                return one(part).is_not(true()) if negated else one(part)
+
+    return render(found, negated=False)
+
+
+def _of_one_value(leaf: Leaf, column: ColumnElement[Any]) -> ColumnElement[bool]:
+    match leaf:
+        case IsUnset():
+            return column.is_(None)
+        case OneOf(field, ()):
+            return false()
+        case OneOf(field, values):
+            return column == func.any(_array(field, values))
+        case Contains(_, text):
+            # In the collation C, lower() changes ASCII letters only.
+            folded = func.lower(literal(text, Text()).collate("C"))
+            return func.strpos(func.lower(column.collate("C")), folded) > 0
+        case Comparison(field, sign, value):
+            left = column.collate("C") if field.kind is Kind.TEXT and sign not in _EQUALITY else column
+            compared: ColumnElement[bool] = COMPARES[sign](left, literal(value, _TYPES[field.kind]))
+            return compared
+
+
+_EQUALITY = {Operator.EQUAL, Operator.UNEQUAL}
+
+
+def _array(field: Field, values: Sequence[Value]) -> ColumnElement[Any]:
+    return literal(list(values), ARRAY(_TYPES[field.kind]))

@@ -1,0 +1,44 @@
+"""What searches tasks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rota_tasks.search import store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from rota_chassis.filters.ast import Filter
+    from rota_chassis.identity import UserPrincipal
+
+    from rota_tasks.tasks.dependencies import Tasks
+
+
+async def search_tasks(
+    tasks: Tasks,
+    user: UserPrincipal,
+    *,
+    words: str,
+    where: Filter | None,
+    workspace_id: UUID | None,
+    limit: int,
+    after: store.Place | None,
+) -> Sequence[store.Found]:
+    """The tasks that match best (see `store.page`).
+
+    Raises:
+        NotFound: the user does not belong to the workspace.
+    """
+    if workspace_id is not None:
+        await tasks.memberships.require(user.user_id, workspace_id)
+    return await store.page(
+        tasks.database,
+        user_id=user.user_id,
+        words=words,
+        where=where,
+        workspace_id=workspace_id,
+        limit=limit,
+        after=after,
+    )

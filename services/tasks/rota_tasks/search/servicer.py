@@ -1,0 +1,75 @@
+"""rota.tasks.v1.SearchService: messages in, use cases, messages out."""
+
+from __future__ import annotations
+
+import html
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from rota.tasks.v1 import search_pb2, search_pb2_grpc
+from rota_chassis.filters.literals import Context, time_zone
+from rota_chassis.identity import require_user
+from rota_chassis.pagination import page_size
+
+from rota_tasks.search import queries
+from rota_tasks.search.store import START, STOP, Found, Place
+from rota_tasks.tasks.filtering import filter_of
+from rota_tasks.tasks.messages import task_message
+
+if TYPE_CHECKING:
+    from rota_chassis.pagination import PageTokens
+
+    from rota_tasks.tasks.dependencies import Tasks
+
+
+class SearchServicer(search_pb2_grpc.SearchServiceServicer):
+    """Serves search."""
+
+    def __init__(self, tasks: Tasks, page_tokens: PageTokens) -> None:
+        self._tasks = tasks
+        self._page_tokens = page_tokens
+
+    async def SearchTasks(
+        self, request: search_pb2.SearchTasksRequest, _context: Any
+    ) -> search_pb2.SearchTasksResponse:
+        user = require_user()
+        workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else None
+        bound_to = ["search", user.user_id, workspace_id, request.q, request.filter, request.time_zone]
+        zone, now, after = time_zone(request.time_zone), self._tasks.clock.now(), None
+        if request.page_token:
+            # The pages of one search have the `now` of the first.
+            began, score, last = self._page_tokens.decode(request.page_token, bound_to=bound_to)
+            now, after = datetime.fromisoformat(began), Place(score, UUID(last))
+        limit = page_size(request.page_size)
+        found = await queries.search_tasks(
+            self._tasks,
+            user,
+            words=request.q,
+            where=filter_of(request.filter, Context(now, zone, user.user_id), {}),
+            workspace_id=workspace_id,
+            limit=limit + 1,
+            after=after,
+        )
+        answer = search_pb2.SearchTasksResponse(results=[_result(each) for each in found[:limit]])
+        if len(found) > limit:
+            end = found[limit - 1]
+            answer.next_page_token = self._page_tokens.encode(
+                [now.isoformat(), end.score, end.task.id], bound_to=bound_to
+            )
+        return answer
+
+
+def _result(found: Found) -> search_pb2.SearchResult:
+    parts = {"title": found.title, "description": found.description}
+    return search_pb2.SearchResult(
+        task=task_message(found.task),
+        score=found.score,
+        highlights=[
+            search_pb2.Highlight(field=field, html=_marked(text)) for field, text in parts.items() if START in text
+        ],
+    )
+
+
+def _marked(text: str) -> str:
+    return html.escape(text).replace(START, "<em>").replace(STOP, "</em>")

@@ -1,0 +1,139 @@
+"""What filters may say of tasks, and where in the tables that is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rota_chassis.filters.ast import And, Field, Kind, OneOf
+from rota_chassis.filters.parser import parse
+from rota_chassis.filters.sql import condition
+from rota_chassis.memberships import MEMBERSHIPS
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, true
+
+from rota_tasks.labels.domain import name_key
+from rota_tasks.labels.store import LABELS
+from rota_tasks.relations.domain import RelationType
+from rota_tasks.relations.store import RELATIONS
+from rota_tasks.tasks.domain import OPEN, Priority, Status
+from rota_tasks.tasks.tables import TASKS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rota_chassis.filters.ast import Filter
+    from rota_chassis.filters.literals import Context
+
+SCHEMA: Mapping[str, Field] = {
+    field.name: field
+    for field in (
+        Field("id", Kind.ID),
+        Field("workspace_id", Kind.ID),
+        Field("project_id", Kind.ID, nullable=True),
+        Field("title", Kind.TEXT),
+        Field("description", Kind.TEXT),
+        Field("category", Kind.TEXT),
+        Field("status", Kind.ENUM, choices=tuple(Status)),
+        Field("priority", Kind.ENUM, choices=tuple(Priority)),
+        Field("due_at", Kind.INSTANT, nullable=True),
+        Field("remind_at", Kind.INSTANT, nullable=True),
+        Field("start_at", Kind.INSTANT, nullable=True),
+        Field("deadline_at", Kind.INSTANT, nullable=True),
+        Field("created_at", Kind.INSTANT),
+        Field("updated_at", Kind.INSTANT),
+        Field("completed_at", Kind.INSTANT, nullable=True),
+        Field("created_by", Kind.ID),
+        Field("completed_by", Kind.ID, nullable=True),
+        Field("estimate_s", Kind.INTEGER, nullable=True),
+        Field("progress", Kind.INTEGER),
+        Field("version", Kind.INTEGER),
+        Field("parent_id", Kind.ID, nullable=True),
+        Field("subtask_of", Kind.ID, nullable=True),
+        Field("is_blocked", Kind.BOOLEAN),
+        Field("assignee", Kind.IDS),
+        Field("label", Kind.NAMES, key=name_key),
+        Field("label_id", Kind.IDS),
+        Field("blocked_by", Kind.IDS),
+    )
+}
+
+_BLOCKERS = TASKS.alias("blockers")
+
+
+def _assignees(wanted: ColumnElement[Any] | None) -> ColumnElement[bool]:
+    if wanted is None:
+        return func.cardinality(TASKS.c.assignee_ids) > 0
+    holds: ColumnElement[bool] = TASKS.c.assignee_ids.overlap(wanted)
+    return holds
+
+
+def _labels(of_label: ColumnElement[bool]) -> ColumnElement[bool]:
+    """The task has one of these labels: as an array that does not depend on the task, for the index of its labels."""
+    ids = (
+        select(LABELS.c.id)
+        .where(LABELS.c.workspace_id == MEMBERSHIPS.c.workspace_id, of_label)
+        .correlate(MEMBERSHIPS)
+        .scalar_subquery()
+    )
+    holds: ColumnElement[bool] = TASKS.c.label_ids.overlap(func.array(ids))
+    return holds
+
+
+def _label_ids(wanted: ColumnElement[Any] | None) -> ColumnElement[bool]:
+    if wanted is None:
+        return _labels(true())
+    # The array as it is as well: of it, the planner knows how many tasks hold it.
+    return and_(TASKS.c.label_ids.overlap(wanted), _labels(LABELS.c.id == func.any(wanted)))
+
+
+def _label_names(wanted: ColumnElement[Any] | None) -> ColumnElement[bool]:
+    return _labels(true() if wanted is None else LABELS.c.name_key == func.any(wanted))
+
+
+def _blockers(wanted: ColumnElement[Any] | None) -> ColumnElement[bool]:
+    return (
+        exists()
+        .where(
+            RELATIONS.c.workspace_id == TASKS.c.workspace_id,
+            RELATIONS.c.source_id == TASKS.c.id,
+            RELATIONS.c.type == RelationType.IS_BLOCKED_BY.value,
+            _BLOCKERS.c.workspace_id == RELATIONS.c.workspace_id,
+            _BLOCKERS.c.id == RELATIONS.c.task_id,
+            or_(*(_BLOCKERS.c.status == status.value for status in sorted(OPEN))),
+            true() if wanted is None else RELATIONS.c.task_id == func.any(wanted),
+        )
+        .correlate(TASKS)
+    )
+
+
+_COLUMNS: Mapping[str, ColumnElement[Any]] = {
+    **{name: TASKS.c[name] for name in SCHEMA if name in TASKS.c},
+    "subtask_of": TASKS.c.parent_id,
+    "is_blocked": _blockers(None),
+}
+_COLLECTIONS = {
+    "assignee": _assignees,
+    "label": _label_names,
+    "label_id": _label_ids,
+    "blocked_by": _blockers,
+}
+
+
+def filter_of(text: str, context: Context, equal: Mapping[str, Any]) -> Filter | None:
+    """What a list asks for, None for everything.
+
+    Args:
+        text: A filter, or empty.
+        context: What now, today and me mean.
+        equal: By field of the schema, the one value that it must be or hold; None for any.
+
+    Raises:
+        InvalidArgument: the text is not a filter on tasks (code INVALID_FILTER).
+    """
+    parts = [parse(text, SCHEMA, context)] if text.strip() else []
+    parts += [OneOf(SCHEMA[name], (value,)) for name, value in equal.items() if value is not None]
+    return And(tuple(parts)) if parts else None
+
+
+def matches(found: Filter | None) -> ColumnElement[bool]:
+    """The filter as a condition on tasks, in a query that joins memberships by workspace."""
+    return true() if found is None else condition(found, _COLUMNS, _COLLECTIONS)

@@ -1,0 +1,103 @@
+"""Lists of tasks with a filter and an order, in PostgreSQL.
+
+Each of the user's workspaces gives a page by an index, and the page of those is shown, so that the cost is a page for
+each workspace. Tasks without a value come last, and are a query of their own: an index has them where its order does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rota_chassis.memberships import MEMBERSHIPS
+from rota_chassis.postgres.statements import statement
+from sqlalchemy import Integer, Select, bindparam, literal, select, true, tuple_
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+
+from rota_tasks.tasks.filtering import matches
+from rota_tasks.tasks.tables import TASKS, shown, task_of_row
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from rota_chassis.filters.ast import Filter
+    from rota_chassis.postgres.database import Reader
+
+    from rota_tasks.tasks.domain import Task
+    from rota_tasks.tasks.ordering import Order
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a page ended: the key of its last task, None without a value, and its id."""
+
+    key: Any
+    id: UUID
+
+
+async def page(
+    reader: Reader,
+    *,
+    user_id: UUID,
+    limit: int,
+    after: Cursor | None,
+    order: Order,
+    where: Filter | None,
+    workspace_id: UUID | None,
+) -> Sequence[tuple[Task, Cursor]]:
+    """The first tasks that the user may see, at most `limit`, after `after`, each with its place.
+
+    Args:
+        reader: Where to look.
+        user_id: Who asks.
+        limit: At most this many.
+        after: Where the page before ended.
+        order: In which order.
+        where: Which tasks; None for all.
+        workspace_id: Only in this workspace, if given.
+    """
+    found: list[tuple[Task, Cursor]] = []
+    for valued in (True, False) if order.nullable else (True,):
+        if len(found) == limit or (valued and order.nullable and after is not None and after.key is None):
+            continue
+        rest = after if after is not None and (not order.nullable or (after.key is not None) == valued) else None
+        query = page_query(order, where, workspace_id, after=rest, valued=valued)
+        rows = await reader.fetch(statement(query), user_id=user_id, limit=limit - len(found))
+        found += [(task_of_row(row), Cursor(row["order_key"], row["id"])) for row in rows]
+    return found
+
+
+def page_query(
+    order: Order, where: Filter | None, workspace_id: UUID | None, *, after: Cursor | None, valued: bool
+) -> Select[Any]:
+    """The query for those of a page that have a value, or have none; its parameters are user_id and limit."""
+    limit = bindparam("limit", type_=Integer)
+    conditions = [matches(where)]
+    if order.nullable:
+        conditions.append(order.key.is_not(None) if valued else order.key.is_(None))
+    keys = [order.key, TASKS.c.id] if valued and order.field != "created_at" else [TASKS.c.id]
+    if after is not None:
+        given = [literal(after.key, order.key.type), literal(after.id, PgUUID)][-len(keys) :]
+        place, end = (tuple_(*keys), tuple_(*given)) if len(keys) > 1 else (keys[0], given[0])
+        conditions.append(place < end if order.descending else place > end)
+    rows = (
+        select(TASKS, order.key.label("order_key"))
+        .where(TASKS.c.workspace_id == MEMBERSHIPS.c.workspace_id, *conditions)
+        .order_by(*(key.desc() if order.descending else key.asc() for key in keys))
+        .limit(limit)
+        .correlate(MEMBERSHIPS)
+        .lateral("page")
+    )
+    shown_keys = [rows.c.order_key, rows.c.id]
+    return (
+        select(*shown(rows), rows.c.order_key)
+        .select_from(MEMBERSHIPS.join(rows, true()))
+        .where(
+            MEMBERSHIPS.c.user_id == bindparam("user_id"),
+            ~MEMBERSHIPS.c.removed,
+            true() if workspace_id is None else MEMBERSHIPS.c.workspace_id == literal(workspace_id, PgUUID),
+        )
+        .order_by(*(key.desc() if order.descending else key.asc() for key in shown_keys))
+        .limit(limit)
+    )

@@ -1,0 +1,72 @@
+"""The orders in which lists of tasks come: by one field, then by id; tasks without a value last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from rota_chassis.errors import InvalidArgument, Violation
+from sqlalchemy import ColumnElement, DateTime, Integer, literal_column
+
+from rota_tasks.tasks.tables import TASKS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_KEYS: Mapping[str, ColumnElement[Any]] = {
+    # Ids are UUIDv7, which grow with the time of creation.
+    "created_at": TASKS.c.id,
+    "updated_at": TASKS.c.updated_at,
+    "due_at": TASKS.c.due_at,
+    "start_at": TASKS.c.start_at,
+    "deadline_at": TASKS.c.deadline_at,
+    # As the index on it has it.
+    "priority": literal_column(
+        "array_position(ARRAY['none', 'low', 'medium', 'high', 'urgent'], tasks.priority)", Integer
+    ),
+    "title": TASKS.c.title.collate("C"),
+}
+_NULLABLE = ("due_at", "start_at", "deadline_at")
+_WORDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order of tasks, and what it asks of the table."""
+
+    field: str = "created_at"
+    descending: bool = True
+
+    @property
+    def key(self) -> ColumnElement[Any]:
+        """What it goes by before the id."""
+        return _KEYS[self.field]
+
+    @property
+    def nullable(self) -> bool:
+        """Whether there may be tasks without a value."""
+        return self.field in _NULLABLE
+
+    def value(self, written: Any) -> Any:
+        """A key from a page token."""
+        is_instant = isinstance(self.key.type, DateTime) and written is not None
+        return datetime.fromisoformat(written) if is_instant else written
+
+
+def order_of(text: str) -> Order:
+    """The order that `order_by` names; empty is the newest first.
+
+    Raises:
+        InvalidArgument: it names none (code INVALID_ORDER).
+    """
+    if not text.strip():
+        return Order()
+    field, *rest = text.split()
+    if field not in _KEYS or len(rest) >= _WORDS or (rest and rest[0] not in {"asc", "desc"}):
+        raise InvalidArgument(
+            f"Order by one of {', '.join(_KEYS)}, followed by asc or desc.",
+            code="INVALID_ORDER",
+            violations=[Violation("order_by", "is not a field to order by, then asc or desc", "invalid_order")],
+        )
+    return Order(field, descending=rest == ["desc"])

@@ -1,0 +1,138 @@
+"""Full-text search, through gRPC, on real servers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from rota.tasks.v1 import comments_pb2, labels_pb2, search_pb2, tasks_pb2
+from rota_chassis.errors import InvalidArgument, NotFound
+from rota_chassis.postgres.database import Database
+from rota_tasks.rebuild import rebuild
+
+if TYPE_CHECKING:
+    from conftest import Stage
+    from rota_chassis.testing.services import User
+
+
+async def search(stage: Stage, q: str, *, user: User | None = None, **fields: Any) -> search_pb2.SearchTasksResponse:
+    request = search_pb2.SearchTasksRequest(q=q, **fields)
+    return await stage.search.SearchTasks(request, metadata=(user or stage.ada).metadata)
+
+
+async def titles(stage: Stage, q: str, **fields: Any) -> list[str]:
+    return [each.task.title for each in (await search(stage, q, **fields)).results]
+
+
+async def comment(stage: Stage, task: tasks_pb2.Task, text: str) -> comments_pb2.Comment:
+    request = comments_pb2.CreateCommentRequest(task_id=task.id, text=text)
+    return (await stage.comments.CreateComment(request, metadata=stage.ada.metadata)).comment
+
+
+async def label(stage: Stage, name: str) -> labels_pb2.Label:
+    request = labels_pb2.CreateLabelRequest(name=name)
+    return (await stage.labels.CreateLabel(request, metadata=stage.ada.metadata)).label
+
+
+async def documents(stage: Stage) -> list[tuple[Any, ...]]:
+    connection = await asyncpg.connect(stage.database_url)
+    try:
+        rows = await connection.fetch("SELECT task_id, document::text FROM search_documents ORDER BY task_id")
+    finally:
+        await connection.close()
+    return [tuple(row) for row in rows]
+
+
+async def test_words_are_found_in_titles_first_then_labels_descriptions_and_comments(stage: Stage) -> None:
+    roses = await label(stage, "roses")
+    await comment(stage, await stage.create("in a comment"), "roses want water")
+    await stage.create("in the description", description="the roses by the wall")
+    await stage.create("by label", label_ids=[roses.id])
+    await stage.create("Prune roses")
+    await stage.create("roses of another", user=stage.grace)
+    assert await titles(stage, "roses") == ["Prune roses", "by label", "in the description", "in a comment"]
+    assert await titles(stage, "rOs") == await titles(stage, "roses")
+    assert await titles(stage, "roses water") == ["in a comment"]
+    assert await titles(stage, '"the roses"') == ["in the description"]
+    assert await titles(stage, "roses -prune -water -wall ") == ["by label"]
+    assert await titles(stage, "prune or water ") == ["Prune roses", "in a comment"]
+    assert await titles(stage, "roses", filter="title : label") == ["by label"]
+    assert await titles(stage, "& ! ()") == []
+
+
+async def test_highlights_mark_the_words_and_escape_the_rest(stage: Stage) -> None:
+    await stage.create("water & feed", description="Then water the lawn.")
+    (result,) = (await search(stage, "water")).results
+    assert result.score > 0
+    assert {each.field: each.html for each in result.highlights} == {
+        "title": "<em>water</em> &amp; feed",
+        "description": "Then <em>water</em> the lawn",
+    }
+
+
+async def test_pages_show_each_result_once(stage: Stage) -> None:
+    made = {(await stage.create(f"water {number}")).id for number in range(7)}
+    seen: list[str] = []
+    token = ""
+    while True:
+        answer = await search(stage, "water", page_size=2, page_token=token)
+        seen += [each.task.id for each in answer.results]
+        token = answer.next_page_token
+        if not token:
+            break
+    assert sorted(seen) == sorted(made)
+
+
+async def test_a_change_is_found_at_once_and_what_is_gone_is_not(stage: Stage) -> None:
+    mark = await label(stage, "garden")
+    task = await stage.create("one", label_ids=[mark.id])
+    said = await comment(stage, task, "spade")
+    await stage.labels.UpdateLabel(
+        labels_pb2.UpdateLabelRequest(id=mark.id, name="yard", update_mask=FieldMask(paths=["name"])),
+        metadata=stage.ada.metadata,
+    )
+    await stage.tasks.UpdateTask(
+        tasks_pb2.UpdateTaskRequest(id=task.id, title="two", update_mask=FieldMask(paths=["title"])),
+        metadata=stage.ada.metadata,
+    )
+    assert [await titles(stage, word) for word in ("one", "garden")] == [[], []]
+    assert [await titles(stage, word) for word in ("two", "yard", "spade")] == [["two"]] * 3
+    await stage.comments.DeleteComment(
+        comments_pb2.DeleteCommentRequest(task_id=task.id, id=said.id), metadata=stage.ada.metadata
+    )
+    await stage.labels.DeleteLabel(labels_pb2.DeleteLabelRequest(id=mark.id), metadata=stage.ada.metadata)
+    assert [await titles(stage, word) for word in ("spade", "yard")] == [[], []]
+    await stage.tasks.DeleteTask(tasks_pb2.DeleteTaskRequest(id=task.id), metadata=stage.ada.metadata)
+    assert await documents(stage) == []
+
+
+async def test_those_who_change_one_task_at_once_all_end_in_its_document_and_a_rebuild_equals_it(stage: Stage) -> None:
+    mark = await label(stage, "garden")
+    task = await stage.create("one", label_ids=[mark.id])
+    update = tasks_pb2.UpdateTaskRequest(id=task.id, title="two", update_mask=FieldMask(paths=["title"]))
+    rename = labels_pb2.UpdateLabelRequest(id=mark.id, name="yard", update_mask=FieldMask(paths=["name"]))
+    await asyncio.gather(
+        *(comment(stage, task, f"word{number}") for number in range(8)),
+        stage.tasks.UpdateTask(update, metadata=stage.ada.metadata),
+        stage.labels.UpdateLabel(rename, metadata=stage.ada.metadata),
+    )
+    words = ["two", "yard", *(f"word{number}" for number in range(8))]
+    assert [await titles(stage, word) for word in words] == [["two"]] * len(words)
+    before = await documents(stage)
+    database = await Database.connect(stage.database_url, size=2)
+    try:
+        await rebuild(database)
+    finally:
+        await database.close()
+    assert await documents(stage) == before
+
+
+async def test_a_search_that_breaks_the_contract_is_refused(stage: Stage) -> None:
+    for fields in ({"q": ""}, {"q": "x" * 501}, {"q": "x", "page_size": 201}, {"q": "x", "filter": "nonsense"}):
+        with pytest.raises(InvalidArgument):
+            await search(stage, **fields)  # type: ignore[arg-type]
+    with pytest.raises(NotFound):
+        await search(stage, "x", workspace_id=str(stage.grace.workspace_id))
