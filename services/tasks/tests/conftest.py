@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rota.tasks.v1 import (
     comments_pb2_grpc,
+    history_pb2_grpc,
     labels_pb2_grpc,
     projects_pb2_grpc,
     relations_pb2_grpc,
     tasks_pb2,
     tasks_pb2_grpc,
+    trash_pb2_grpc,
 )
 from rota_chassis.testing.auth import SmallAuth, small_auth
 from rota_chassis.testing.services import User, running
@@ -34,6 +36,8 @@ class Stage:
     labels: labels_pb2_grpc.LabelServiceStub
     relations: relations_pb2_grpc.RelationServiceStub
     comments: comments_pb2_grpc.CommentServiceStub
+    trash: trash_pb2_grpc.TrashServiceStub
+    history: history_pb2_grpc.HistoryServiceStub
     auth: SmallAuth
     ada: User
     grace: User
@@ -78,6 +82,8 @@ async def stage(
             labels_pb2_grpc.LabelServiceStub(channel),
             relations_pb2_grpc.RelationServiceStub(channel),
             comments_pb2_grpc.CommentServiceStub(channel),
+            trash_pb2_grpc.TrashServiceStub(channel),
+            history_pb2_grpc.HistoryServiceStub(channel),
             auth,
             ada,
             grace,
