@@ -103,6 +103,6 @@ async def _before(reader: Reader, task: Task) -> Task | None:
 
 def _changed_by_another() -> Conflict:
     return Conflict(
-        "Someone else made the last change of this task; edit it instead.",
+        "The last change of this task is another one by now, or not yours; look at it, and edit it instead.",
         code="CHANGED_BY_ANOTHER",
     )

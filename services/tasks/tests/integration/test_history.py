@@ -9,7 +9,7 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from rota.tasks.v1 import comments_pb2, history_pb2, relations_pb2, tasks_pb2, trash_pb2
-from rota_chassis.errors import Conflict, NotFound, PreconditionFailed, RotaError
+from rota_chassis.errors import Conflict, NotFound, PermissionDenied, PreconditionFailed, RotaError
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -149,8 +149,6 @@ async def test_a_creation_and_the_change_of_another_cannot_be_undone(stage: Stag
     with pytest.raises(Conflict) as caught:
         await undo(stage, task)
     assert caught.value.code == "NOT_UNDOABLE"
-    with pytest.raises(NotFound):
-        await undo(stage, task, user=stage.grace)
     await rename(stage, task, "new")
     stage.auth.add_member(stage.ada.workspace_id, stage.grace.id, version=5)
     with pytest.raises(Conflict) as caught:
@@ -158,6 +156,16 @@ async def test_a_creation_and_the_change_of_another_cannot_be_undone(stage: Stag
     assert caught.value.code == "CHANGED_BY_ANOTHER"
     with pytest.raises(PreconditionFailed):
         await undo(stage, task, if_match='"v1"')
+
+
+async def test_who_does_not_see_a_task_cannot_undo_its_changes_and_a_viewer_may_not(stage: Stage) -> None:
+    hidden = await stage.create()
+    with pytest.raises(NotFound):
+        await undo(stage, hidden, user=stage.grace)
+    seen = await stage.create(user=stage.grace)
+    stage.auth.add_member(stage.grace.workspace_id, stage.ada.id, role="viewer")
+    with pytest.raises(PermissionDenied):
+        await undo(stage, seen)
 
 
 async def test_undoing_at_once_undoes_in_turns(stage: Stage) -> None:

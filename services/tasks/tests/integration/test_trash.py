@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from rota.tasks.v1 import comments_pb2, relations_pb2, tasks_pb2, trash_pb2
-from rota_chassis.errors import Conflict, NotFound, PermissionDenied
+from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied
 from rota_chassis.postgres.database import Database
 from rota_tasks.rebuild import rebuild
 
@@ -154,7 +155,7 @@ async def test_a_purged_task_is_gone_for_good(stage: Stage) -> None:
     assert await differences(stage) == 0
 
 
-async def test_others_cannot_restore_or_purge_and_viewers_may_not(stage: Stage) -> None:
+async def test_others_cannot_restore_or_purge(stage: Stage) -> None:
     task = await stage.create()
     await delete(stage, task)
     calls = (
@@ -168,9 +169,42 @@ async def test_others_cannot_restore_or_purge_and_viewers_may_not(stage: Stage) 
             await call()
 
 
+async def test_a_viewer_sees_the_trash_and_changes_nothing_in_it(stage: Stage) -> None:
+    task = await stage.create(user=stage.grace)
+    stage.auth.add_member(stage.grace.workspace_id, stage.ada.id, role="viewer")
+    await stage.tasks.DeleteTask(tasks_pb2.DeleteTaskRequest(id=task.id), metadata=stage.grace.metadata)
+    assert await listed(stage, workspace_id=str(stage.grace.workspace_id)) == [task.id]
+    calls = (lambda: restore(stage, task), lambda: purge(stage, task))
+    for call in calls:
+        with pytest.raises(PermissionDenied):
+            await call()
+
+
 async def test_users_cannot_ask_for_the_purge_of_services(stage: Stage) -> None:
     with pytest.raises(PermissionDenied):
         await stage.trash.PurgeTrash(trash_pb2.PurgeTrashRequest(), metadata=stage.ada.metadata)
+
+
+async def test_what_has_been_in_the_trash_too_long_is_purged_some_at_a_time(stage: Stage) -> None:
+    whole, kept = await stage.create(), await stage.create()
+    for number in range(3):
+        await stage.create(str(number), parent_id=whole.id)
+    await delete(stage, kept)
+    await delete(stage, whole)
+    assert (await stage.trash.PurgeTrash(trash_pb2.PurgeTrashRequest())).purged == 0
+    connection = await asyncpg.connect(stage.database_url)
+    await connection.execute("UPDATE trash SET deleted_at = now() - interval '31 days' WHERE root_id = $1", whole.id)
+    await connection.close()
+    assert (await stage.trash.PurgeTrash(trash_pb2.PurgeTrashRequest(limit=3))).purged == 3
+    with pytest.raises(NotFound):
+        await restore(stage, whole)
+    both = await asyncio.gather(*(stage.trash.PurgeTrash(trash_pb2.PurgeTrashRequest()) for _ in range(2)))
+    assert sorted(each.purged for each in both) == [0, 1]
+    assert await listed(stage) == [kept.id]
+    soon = trash_pb2.PurgeTrashRequest()
+    soon.before.GetCurrentTime()
+    with pytest.raises(InvalidArgument):
+        await stage.trash.PurgeTrash(soon)
 
 
 async def test_deletions_restorations_and_edits_at_once_take_turns(stage: Stage) -> None:
