@@ -10,7 +10,7 @@ import asyncpg
 import orjson
 
 from rota_chassis.errors import Unavailable
-from rota_chassis.events.log import INSERT_EVENT, PendingEvent
+from rota_chassis.events.log import INSERT_EVENT, INSERT_EVENTS, PendingEvent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ACQUIRE_TIMEOUT_S = 5.0
 _STATEMENTS_KEPT = 1_000
+_EVENTS_AT_ONCE = 1_000
 _SESSION = {
     "statement_timeout": "15s",
     "lock_timeout": "5s",
@@ -199,7 +200,9 @@ class UnitOfWork:
         if len(self._events) == 1:
             await self.execute(INSERT_EVENT, **self._events[0].row())
         else:
-            await self.execute_many(INSERT_EVENT, [event.row() for event in self._events])
+            for start in range(0, len(self._events), _EVENTS_AT_ONCE):
+                rows = [event.row() for event in self._events[start : start + _EVENTS_AT_ONCE]]
+                await self.execute(INSERT_EVENTS, **{name: [row[name] for row in rows] for name in rows[0]})
 
 
 async def prepare_connection(connection: asyncpg.Connection) -> None:

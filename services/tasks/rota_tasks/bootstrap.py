@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rota.tasks.v1 import (
     comments_pb2_grpc,
+    history_pb2_grpc,
     labels_pb2_grpc,
     projects_pb2_grpc,
     relations_pb2_grpc,
     search_pb2_grpc,
     tasks_pb2_grpc,
+    trash_pb2_grpc,
 )
 from rota_chassis.memberships import Memberships
 from rota_chassis.service import Service
 
 from rota_tasks.comments.servicer import CommentServicer
+from rota_tasks.history.servicer import HistoryServicer
 from rota_tasks.labels.dependencies import Labels
 from rota_tasks.labels.servicer import LabelServicer
 from rota_tasks.projects.dependencies import Projects
@@ -25,6 +29,8 @@ from rota_tasks.search.servicer import SearchServicer
 from rota_tasks.settings import TasksSettings
 from rota_tasks.tasks.dependencies import Tasks
 from rota_tasks.tasks.servicer import TaskServicer
+from rota_tasks.trash.dependencies import Trash
+from rota_tasks.trash.servicer import TrashServicer
 
 if TYPE_CHECKING:
     from rota_chassis.service import Runtime
@@ -46,6 +52,9 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
     )
     runtime.serve(comments_pb2_grpc.add_CommentServiceServicer_to_server, CommentServicer(tasks, runtime.page_tokens))
     runtime.serve(search_pb2_grpc.add_SearchServiceServicer_to_server, SearchServicer(tasks, runtime.page_tokens))
+    trash = Trash(tasks, timedelta(days=runtime.settings.trash_retention_days))
+    runtime.serve(trash_pb2_grpc.add_TrashServiceServicer_to_server, TrashServicer(trash, runtime.page_tokens))
+    runtime.serve(history_pb2_grpc.add_HistoryServiceServicer_to_server, HistoryServicer(tasks, runtime.page_tokens))
     runtime.consume(memberships.handlers())
 
 

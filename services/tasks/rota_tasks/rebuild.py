@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from rota_chassis.events.types import event_types
 
@@ -23,6 +24,7 @@ from rota_tasks.relations.messages import relation_of
 from rota_tasks.tasks import store as tasks
 from rota_tasks.tasks.domain import TaskCreated, TaskDeleted
 from rota_tasks.tasks.messages import task_of
+from rota_tasks.trash import store as trash
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -88,14 +90,30 @@ async def _project_relation(work: UnitOfWork, kind: str, data: Any) -> None:
     relation = relation_of(data.relation)
     if kind == "relation.removed":
         await relations.project(work, relation_domain.remove(relation, now=relation.created_at))
+        await trash.forget_relation(work, relation)
     else:
         await relations.project(work, relation_domain.add(relation))
 
 
 async def _project_task(work: UnitOfWork, kind: str, data: Any) -> None:
-    """A projection needs two things of an event: the task, and whether it is gone."""
-    event = TaskDeleted if kind == "task.deleted" else TaskCreated
-    await tasks.project(work, event(task_of(data.task)))
+    task = task_of(data.task)
+    match kind:
+        case "task.deleted" if data.HasField("root_id"):
+            await trash.add(work, [TaskDeleted(task, UUID(data.root_id), UUID(data.deleted_by))])
+        case "task.deleted":
+            # From before there was a trash.
+            await tasks.remove(work, workspace_id=task.workspace_id, task_ids=[task.id])
+        case "task.restored":
+            await trash.put_back(work, [task])
+            for relation in await trash.relations_between_living(
+                work, workspace_id=task.workspace_id, task_ids=[task.id]
+            ):
+                await trash.forget_relation(work, relation)
+                await relations.project(work, relation_domain.add(relation))
+        case "task.purged":
+            await trash.remove(work, workspace_id=task.workspace_id, task_ids=[task.id])
+        case _:
+            await tasks.project(work, TaskCreated(task))
 
 
 # The read tables with their keys, those that others refer to first; and by aggregate, how each follows its events.
@@ -104,6 +122,9 @@ _TABLES = {
     "tasks": "workspace_id, id",
     "relations": "workspace_id, source_id, type, task_id",
     "comments": "workspace_id, id",
+    "trash": "workspace_id, id",
+    "trashed_comments": "workspace_id, id",
+    "trashed_relations": "workspace_id, id",
 }
 _PROJECTIONS: Mapping[str, Callable[[UnitOfWork, str, Any], Awaitable[None]]] = {
     "comment": _project_comment,

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rota.tasks.v1 import (
     comments_pb2_grpc,
+    history_pb2_grpc,
     labels_pb2_grpc,
     projects_pb2_grpc,
     relations_pb2_grpc,
     search_pb2_grpc,
     tasks_pb2,
     tasks_pb2_grpc,
+    trash_pb2_grpc,
 )
 from rota_chassis.testing.auth import SmallAuth, small_auth
 from rota_chassis.testing.services import User, running
@@ -36,6 +38,8 @@ class Stage:
     relations: relations_pb2_grpc.RelationServiceStub
     comments: comments_pb2_grpc.CommentServiceStub
     search: search_pb2_grpc.SearchServiceStub
+    trash: trash_pb2_grpc.TrashServiceStub
+    history: history_pb2_grpc.HistoryServiceStub
     auth: SmallAuth
     ada: User
     grace: User
@@ -81,6 +85,8 @@ async def stage(
             relations_pb2_grpc.RelationServiceStub(channel),
             comments_pb2_grpc.CommentServiceStub(channel),
             search_pb2_grpc.SearchServiceStub(channel),
+            trash_pb2_grpc.TrashServiceStub(channel),
+            history_pb2_grpc.HistoryServiceStub(channel),
             auth,
             ada,
             grace,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rota_chassis.events.envelope import Event
     from rota_chassis.postgres.database import UnitOfWork
 
-_CHANGES = ("task.created", "task.updated", "task.assigned", "task.completed", "task.reopened")
+_CHANGES = ("task.created", "task.updated", "task.assigned", "task.completed", "task.reopened", "task.restored")
 _OPEN = frozenset({tasks_pb2.TASK_STATUS_TODO, tasks_pb2.TASK_STATUS_IN_PROGRESS})
 
 

@@ -26,10 +26,11 @@ _HOLD_LABELS = statement(
     text(
         """
         SELECT id FROM labels WHERE workspace_id = :workspace_id
-            AND id = ANY((SELECT label_ids FROM tasks WHERE workspace_id = :workspace_id AND id = :task_id)::uuid[])
+            AND id IN (
+                SELECT unnest(label_ids) FROM tasks WHERE workspace_id = :workspace_id AND id = ANY(:task_ids))
         ORDER BY id FOR SHARE
         """
-    ).bindparams(_WORKSPACE, bindparam("task_id", type_=PgUUID))
+    ).bindparams(_WORKSPACE, _TASKS)
 )
 _LOCK = statement(
     text(
@@ -71,10 +72,10 @@ async def write(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID
     await work.execute(_WRITE, workspace_id=workspace_id, task_ids=list(task_ids))
 
 
-async def write_of_task(work: UnitOfWork, *, workspace_id: UUID, task_id: UUID) -> None:
-    """Bring the document of a task up to date that may have other labels now."""
-    await work.fetch(_HOLD_LABELS, workspace_id=workspace_id, task_id=task_id)
-    await write(work, workspace_id=workspace_id, task_ids=[task_id])
+async def write_of_tasks(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> None:
+    """Bring the documents of tasks up to date that may have other labels now."""
+    await work.fetch(_HOLD_LABELS, workspace_id=workspace_id, task_ids=list(task_ids))
+    await write(work, workspace_id=workspace_id, task_ids=task_ids)
 
 
 async def write_of_label(work: UnitOfWork, *, workspace_id: UUID, label_id: UUID) -> None:

@@ -171,22 +171,6 @@ async def reopen_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_ma
     return await _change(tasks, user, task_id, decide, if_match=if_match)
 
 
-async def delete_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_match: str = "") -> None:
-    """Delete a task and everything below it, each with its event. Raises as `complete_task`."""
-    workspace_id = (await queries.get_task(tasks, user, task_id=task_id)).workspace_id
-    async with tasks.database.transaction() as work:
-        await tree.lock(work, workspace_id, exclusive=True)
-        task = await _lock(work, user, task_id, if_match)
-        if task is None:
-            raise queries.no_such_task()
-        below = await tree.lock_below(work, workspace_id=workspace_id, task_id=task_id)
-        now = tasks.clock.now()
-        # The deepest first, so that whoever follows the log never sees a part without its whole.
-        for gone in (*below, task):
-            work.append(*(event_message(event) for event in domain.delete(gone, now=now)))
-        await store.remove(work, workspace_id=workspace_id, task_ids=[task_id, *(each.id for each in below)])
-
-
 async def _change(
     tasks: Tasks,
     user: UserPrincipal,

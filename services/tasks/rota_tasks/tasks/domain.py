@@ -5,6 +5,7 @@ Pure: functions take a task and return the events that follow; the last event ho
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -147,7 +148,25 @@ class TaskReopened(TaskEvent):
 
 @dataclass(frozen=True, slots=True)
 class TaskDeleted(TaskEvent):
-    """It was deleted; `task` is as it last was, one version on."""
+    """It was deleted; `task` is as it last was, one version on.
+
+    Attributes:
+        root_id: The task whose deletion took it along: itself, or one above it.
+        deleted_by: Who deleted it.
+    """
+
+    root_id: UUID
+    deleted_by: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRestored(TaskEvent):
+    """It came back from the trash."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPurged(TaskEvent):
+    """It left the trash for good; `task` is as it last was, one version on."""
 
 
 def edit(task: Task, changes: Mapping[str, Any], *, by: UUID, now: datetime) -> Sequence[TaskEvent]:
@@ -220,9 +239,38 @@ def reopen(task: Task, *, now: datetime) -> Sequence[TaskEvent]:
     return [TaskReopened(_next(task, now, status=Status.TODO, completed_at=None, completed_by=None))]
 
 
-def delete(task: Task, *, now: datetime) -> Sequence[TaskEvent]:
-    """End it."""
-    return [TaskDeleted(_next(task, now))]
+def delete(task: Task, *, by: UUID, root_id: UUID, now: datetime) -> TaskDeleted:
+    """Move it to the trash, along with the task `root_id`, which may be itself."""
+    return TaskDeleted(_next(task, now), root_id, by)
+
+
+def undo(before: Task, task: Task, *, now: datetime) -> Sequence[TaskEvent]:
+    """Give what the last change set its old values back, as a change of the same kind; nothing when nothing differs.
+
+    Args:
+        before: As it was before its last change.
+        task: As it is.
+        now: When.
+    """
+    named = {name: getattr(before, name) for name in _RETURNING if getattr(before, name) != getattr(task, name)}
+    if not named:
+        return []
+    after = _next(task, now, **named)
+    if named.keys() == {"assignee_ids"}:
+        return _reassign(task, before.assignee_ids, now=now)
+    if after.status is Status.DONE and task.status is not Status.DONE:
+        return [TaskCompleted(after)]
+    if after.status in OPEN and task.status not in OPEN:
+        return [TaskReopened(after)]
+    return [TaskUpdated(after, tuple(FieldChange(name, getattr(task, name), value) for name, value in named.items()))]
+
+
+# What a change sets besides the marks of the change itself.
+_RETURNING = tuple(
+    each.name
+    for each in dataclasses.fields(Task)
+    if each.name not in {"id", "workspace_id", "created_by", "created_at", "updated_at", "version", "standing"}
+)
 
 
 def _reassign(task: Task, assignee_ids: tuple[UUID, ...], *, now: datetime) -> Sequence[TaskEvent]:

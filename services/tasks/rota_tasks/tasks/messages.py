@@ -23,12 +23,16 @@ from rota_tasks.tasks.domain import (
     TaskCreated,
     TaskDeleted,
     TaskEvent,
+    TaskPurged,
     TaskReopened,
+    TaskRestored,
     TaskUpdated,
 )
 from rota_tasks.timestamps import moment, timestamp
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from google.protobuf.message import Message
 
 _STATUS_PREFIX, _PRIORITY_PREFIX = "TASK_STATUS_", "TASK_PRIORITY_"
@@ -114,21 +118,25 @@ def event_message(event: TaskEvent) -> NewEvent:
 def _data(event: TaskEvent) -> Message:
     task = task_message(replace(event.task, standing=None))
     match event:
-        case TaskCreated():
-            return events_pb2.TaskCreated(task=task)
         case TaskUpdated():
             return events_pb2.TaskUpdated(task=task, changes=[_change(each) for each in event.changes])
         case TaskAssigned():
             return events_pb2.TaskAssigned(
                 task=task, added_ids=map(str, event.added), removed_ids=map(str, event.removed)
             )
-        case TaskCompleted():
-            return events_pb2.TaskCompleted(task=task)
-        case TaskReopened():
-            return events_pb2.TaskReopened(task=task)
         case TaskDeleted():
-            return events_pb2.TaskDeleted(task=task)
-    raise TypeError(event)
+            return events_pb2.TaskDeleted(task=task, root_id=str(event.root_id), deleted_by=str(event.deleted_by))
+    message: Message = _OF_THE_TASK_ALONE[type(event)](task=task)
+    return message
+
+
+_OF_THE_TASK_ALONE: Mapping[type[TaskEvent], Any] = {
+    TaskCreated: events_pb2.TaskCreated,
+    TaskCompleted: events_pb2.TaskCompleted,
+    TaskReopened: events_pb2.TaskReopened,
+    TaskRestored: events_pb2.TaskRestored,
+    TaskPurged: events_pb2.TaskPurged,
+}
 
 
 def _change(change: FieldChange) -> events_pb2.FieldChange:

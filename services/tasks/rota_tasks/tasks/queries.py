@@ -10,6 +10,7 @@ from rota_tasks.tasks import listing, store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from rota_chassis.filters.ast import Filter
@@ -33,6 +34,21 @@ async def get_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> Task:
         task = await store.get(tasks.database, user_id=user.user_id, task_id=task_id)
     if task is None:
         raise no_such_task()
+    return task
+
+
+async def get_task_as_of(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, time: datetime) -> Task:
+    """One task as it was at a time.
+
+    Raises:
+        NotFound: it did not exist then, or has been purged, or does not exist for the user.
+    """
+    task = await store.get_as_of(tasks.database, user_id=user.user_id, task_id=task_id, time=time)
+    if task is None:
+        await tasks.memberships.refresh(user.user_id)
+        task = await store.get_as_of(tasks.database, user_id=user.user_id, task_id=task_id, time=time)
+    if task is None:
+        raise NotFound("There was no such task at that time; ask for a time of its life.", code="TASK_NOT_FOUND")
     return task
 
 

@@ -20,6 +20,7 @@ from rota_tasks.tasks.listing import Cursor
 from rota_tasks.tasks.messages import PRIORITIES, STATUSES, task_message
 from rota_tasks.tasks.ordering import order_of
 from rota_tasks.timestamps import moment
+from rota_tasks.trash import commands as trash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,7 +52,11 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
         return tasks_pb2.CreateTaskResponse(task=task_message(task))
 
     async def GetTask(self, request: tasks_pb2.GetTaskRequest, _context: Any) -> tasks_pb2.GetTaskResponse:
-        task = await queries.get_task(self._tasks, require_user(), task_id=UUID(request.id))
+        user, task_id, as_of = require_user(), UUID(request.id), moment(request, "as_of")
+        if as_of is None:
+            task = await queries.get_task(self._tasks, user, task_id=task_id)
+        else:
+            task = await queries.get_task_as_of(self._tasks, user, task_id=task_id, time=as_of)
         return tasks_pb2.GetTaskResponse(task=task_message(task))
 
     async def ListTasks(self, request: tasks_pb2.ListTasksRequest, _context: Any) -> tasks_pb2.ListTasksResponse:
@@ -153,7 +158,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
         return tasks_pb2.ReplaceTaskResponse(task=task_message(task))
 
     async def DeleteTask(self, request: tasks_pb2.DeleteTaskRequest, _context: Any) -> tasks_pb2.DeleteTaskResponse:
-        await commands.delete_task(self._tasks, require_user(), task_id=UUID(request.id), if_match=request.if_match)
+        await trash.delete_task(self._tasks, require_user(), task_id=UUID(request.id), if_match=request.if_match)
         return tasks_pb2.DeleteTaskResponse()
 
     async def AssignTask(self, request: tasks_pb2.AssignTaskRequest, _context: Any) -> tasks_pb2.AssignTaskResponse:

@@ -7,25 +7,47 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rota_chassis.events.log import EVENTS
+from rota_chassis.events.types import event_types
 from rota_chassis.memberships import MEMBERSHIPS, newest_visible, visible_workspaces
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Column, Integer, bindparam, delete, exists, func, or_, select
+from sqlalchemy import Column, DateTime, Integer, bindparam, delete, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.labels.store import LABELS
 from rota_tasks.search import documents
-from rota_tasks.tasks.domain import Task, TaskDeleted, TaskEvent
+from rota_tasks.tasks.messages import task_of
 from rota_tasks.tasks.tables import FIELDS, KEY, LISTS, REQUESTS, TASKS, shown, task_of_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from rota_chassis.postgres.database import Reader, UnitOfWork
 
+    from rota_tasks.tasks.domain import Task, TaskEvent
+
 _GET = statement(
     select(*shown(TASKS)).where(TASKS.c.id == bindparam("id"), TASKS.c.workspace_id.in_(visible_workspaces()))
+)
+_PURGED = EVENTS.alias("purged")
+_AS_OF = statement(
+    select(EVENTS.c.type, EVENTS.c.data)
+    .where(
+        EVENTS.c.workspace_id.in_(visible_workspaces()),
+        EVENTS.c.aggregate == "task",
+        EVENTS.c.aggregate_id == bindparam("id"),
+        EVENTS.c.time <= bindparam("time", type_=DateTime(timezone=True)),
+        ~exists().where(
+            _PURGED.c.workspace_id == EVENTS.c.workspace_id,
+            _PURGED.c.aggregate_id == EVENTS.c.aggregate_id,
+            _PURGED.c.type == "task.purged",
+        ),
+    )
+    .order_by(EVENTS.c.aggregate_version.desc())
+    .limit(1)
 )
 _LOCK = statement(
     select(*shown(TASKS), MEMBERSHIPS.c.role)
@@ -107,6 +129,17 @@ async def get(reader: Reader, *, user_id: UUID, task_id: UUID) -> Task | None:
     return None if row is None else task_of_row(row)
 
 
+async def get_as_of(reader: Reader, *, user_id: UUID, task_id: UUID, time: datetime) -> Task | None:
+    """The task as its last event at or before a time left it, if the user may see it and it was not deleted then.
+
+    A task that has been purged since has no past.
+    """
+    row = await reader.fetch_one(_AS_OF, user_id=user_id, id=task_id, time=time)
+    if row is None or row["type"] in ("task.deleted", "task.purged"):
+        return None
+    return task_of(event_types()[row["type"]].decode(row["data"]).task)
+
+
 async def lock(work: UnitOfWork, *, user_id: UUID, task_id: UUID) -> tuple[Task, str] | None:
     """The task, locked until the transaction ends, and the user's role in its workspace."""
     row = await work.fetch_one(_LOCK, user_id=user_id, id=task_id)
@@ -141,14 +174,21 @@ async def subtasks(reader: Reader, task: Task, *, limit: int, after: UUID | None
 
 
 async def project(work: UnitOfWork, event: TaskEvent) -> None:
-    """Bring the read table up to date with an event; the rebuild uses the same function."""
+    """Bring the read table up to date with an event; the rebuild uses the same function.
+
+    Not with those of the trash (see `trash.store`).
+    """
     task = event.task
-    if isinstance(event, TaskDeleted):
-        await remove(work, workspace_id=task.workspace_id, task_ids=[task.id])
-    else:
-        values = {name: getattr(task, name) for name in FIELDS}
-        await work.execute(_SAVE, **values | {name: list(values[name]) for name in LISTS})
-        await documents.write_of_task(work, workspace_id=task.workspace_id, task_id=task.id)
+    await work.execute(_SAVE, **_row(task))
+    await documents.write_of_tasks(work, workspace_id=task.workspace_id, task_ids=[task.id])
+
+
+async def save(work: UnitOfWork, tasks: Sequence[Task]) -> None:
+    """Write many tasks of one workspace in one round trip, those above others first."""
+    await work.execute_many(_SAVE, [_row(task) for task in tasks])
+    if tasks:
+        ids = [task.id for task in tasks]
+        await documents.write_of_tasks(work, workspace_id=tasks[0].workspace_id, task_ids=ids)
 
 
 async def remove(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> None:
@@ -172,3 +212,8 @@ async def record_request(
     if row is None:
         raise LookupError("a request that conflicted is gone")
     return row["fingerprint"], row["task_id"]
+
+
+def _row(task: Task) -> dict[str, Any]:
+    values = {name: getattr(task, name) for name in FIELDS}
+    return values | {name: list(values[name]) for name in LISTS}

@@ -1,0 +1,98 @@
+"""The history of tasks in the event log; every query is scoped to a workspace that the caller may see."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rota_chassis.events.log import EVENTS
+from rota_chassis.postgres.statements import statement
+from sqlalchemy import BigInteger, Integer, Text, and_, bindparam, or_, select, union_all
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+
+from rota_tasks.history.domain import Entry, changes_between, verb_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from rota_chassis.postgres.database import Reader
+
+_WORKSPACE = bindparam("workspace_id", type_=PgUUID)
+_BEFORE, _LIMIT = bindparam("before", type_=BigInteger), bindparam("limit", type_=Integer)
+_TEXT = bindparam("task_text", type_=Text)
+
+
+def _newest(*conditions: Any) -> Any:
+    return (
+        select(EVENTS)
+        .where(EVENTS.c.workspace_id == _WORKSPACE, or_(_BEFORE.is_(None), EVENTS.c.position < _BEFORE), *conditions)
+        .order_by(EVENTS.c.position.desc())
+        .limit(_LIMIT)
+        .subquery()
+        .select()
+    )
+
+
+def _names(aggregate: str, field: str) -> Any:
+    return and_(EVENTS.c.aggregate == aggregate, EVENTS.c.data.op("->")(aggregate).op("->>")(field) == _TEXT)
+
+
+_ALL = union_all(
+    _newest(EVENTS.c.aggregate_id == bindparam("task_id", type_=PgUUID)),
+    _newest(_names("comment", "task_id")),
+    _newest(_names("relation", "source_id")),
+    _newest(_names("relation", "task_id")),
+).subquery("found")
+_EARLIER = EVENTS.alias("earlier")
+_PAGE = statement(
+    select(_ALL, _EARLIER.c.data.label("before"))
+    .join_from(
+        _ALL,
+        _EARLIER,
+        and_(
+            _EARLIER.c.workspace_id == _ALL.c.workspace_id,
+            _EARLIER.c.aggregate_id == _ALL.c.aggregate_id,
+            _EARLIER.c.aggregate_version == _ALL.c.aggregate_version - 1,
+        ),
+        isouter=True,
+    )
+    .order_by(_ALL.c.position.desc())
+    .limit(_LIMIT)
+)
+_AT_VERSION = statement(
+    select(EVENTS.c.type, EVENTS.c.actor, EVENTS.c.data).where(
+        EVENTS.c.workspace_id == _WORKSPACE,
+        EVENTS.c.aggregate_id == bindparam("task_id", type_=PgUUID),
+        EVENTS.c.aggregate_version == bindparam("version", type_=Integer),
+    )
+)
+
+
+async def page(reader: Reader, *, workspace_id: UUID, task_id: UUID, limit: int, before: int | None) -> Sequence[Entry]:
+    """What happened last to a task, its comments and relations, at most `limit`, before the position `before`."""
+    rows = await reader.fetch(
+        _PAGE, workspace_id=workspace_id, task_id=task_id, task_text=str(task_id), limit=limit, before=before
+    )
+    return [_entry(row) for row in rows]
+
+
+async def at_version(reader: Reader, *, workspace_id: UUID, task_id: UUID, version: int) -> Mapping[str, Any] | None:
+    """The event that made a version of a task: its type, actor and data."""
+    row: Mapping[str, Any] | None = await reader.fetch_one(
+        _AT_VERSION, workspace_id=workspace_id, task_id=task_id, version=version
+    )
+    return row
+
+
+def _entry(row: Mapping[str, Any]) -> Entry:
+    aggregate = row["aggregate"]
+    return Entry(
+        event_id=row["id"],
+        time=row["time"],
+        actor=row["actor"],
+        verb=verb_of(row["type"]),
+        subject_id=row["aggregate_id"],
+        version=row["aggregate_version"],
+        changes=changes_between((row["before"] or {}).get(aggregate) or {}, row["data"].get(aggregate) or {}),
+        position=row["position"],
+    )

@@ -1,0 +1,154 @@
+"""What moves tasks to the trash, back, and out of it: one transaction each.
+
+Two at once: each holds the structure of the workspace first (`tree.lock`), so that deletions, restorations and purges
+take turns; an edit and a deletion take turns on the task's row. Dying before the commit leaves nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rota_chassis.memberships import WRITERS, require_role
+
+from rota_tasks.preconditions import require_version
+from rota_tasks.projects import store as projects
+from rota_tasks.relations import domain as relation_domain
+from rota_tasks.relations import store as relations
+from rota_tasks.relations.messages import event_message as relation_message
+from rota_tasks.tasks import domain as task_domain
+from rota_tasks.tasks import store as task_store
+from rota_tasks.tasks import tree
+from rota_tasks.tasks.domain import MAX_LEVELS
+from rota_tasks.tasks.messages import event_message
+from rota_tasks.tasks.queries import get_task, no_such_task
+from rota_tasks.trash import domain, queries, store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from rota_chassis.identity import UserPrincipal
+    from rota_chassis.postgres.database import UnitOfWork
+
+    from rota_tasks.tasks.dependencies import Tasks
+    from rota_tasks.tasks.domain import Task
+
+
+async def delete_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_match: str = "") -> None:
+    """Move a task and everything below it to the trash, each with its event.
+
+    Raises:
+        NotFound: the task does not exist for the user.
+        PermissionDenied: the user's role does not allow writing.
+        PreconditionFailed: the task's entity tag is another.
+    """
+    workspace_id = (await get_task(tasks, user, task_id=task_id)).workspace_id
+    async with tasks.database.transaction() as work:
+        await tree.lock(work, workspace_id, exclusive=True)
+        found = await task_store.lock(work, user_id=user.user_id, task_id=task_id)
+        if found is None:
+            raise no_such_task()
+        task, role = found
+        require_role(role, WRITERS)
+        require_version(if_match, version=task.version, etag=task.etag)
+        below = await tree.lock_below(work, workspace_id=workspace_id, task_id=task_id)
+        now = tasks.clock.now()
+        # The deepest first, so that whoever follows the log never sees a part without its whole.
+        deleted = [task_domain.delete(gone, by=user.user_id, root_id=task_id, now=now) for gone in (*below, task)]
+        work.append(*(event_message(event) for event in deleted))
+        await store.add(work, deleted)
+
+
+async def restore_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> Task:
+    """Bring a deleted task back with all that was deleted along with it; the task as it then is.
+
+    Raises:
+        NotFound: it is not in the trash, or not for the user.
+        PermissionDenied: the user's role does not allow writing.
+        Conflict: it went with a task above it (code DELETED_WITH_PARENT).
+    """
+    trashed, role = await queries.get_trashed(tasks, user, task_id=task_id)
+    require_role(role, WRITERS)
+    workspace_id, now = trashed.task.workspace_id, tasks.clock.now()
+    async with tasks.database.transaction() as work:
+        await tree.lock(work, workspace_id, exclusive=True)
+        if await store.find(work, user_id=user.user_id, task_id=task_id) is None:
+            raise no_such_task()
+        levels = domain.by_level(await store.together(work, workspace_id=workspace_id, root_id=task_id))
+        events = [domain.restore(task, now=now) for level in levels for task in level]
+        events[0] = replace(events[0], task=await _placed(work, events[0].task, levels=len(levels)))
+        restored = await _with_projects(work, [event.task for event in events])
+        await store.put_back(work, restored)
+        await _relate(work, workspace_id, [task.id for task in restored], now=now)
+        work.append(*(event_message(task_domain.TaskRestored(task)) for task in restored))
+        shown = await task_store.get(work, user_id=user.user_id, task_id=task_id)
+    if shown is None:
+        raise no_such_task()
+    return shown
+
+
+async def purge_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> None:
+    """End a deleted task for good, with all that was deleted along with it. Raises as `restore_task`."""
+    trashed, role = await queries.get_trashed(tasks, user, task_id=task_id)
+    require_role(role, WRITERS)
+    workspace_id = trashed.task.workspace_id
+    async with tasks.database.transaction() as work:
+        await tree.lock(work, workspace_id, exclusive=True)
+        gone = await store.together(work, workspace_id=workspace_id, root_id=task_id)
+        if all(task.id != task_id for task in gone):
+            raise no_such_task()
+        await _purge(work, workspace_id, gone, now=tasks.clock.now())
+
+
+async def purge_trash(tasks: Tasks, *, before: datetime, limit: int) -> int:
+    """End tasks deleted before a time for good, at most `limit`, all of one workspace; how many.
+
+    Two at once take turns. Dying in between leaves nothing that can be restored in part.
+    """
+    workspace_id = await store.overdue_workspace(tasks.database, before=before)
+    if workspace_id is None:
+        return 0
+    async with tasks.database.transaction() as work:
+        await tree.lock(work, workspace_id, exclusive=True)
+        gone = await store.overdue(work, workspace_id=workspace_id, before=before, limit=limit)
+        await _purge(work, workspace_id, gone, now=tasks.clock.now())
+    return len(gone)
+
+
+async def _purge(work: UnitOfWork, workspace_id: UUID, gone: Sequence[Task], *, now: datetime) -> None:
+    work.append(*(event_message(domain.purge(task, now=now)) for task in gone))
+    await store.remove(work, workspace_id=workspace_id, task_ids=[task.id for task in gone])
+
+
+async def _placed(work: UnitOfWork, task: Task, *, levels: int) -> Task:
+    """The root of a deletion where it was; at the top, when its parent is gone or has become too deep."""
+    if task.parent_id is None:
+        return task
+    above = await tree.path(work, workspace_id=task.workspace_id, task_id=task.parent_id)
+    if above and len(above) + levels <= MAX_LEVELS:
+        return task
+    return replace(task, parent_id=None)
+
+
+async def _with_projects(work: UnitOfWork, restored: Sequence[Task]) -> Sequence[Task]:
+    """The tasks, without the projects that are gone."""
+    gone = {
+        project_id
+        for project_id in {task.project_id for task in restored}
+        if project_id is not None
+        and not await projects.exists(work, workspace_id=restored[0].workspace_id, project_id=project_id)
+    }
+    return [replace(task, project_id=None) if task.project_id in gone else task for task in restored]
+
+
+async def _relate(work: UnitOfWork, workspace_id: UUID, task_ids: Sequence[UUID], *, now: datetime) -> None:
+    """Bring back the relations whose tasks both live; one that would close a circle by now ends, with its event."""
+    for relation in await store.relations_between_living(work, workspace_id=workspace_id, task_ids=task_ids):
+        await store.forget_relation(work, relation)
+        walk = relation_domain.closing_walk(relation)
+        if walk is not None and await relations.leads(work, workspace_id=workspace_id, walk=walk):
+            work.append(relation_message(relation_domain.remove(relation, now=now)))
+        else:
+            await relations.project(work, relation_domain.add(relation))

@@ -1,0 +1,307 @@
+"""The trash in PostgreSQL: which tasks are in it, with their comments and relations.
+
+The rows say which version; what it was is in the event log. Every query is scoped to a workspace, or to those that
+the caller belongs to. Whoever writes holds the structure of the workspace (`tree.lock`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rota_chassis.events.log import EVENTS
+from rota_chassis.events.types import event_types
+from rota_chassis.memberships import MEMBERSHIPS, visible_workspaces
+from rota_chassis.postgres.statements import statement
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Integer,
+    MetaData,
+    Table,
+    and_,
+    bindparam,
+    column,
+    delete,
+    func,
+    or_,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+
+from rota_tasks.comments import store as comments
+from rota_tasks.comments.domain import CommentEvent
+from rota_tasks.comments.messages import comment_of
+from rota_tasks.comments.store import COMMENTS
+from rota_tasks.relations.messages import relation_of
+from rota_tasks.relations.store import RELATIONS
+from rota_tasks.tasks import store as tasks
+from rota_tasks.tasks.messages import task_of
+from rota_tasks.tasks.tables import TASKS
+from rota_tasks.trash.domain import Trashed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from rota_chassis.postgres.database import Reader, UnitOfWork
+
+    from rota_tasks.relations.domain import Relation
+    from rota_tasks.tasks.domain import Task, TaskDeleted
+
+METADATA = MetaData()
+TRASH = Table(
+    "trash",
+    METADATA,
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("id", PgUUID, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("root_id", PgUUID, nullable=False),
+    Column("deleted_at", DateTime(timezone=True), nullable=False),
+    Column("deleted_by", PgUUID, nullable=False),
+)
+TRASHED_COMMENTS = Table(
+    "trashed_comments",
+    METADATA,
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("id", PgUUID, primary_key=True),
+    Column("task_id", PgUUID, nullable=False),
+    Column("version", Integer, nullable=False),
+)
+TRASHED_RELATIONS = Table(
+    "trashed_relations",
+    METADATA,
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("id", PgUUID, primary_key=True),
+    Column("task_id", PgUUID, nullable=False),
+    Column("other_id", PgUUID, nullable=False),
+)
+_WORKSPACE = bindparam("workspace_id", type_=PgUUID)
+_IDS = bindparam("ids", type_=ARRAY(PgUUID))
+_LIMIT = bindparam("limit", type_=Integer)
+_SHOWN = (TRASH.c.workspace_id, TRASH.c.id, TRASH.c.root_id, TRASH.c.deleted_at, TRASH.c.deleted_by)
+_LAST_EVENT = and_(
+    EVENTS.c.workspace_id == TRASH.c.workspace_id,
+    EVENTS.c.aggregate_id == TRASH.c.id,
+    EVENTS.c.aggregate_version == TRASH.c.version,
+)
+_TRASHED = select(*_SHOWN, EVENTS.c.type, EVENTS.c.data).join_from(TRASH, EVENTS, _LAST_EVENT)
+
+_FIND = statement(
+    _TRASHED.add_columns(MEMBERSHIPS.c.role)
+    .join(MEMBERSHIPS, MEMBERSHIPS.c.workspace_id == TRASH.c.workspace_id)
+    .where(
+        TRASH.c.id == bindparam("id", type_=PgUUID),
+        MEMBERSHIPS.c.user_id == bindparam("user_id"),
+        ~MEMBERSHIPS.c.removed,
+    )
+)
+_BEFORE_TIME, _BEFORE_ID = bindparam("before_time", type_=DateTime(timezone=True)), bindparam("before", type_=PgUUID)
+_ONLY = bindparam("only", type_=PgUUID)
+_PAGE = statement(
+    _TRASHED.where(
+        TRASH.c.id == TRASH.c.root_id,
+        TRASH.c.workspace_id.in_(visible_workspaces()),
+        or_(_ONLY.is_(None), TRASH.c.workspace_id == _ONLY),
+        or_(_BEFORE_ID.is_(None), tuple_(TRASH.c.deleted_at, TRASH.c.id) < tuple_(_BEFORE_TIME, _BEFORE_ID)),
+    )
+    .order_by(TRASH.c.deleted_at.desc(), TRASH.c.id.desc())
+    .limit(_LIMIT)
+)
+_TOGETHER = statement(
+    _TRASHED.where(TRASH.c.workspace_id == _WORKSPACE, TRASH.c.root_id == bindparam("root_id", type_=PgUUID)).order_by(
+        TRASH.c.id
+    )
+)
+_OVERDUE = TRASH.c.deleted_at < bindparam("before", type_=DateTime(timezone=True))
+_OVERDUE_WORKSPACE = statement(select(TRASH.c.workspace_id).where(_OVERDUE).order_by(TRASH.c.deleted_at).limit(1))
+# The root of a deletion goes first: what is left of it cannot be restored, and goes with the next batch.
+_OVERDUE_TASKS = statement(
+    _TRASHED.where(TRASH.c.workspace_id == _WORKSPACE, _OVERDUE)
+    .order_by(TRASH.c.deleted_at, TRASH.c.root_id, TRASH.c.id != TRASH.c.root_id, TRASH.c.id)
+    .limit(_LIMIT)
+)
+
+_GONE = (
+    func.unnest(_IDS, bindparam("versions", type_=ARRAY(Integer)))
+    .table_valued(column("id", PgUUID), column("version", Integer), name="gone")
+    .render_derived()
+)
+_ADD = statement(
+    insert(TRASH).from_select(
+        ["workspace_id", "id", "version", "root_id", "deleted_at", "deleted_by"],
+        select(
+            _WORKSPACE,
+            _GONE.c.id,
+            _GONE.c.version,
+            bindparam("root_id", type_=PgUUID),
+            bindparam("deleted_at", type_=DateTime(timezone=True)),
+            bindparam("deleted_by", type_=PgUUID),
+        ),
+    )
+)
+# Whoever changes one of the comments now is waited for, so that the version is the last.
+_ADD_COMMENTS = statement(
+    insert(TRASHED_COMMENTS).from_select(
+        ["workspace_id", "id", "task_id", "version"],
+        select(COMMENTS.c.workspace_id, COMMENTS.c.id, COMMENTS.c.task_id, COMMENTS.c.version)
+        .where(COMMENTS.c.workspace_id == _WORKSPACE, COMMENTS.c.task_id == func.any(_IDS))
+        .with_for_update(),
+    )
+)
+_ADD_RELATIONS = statement(
+    insert(TRASHED_RELATIONS).from_select(
+        ["workspace_id", "id", "task_id", "other_id"],
+        select(
+            RELATIONS.c.workspace_id,
+            RELATIONS.c.id,
+            func.least(RELATIONS.c.source_id, RELATIONS.c.task_id),
+            func.greatest(RELATIONS.c.source_id, RELATIONS.c.task_id),
+        )
+        .where(RELATIONS.c.workspace_id == _WORKSPACE, RELATIONS.c.source_id == func.any(_IDS))
+        .distinct(),
+    )
+)
+_COMMENTS_OF = statement(
+    select(EVENTS.c.type, EVENTS.c.data)
+    .join_from(
+        TRASHED_COMMENTS,
+        EVENTS,
+        and_(
+            EVENTS.c.workspace_id == TRASHED_COMMENTS.c.workspace_id,
+            EVENTS.c.aggregate_id == TRASHED_COMMENTS.c.id,
+            EVENTS.c.aggregate_version == TRASHED_COMMENTS.c.version,
+        ),
+    )
+    .where(TRASHED_COMMENTS.c.workspace_id == _WORKSPACE, TRASHED_COMMENTS.c.task_id == func.any(_IDS))
+    .order_by(TRASHED_COMMENTS.c.id)
+)
+_TOUCHES = and_(
+    TRASHED_RELATIONS.c.workspace_id == _WORKSPACE,
+    or_(TRASHED_RELATIONS.c.task_id == func.any(_IDS), TRASHED_RELATIONS.c.other_id == func.any(_IDS)),
+)
+_ENDS = (TASKS.alias("one"), TASKS.alias("other"))
+_RELATIONS_OF = statement(
+    select(EVENTS.c.type, EVENTS.c.data)
+    .join_from(
+        TRASHED_RELATIONS,
+        EVENTS,
+        and_(
+            EVENTS.c.workspace_id == TRASHED_RELATIONS.c.workspace_id,
+            EVENTS.c.aggregate_id == TRASHED_RELATIONS.c.id,
+            EVENTS.c.aggregate_version == 1,
+        ),
+    )
+    .join(
+        _ENDS[0],
+        and_(_ENDS[0].c.workspace_id == TRASHED_RELATIONS.c.workspace_id, _ENDS[0].c.id == TRASHED_RELATIONS.c.task_id),
+    )
+    .join(
+        _ENDS[1],
+        and_(
+            _ENDS[1].c.workspace_id == TRASHED_RELATIONS.c.workspace_id, _ENDS[1].c.id == TRASHED_RELATIONS.c.other_id
+        ),
+    )
+    .where(_TOUCHES)
+    .order_by(TRASHED_RELATIONS.c.id)
+)
+_REMOVE = statement(delete(TRASH).where(TRASH.c.workspace_id == _WORKSPACE, TRASH.c.id == func.any(_IDS)))
+_REMOVE_COMMENTS = statement(
+    delete(TRASHED_COMMENTS).where(
+        TRASHED_COMMENTS.c.workspace_id == _WORKSPACE, TRASHED_COMMENTS.c.task_id == func.any(_IDS)
+    )
+)
+_REMOVE_RELATIONS = statement(delete(TRASHED_RELATIONS).where(_TOUCHES))
+_REMOVE_RELATION = statement(
+    delete(TRASHED_RELATIONS).where(
+        TRASHED_RELATIONS.c.workspace_id == _WORKSPACE, TRASHED_RELATIONS.c.id == bindparam("id", type_=PgUUID)
+    )
+)
+
+
+async def find(reader: Reader, *, user_id: UUID, task_id: UUID) -> tuple[Trashed, str] | None:
+    """The deleted task, if the user may see it, and their role in its workspace."""
+    row = await reader.fetch_one(_FIND, user_id=user_id, id=task_id)
+    return None if row is None else (_trashed(row), row["role"])
+
+
+async def page(
+    reader: Reader, *, user_id: UUID, limit: int, before: tuple[datetime, UUID] | None, workspace_id: UUID | None
+) -> Sequence[Trashed]:
+    """The deletions that the user may see, the last first, at most `limit`, before `before`."""
+    before_time, before_id = before or (None, None)
+    rows = await reader.fetch(
+        _PAGE, user_id=user_id, limit=limit, before_time=before_time, before=before_id, only=workspace_id
+    )
+    return [_trashed(row) for row in rows]
+
+
+async def together(work: UnitOfWork, *, workspace_id: UUID, root_id: UUID) -> Sequence[Task]:
+    """The tasks that one deletion took, as they last were."""
+    return [_trashed(row).task for row in await work.fetch(_TOGETHER, workspace_id=workspace_id, root_id=root_id)]
+
+
+async def overdue_workspace(reader: Reader, *, before: datetime) -> UUID | None:
+    """The workspace with the oldest task deleted before a time; None when there is none."""
+    workspace_id: UUID | None = await reader.fetch_value(_OVERDUE_WORKSPACE, before=before)
+    return workspace_id
+
+
+async def overdue(work: UnitOfWork, *, workspace_id: UUID, before: datetime, limit: int) -> Sequence[Task]:
+    """Tasks of a workspace deleted before a time, the oldest first, at most `limit`."""
+    rows = await work.fetch(_OVERDUE_TASKS, workspace_id=workspace_id, before=before, limit=limit)
+    return [_trashed(row).task for row in rows]
+
+
+async def add(work: UnitOfWork, deleted: Sequence[TaskDeleted]) -> None:
+    """Move the tasks of one deletion from the read tables to the trash, in a few statements however many they are."""
+    last = deleted[-1]
+    workspace_id, ids = last.task.workspace_id, [event.task.id for event in deleted]
+    await work.execute(
+        _ADD,
+        workspace_id=workspace_id,
+        ids=ids,
+        versions=[event.task.version for event in deleted],
+        root_id=last.root_id,
+        deleted_at=last.task.updated_at,
+        deleted_by=last.deleted_by,
+    )
+    await work.execute(_ADD_COMMENTS, workspace_id=workspace_id, ids=ids)
+    await work.execute(_ADD_RELATIONS, workspace_id=workspace_id, ids=ids)
+    await tasks.remove(work, workspace_id=workspace_id, task_ids=ids)
+
+
+async def put_back(work: UnitOfWork, restored: Sequence[Task]) -> None:
+    """Move tasks with their comments from the trash to the read tables, those above others first."""
+    workspace_id, ids = restored[0].workspace_id, [task.id for task in restored]
+    await tasks.save(work, restored)
+    await work.execute(_REMOVE, workspace_id=workspace_id, ids=ids)
+    for row in await work.fetch(_COMMENTS_OF, workspace_id=workspace_id, ids=ids):
+        await comments.project(work, CommentEvent(comment_of(event_types()[row["type"]].decode(row["data"]).comment)))
+    await work.execute(_REMOVE_COMMENTS, workspace_id=workspace_id, ids=ids)
+
+
+async def relations_between_living(
+    work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID]
+) -> Sequence[Relation]:
+    """The relations of these tasks that are in the trash although both of their tasks are not."""
+    rows = await work.fetch(_RELATIONS_OF, workspace_id=workspace_id, ids=list(task_ids))
+    return [relation_of(event_types()[row["type"]].decode(row["data"]).relation) for row in rows]
+
+
+async def forget_relation(work: UnitOfWork, relation: Relation) -> None:
+    """Take a relation out of the trash."""
+    await work.execute(_REMOVE_RELATION, workspace_id=relation.workspace_id, id=relation.id)
+
+
+async def remove(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> None:
+    """Take tasks with their comments and relations out of the trash for good."""
+    for each in (_REMOVE, _REMOVE_COMMENTS, _REMOVE_RELATIONS):
+        await work.execute(each, workspace_id=workspace_id, ids=list(task_ids))
+
+
+def _trashed(row: Mapping[str, Any]) -> Trashed:
+    task = task_of(event_types()[row["type"]].decode(row["data"]).task)
+    return Trashed(task, row["root_id"], row["deleted_at"], row["deleted_by"])
