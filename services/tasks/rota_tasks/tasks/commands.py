@@ -16,7 +16,7 @@ from rota_chassis.errors import (
     Unprocessable,
 )
 from rota_chassis.ids import uuid7
-from rota_chassis.memberships import WRITERS, require_role
+from rota_chassis.memberships import VIEWER, WRITERS, require_role
 
 from rota_tasks.preconditions import require_version
 from rota_tasks.tasks import domain, queries, requirements, store, tree
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     from rota_tasks.tasks.dependencies import Tasks
     from rota_tasks.tasks.domain import TaskEvent
+
+
+READERS = WRITERS | {VIEWER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,33 @@ async def unassign_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, ass
     )
 
 
+async def watch_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> Task:
+    """Add the user to those who watch a task; to see it is enough.
+
+    Raises:
+        NotFound: the task does not exist for the user.
+        Conflict: the task has as many watchers as it may.
+    """
+
+    async def decide(_work: UnitOfWork, task: Task) -> Sequence[TaskEvent]:
+        try:
+            return domain.watch(task, user.user_id, now=tasks.clock.now())
+        except OverflowError as error:
+            raise Conflict(f"{error}.".capitalize(), code="TOO_MANY_WATCHERS") from error
+
+    return await _change(tasks, user, task_id, decide, roles=READERS)
+
+
+async def unwatch_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> Task:
+    """Take the user off those who watch a task.
+
+    Raises:
+        NotFound: the task does not exist for the user.
+    """
+    decide = _pure(lambda task: domain.unwatch(task, user.user_id, now=tasks.clock.now()))
+    return await _change(tasks, user, task_id, decide, roles=READERS)
+
+
 async def complete_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_match: str = "") -> Task:
     """Make a task done.
 
@@ -195,6 +225,7 @@ async def _change(
     *,
     if_match: str = "",
     structure: UUID | None = None,
+    roles: frozenset[str] = WRITERS,
 ) -> Task:
     """Lock the task, let `decide` say what happens to it, and make it so; the task as it then is.
 
@@ -205,12 +236,13 @@ async def _change(
         decide: The transaction and the task -> the events that follow.
         if_match: The entity tag it must have.
         structure: The workspace whose structure may change, held before anything else is locked.
+        roles: Who may.
     """
     for _attempt in range(2):
         async with tasks.database.transaction() as work:
             if structure is not None:
                 await tree.lock(work, structure, exclusive=True)
-            task = await _lock(work, user, task_id, if_match)
+            task = await _lock(work, user, task_id, if_match, roles=roles)
             if task is not None:
                 events = await decide(work, task)
                 await _apply(work, events)
@@ -219,13 +251,15 @@ async def _change(
     raise queries.no_such_task()
 
 
-async def _lock(work: UnitOfWork, user: UserPrincipal, task_id: UUID, if_match: str) -> Task | None:
+async def _lock(
+    work: UnitOfWork, user: UserPrincipal, task_id: UUID, if_match: str, *, roles: frozenset[str] = WRITERS
+) -> Task | None:
     """The task, locked, when the user may change it and it is as they think; None when there is none for them."""
     found = await store.lock(work, user_id=user.user_id, task_id=task_id)
     if found is None:
         return None
     task, role = found
-    require_role(role, WRITERS)
+    require_role(role, roles)
     require_version(if_match, version=task.version, etag=task.etag)
     return task
 

@@ -12,6 +12,7 @@ from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
 
 from rota_tasks.tasks import commands, queries
+from rota_tasks.tasks.days import day, require_one_of_each, zone_name
 from rota_tasks.tasks.domain import Priority, Status
 from rota_tasks.tasks.messages import PRIORITIES, STATUSES, task_message
 from rota_tasks.timestamps import moment
@@ -35,12 +36,14 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
 
     async def CreateTask(self, request: tasks_pb2.CreateTaskRequest, _context: Any) -> tasks_pb2.CreateTaskResponse:
         user = require_user()
+        fields = {field: value(request) for field, value in VALUES.items() if field != "status"}
+        require_one_of_each(fields)
         task = await commands.create_task(
             self._tasks,
             user,
             workspace_id=UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id,
             request=commands.Request(request.request_id, _fingerprint(request)) if request.request_id else None,
-            **{field: value(request) for field, value in _VALUES.items() if field != "status"},
+            **fields,
         )
         return tasks_pb2.CreateTaskResponse(task=task_message(task))
 
@@ -84,8 +87,9 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
         return answer
 
     async def UpdateTask(self, request: tasks_pb2.UpdateTaskRequest, _context: Any) -> tasks_pb2.UpdateTaskResponse:
-        named = [path for path in request.update_mask.paths if path in _VALUES]
-        changes = {field: _VALUES[field](request) for field in named}
+        named = [path for path in request.update_mask.paths if path in VALUES]
+        changes = {field: VALUES[field](request) for field in named}
+        require_one_of_each(changes)
         cleared = [field for field in _NOT_CLEARED if field in changes and not changes[field]]
         if cleared:
             raise InvalidArgument(
@@ -99,8 +103,9 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
         return tasks_pb2.UpdateTaskResponse(task=task_message(task))
 
     async def ReplaceTask(self, request: tasks_pb2.ReplaceTaskRequest, _context: Any) -> tasks_pb2.ReplaceTaskResponse:
-        changes = {field: value(request) for field, value in _VALUES.items()}
+        changes = {field: value(request) for field, value in VALUES.items()}
         changes["status"] = changes["status"] or Status.TODO
+        require_one_of_each(changes)
         task = await commands.edit_task(
             self._tasks, require_user(), task_id=UUID(request.id), changes=changes, if_match=request.if_match
         )
@@ -138,9 +143,17 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
         )
         return tasks_pb2.ReopenTaskResponse(task=task_message(task))
 
+    async def WatchTask(self, request: tasks_pb2.WatchTaskRequest, _context: Any) -> tasks_pb2.WatchTaskResponse:
+        task = await commands.watch_task(self._tasks, require_user(), task_id=UUID(request.id))
+        return tasks_pb2.WatchTaskResponse(task=task_message(task))
+
+    async def UnwatchTask(self, request: tasks_pb2.UnwatchTaskRequest, _context: Any) -> tasks_pb2.UnwatchTaskResponse:
+        task = await commands.unwatch_task(self._tasks, require_user(), task_id=UUID(request.id))
+        return tasks_pb2.UnwatchTaskResponse(task=task_message(task))
+
 
 # How each editable field reads from a request; what is not set reads as its default, None where there is none.
-_VALUES: dict[str, Callable[[Any], Any]] = {
+VALUES: dict[str, Callable[[Any], Any]] = {
     "title": lambda request: request.title,
     "description": lambda request: request.description,
     "status": lambda request: STATUSES.get(request.status),
@@ -156,6 +169,9 @@ _VALUES: dict[str, Callable[[Any], Any]] = {
     "progress": lambda request: request.progress,
     "parent_id": lambda request: _optional_id(request, "parent_id"),
     "category": lambda request: request.category,
+    "due_on": lambda request: day(request, "due_on"),
+    "start_on": lambda request: day(request, "start_on"),
+    "time_zone": lambda request: zone_name(request, "time_zone"),
 }
 
 

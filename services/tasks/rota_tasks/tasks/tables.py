@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    Date,
     DateTime,
     FromClause,
     Integer,
@@ -60,6 +61,10 @@ TASKS = Table(
     Column("progress", SmallInteger, nullable=False),
     Column("category", Text, nullable=False),
     Column("parent_id", PgUUID),
+    Column("due_on", Date),
+    Column("start_on", Date),
+    Column("time_zone", Text, nullable=False),
+    Column("watcher_ids", ARRAY(PgUUID), nullable=False),
 )
 REQUESTS = Table(
     "requests",
@@ -72,7 +77,7 @@ REQUESTS = Table(
 )
 
 FIELDS = tuple(column.name for column in TASKS.c)
-LISTS = ("assignee_ids", "label_ids")
+LISTS = ("assignee_ids", "label_ids", "watcher_ids")
 KEY = ("workspace_id", "id")
 _CHILDREN, _BLOCKERS = TASKS.alias("children"), TASKS.alias("blockers")
 
