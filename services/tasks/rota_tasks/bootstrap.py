@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rota.tasks.v1 import comments_pb2_grpc, labels_pb2_grpc, projects_pb2_grpc, relations_pb2_grpc, tasks_pb2_grpc
+from rota.tasks.v1 import (
+    batch_pb2_grpc,
+    comments_pb2_grpc,
+    labels_pb2_grpc,
+    projects_pb2_grpc,
+    relations_pb2_grpc,
+    tasks_pb2_grpc,
+)
 from rota_chassis.memberships import Memberships
 from rota_chassis.service import Service
 
+from rota_tasks.batch.servicer import BatchServicer
 from rota_tasks.comments.servicer import CommentServicer
 from rota_tasks.labels.dependencies import Labels
 from rota_tasks.labels.servicer import LabelServicer
@@ -37,6 +45,7 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
         relations_pb2_grpc.add_RelationServiceServicer_to_server, RelationServicer(tasks, runtime.page_tokens)
     )
     runtime.serve(comments_pb2_grpc.add_CommentServiceServicer_to_server, CommentServicer(tasks, runtime.page_tokens))
+    runtime.serve(batch_pb2_grpc.add_BatchServiceServicer_to_server, BatchServicer(tasks))
     runtime.consume(memberships.handlers())
 
 

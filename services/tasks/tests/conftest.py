@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from rota.tasks.v1 import (
+    batch_pb2_grpc,
     comments_pb2_grpc,
     labels_pb2_grpc,
     projects_pb2_grpc,
@@ -34,6 +35,7 @@ class Stage:
     labels: labels_pb2_grpc.LabelServiceStub
     relations: relations_pb2_grpc.RelationServiceStub
     comments: comments_pb2_grpc.CommentServiceStub
+    batches: batch_pb2_grpc.BatchServiceStub
     auth: SmallAuth
     ada: User
     grace: User
@@ -78,6 +80,7 @@ async def stage(
             labels_pb2_grpc.LabelServiceStub(channel),
             relations_pb2_grpc.RelationServiceStub(channel),
             comments_pb2_grpc.CommentServiceStub(channel),
+            batch_pb2_grpc.BatchServiceStub(channel),
             auth,
             ada,
             grace,

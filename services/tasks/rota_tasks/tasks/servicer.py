@@ -18,7 +18,7 @@ from rota_tasks.tasks.messages import PRIORITIES, STATUSES, task_message
 from rota_tasks.timestamps import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from rota_chassis.pagination import PageTokens
 
@@ -36,14 +36,12 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
 
     async def CreateTask(self, request: tasks_pb2.CreateTaskRequest, _context: Any) -> tasks_pb2.CreateTaskResponse:
         user = require_user()
-        fields = {field: value(request) for field, value in VALUES.items() if field != "status"}
-        require_one_of_each(fields)
         task = await commands.create_task(
             self._tasks,
             user,
             workspace_id=UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id,
             request=commands.Request(request.request_id, _fingerprint(request)) if request.request_id else None,
-            **fields,
+            **new_fields(request),
         )
         return tasks_pb2.CreateTaskResponse(task=task_message(task))
 
@@ -87,16 +85,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
         return answer
 
     async def UpdateTask(self, request: tasks_pb2.UpdateTaskRequest, _context: Any) -> tasks_pb2.UpdateTaskResponse:
-        named = [path for path in request.update_mask.paths if path in VALUES]
-        changes = {field: VALUES[field](request) for field in named}
-        require_one_of_each(changes)
-        cleared = [field for field in _NOT_CLEARED if field in changes and not changes[field]]
-        if cleared:
-            raise InvalidArgument(
-                f"A task always has a {' and a '.join(cleared)}.",
-                code="INVALID_FIELDS",
-                violations=[Violation(field, "cannot be cleared", "required") for field in cleared],
-            )
+        changes = changes_of(request, request.update_mask.paths)
         task = await commands.edit_task(
             self._tasks, require_user(), task_id=UUID(request.id), changes=changes, if_match=request.if_match
         )
@@ -173,6 +162,35 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "start_on": lambda request: day(request, "start_on"),
     "time_zone": lambda request: zone_name(request, "time_zone"),
 }
+
+
+def new_fields(request: tasks_pb2.CreateTaskRequest) -> dict[str, Any]:
+    """The fields of the task that a request asks for.
+
+    Raises:
+        InvalidArgument: they contradict one another, or one is no such thing.
+    """
+    fields = {field: value(request) for field, value in VALUES.items() if field != "status"}
+    require_one_of_each(fields)
+    return fields
+
+
+def changes_of(request: tasks_pb2.UpdateTaskRequest, named: Iterable[str]) -> dict[str, Any]:
+    """The new values of the named fields.
+
+    Raises:
+        InvalidArgument: they contradict one another, or one cannot be so.
+    """
+    changes = {field: VALUES[field](request) for field in named if field in VALUES}
+    require_one_of_each(changes)
+    cleared = [field for field in _NOT_CLEARED if field in changes and not changes[field]]
+    if cleared:
+        raise InvalidArgument(
+            f"A task always has a {' and a '.join(cleared)}.",
+            code="INVALID_FIELDS",
+            violations=[Violation(field, "cannot be cleared", "required") for field in cleared],
+        )
+    return changes
 
 
 def _optional_id(request: Any, field: str) -> UUID | None:
