@@ -1,4 +1,4 @@
-"""Days, time zones and watchers of tasks; calls that do many things."""
+"""Days, time zones and watchers of tasks; favourites; calls that do many things."""
 
 from alembic import op
 
@@ -29,9 +29,22 @@ def upgrade() -> None:
         )
         """
     )
+    op.execute(
+        """
+        CREATE TABLE favourites (
+            workspace_id uuid NOT NULL,
+            user_id uuid NOT NULL,
+            task_id uuid NOT NULL,
+            PRIMARY KEY (workspace_id, user_id, task_id)
+        )
+        """
+    )
+    # No foreign key: a rebuild empties the tasks, and favourites are not in the log.
+    op.execute("CREATE INDEX favourites_task ON favourites (workspace_id, task_id)")
 
 
 def downgrade() -> None:
+    op.execute("DROP TABLE favourites")
     op.execute("DROP TABLE batch_requests")
     for name in ("due_on", "start_on", "time_zone", "watcher_ids"):
         op.execute(f"ALTER TABLE tasks DROP COLUMN {name}")

@@ -213,6 +213,18 @@ async def unwatch_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> T
     return await _change(tasks, user, task_id, decide, roles=READERS)
 
 
+async def favour_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, favourite: bool) -> Task:
+    """Make a task a favourite of the user, or none; no part of the task itself, so without an event.
+
+    Raises:
+        NotFound: the task does not exist for the user.
+    """
+    await queries.get_task(tasks, user, task_id=task_id)
+    async with tasks.database.transaction() as work:
+        await store.set_favourite(work, user_id=user.user_id, task_id=task_id, favourite=favourite)
+    return await queries.get_task(tasks, user, task_id=task_id)
+
+
 async def complete_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_match: str = "") -> Task:
     """Make a task done.
 

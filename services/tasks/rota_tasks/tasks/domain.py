@@ -47,17 +47,19 @@ class Priority(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What other tasks make of a task, as a read found it.
+    """What other tasks, and the reader, make of a task, as a read found it.
 
     Attributes:
         open_subtasks: How many tasks directly below it are open.
         subtasks: How many are directly below it.
         blocked_by: The open tasks that block it.
+        is_favourite: Whether it is a favourite of whoever reads.
     """
 
     open_subtasks: int = 0
     subtasks: int = 0
     blocked_by: tuple[UUID, ...] = ()
+    is_favourite: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,6 +72,7 @@ def task_message(task: Task) -> tasks_pb2.Task:
         subtasks=_subtasks(task.standing),
         is_blocked=bool(task.standing.blocked_by) if task.standing else None,
         blocked_by=[str(each) for each in task.standing.blocked_by] if task.standing else [],
+        is_favourite=task.standing.is_favourite if task.standing else None,
     )
 
 

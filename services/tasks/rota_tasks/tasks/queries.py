@@ -55,7 +55,7 @@ async def list_subtasks(
         NotFound: the task does not exist, or not for the user.
     """
     task = await get_task(tasks, user, task_id=task_id)
-    return await store.subtasks(tasks.database, task, limit=limit, after=after)
+    return await store.subtasks(tasks.database, task, user_id=user.user_id, limit=limit, after=after)
 
 
 def no_such_task() -> NotFound:

@@ -57,6 +57,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             "status": STATUSES.get(request.status),
             "assignee_id": _optional_id(request, "assignee_id"),
             "label_id": _optional_id(request, "label_id"),
+            "favourite": request.favourite,
         }
         bound_to = ["tasks", user.user_id, *filters.values()]
         before = None
@@ -139,6 +140,18 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
     async def UnwatchTask(self, request: tasks_pb2.UnwatchTaskRequest, _context: Any) -> tasks_pb2.UnwatchTaskResponse:
         task = await commands.unwatch_task(self._tasks, require_user(), task_id=UUID(request.id))
         return tasks_pb2.UnwatchTaskResponse(task=task_message(task))
+
+    async def FavouriteTask(
+        self, request: tasks_pb2.FavouriteTaskRequest, _context: Any
+    ) -> tasks_pb2.FavouriteTaskResponse:
+        task = await commands.favour_task(self._tasks, require_user(), task_id=UUID(request.id), favourite=True)
+        return tasks_pb2.FavouriteTaskResponse(task=task_message(task))
+
+    async def UnfavouriteTask(
+        self, request: tasks_pb2.UnfavouriteTaskRequest, _context: Any
+    ) -> tasks_pb2.UnfavouriteTaskResponse:
+        task = await commands.favour_task(self._tasks, require_user(), task_id=UUID(request.id), favourite=False)
+        return tasks_pb2.UnfavouriteTaskResponse(task=task_message(task))
 
 
 # How each editable field reads from a request; what is not set reads as its default, None where there is none.

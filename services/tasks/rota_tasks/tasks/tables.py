@@ -17,8 +17,10 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    bindparam,
     case,
     column,
+    exists,
     func,
     or_,
     select,
@@ -74,6 +76,13 @@ REQUESTS = Table(
     Column("request_id", Text, primary_key=True),
     Column("fingerprint", LargeBinary, nullable=False),
     Column("task_id", PgUUID, nullable=False),
+)
+FAVOURITES = Table(
+    "favourites",
+    METADATA,
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("user_id", PgUUID, primary_key=True),
+    Column("task_id", PgUUID, primary_key=True),
 )
 
 FIELDS = tuple(column.name for column in TASKS.c)
@@ -145,13 +154,27 @@ def shown(tasks: FromClause) -> list[Any]:
     ]
 
 
+def is_favourite(tasks: FromClause) -> Any:
+    """Whether a task is a favourite of the user in the parameter `user_id`, for a select from `tasks`."""
+    found = (
+        exists()
+        .where(
+            FAVOURITES.c.workspace_id == tasks.c.workspace_id,
+            FAVOURITES.c.user_id == bindparam("user_id", type_=PgUUID),
+            FAVOURITES.c.task_id == tasks.c.id,
+        )
+        .correlate(tasks)
+    )
+    return found.label("is_favourite")
+
+
 def task_of_row(row: Mapping[str, Any]) -> Task:
     """The task in a row of `shown`, or without its standing in a row of `own`."""
     values = {name: row[name] for name in FIELDS}
     standing = None
     if "subtasks" in row:
         open_subtasks, subtasks = row["subtasks"]
-        standing = Standing(open_subtasks, subtasks, tuple(row["blocked_by"]))
+        standing = Standing(open_subtasks, subtasks, tuple(row["blocked_by"]), row.get("is_favourite", False))
     return Task(
         **values
         | {
