@@ -195,6 +195,17 @@ class UnitOfWork:
         """Add events to the log; they are written as the last step before the commit, in this order."""
         self._events.extend(PendingEvent.of(event) for event in events)
 
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """A part of the transaction: when the block raises, it alone is undone, its events included."""
+        appended = len(self._events)
+        try:
+            async with self._connection.transaction():
+                yield
+        except BaseException:
+            del self._events[appended:]
+            raise
+
     async def write_events(self) -> None:
         """Write what was appended. The database calls it; nobody else needs to."""
         if len(self._events) == 1:

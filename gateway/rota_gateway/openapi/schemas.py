@@ -27,7 +27,10 @@ Schema = dict[str, Any]
 _FLOATS = frozenset({FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT})
 _WELL_KNOWN: Mapping[str, Schema] = {
     "google.protobuf.Duration": {"type": "string", "pattern": r"^-?[0-9]{1,12}(\.[0-9]{1,9})?s$"},
-    "google.protobuf.FieldMask": {"type": "string"},
+    "google.protobuf.FieldMask": {
+        "type": "string",
+        "pattern": "^([a-z][a-z0-9_]*(\\.[a-z][a-z0-9_]*)*(,[a-z][a-z0-9_]*(\\.[a-z][a-z0-9_]*)*)*)?$",
+    },
     "google.protobuf.ListValue": {"type": "array", "items": {"$ref": "#/components/schemas/Json"}},
     "google.protobuf.Struct": {
         "type": "object",

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rota.tasks.v1 import (
+    batch_pb2_grpc,
     comments_pb2_grpc,
     history_pb2_grpc,
     labels_pb2_grpc,
@@ -18,6 +19,7 @@ from rota.tasks.v1 import (
 from rota_chassis.memberships import Memberships
 from rota_chassis.service import Service
 
+from rota_tasks.batch.servicer import BatchServicer
 from rota_tasks.comments.servicer import CommentServicer
 from rota_tasks.history.servicer import HistoryServicer
 from rota_tasks.labels.dependencies import Labels
@@ -55,6 +57,7 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
     trash = Trash(tasks, timedelta(days=runtime.settings.trash_retention_days))
     runtime.serve(trash_pb2_grpc.add_TrashServiceServicer_to_server, TrashServicer(trash, runtime.page_tokens))
     runtime.serve(history_pb2_grpc.add_HistoryServiceServicer_to_server, HistoryServicer(tasks, runtime.page_tokens))
+    runtime.serve(batch_pb2_grpc.add_BatchServiceServicer_to_server, BatchServicer(tasks))
     runtime.consume(memberships.handlers())
 
 

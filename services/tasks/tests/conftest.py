@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from rota.tasks.v1 import (
+    batch_pb2_grpc,
     comments_pb2_grpc,
     history_pb2_grpc,
     labels_pb2_grpc,
@@ -40,6 +41,7 @@ class Stage:
     search: search_pb2_grpc.SearchServiceStub
     trash: trash_pb2_grpc.TrashServiceStub
     history: history_pb2_grpc.HistoryServiceStub
+    batches: batch_pb2_grpc.BatchServiceStub
     auth: SmallAuth
     ada: User
     grace: User
@@ -87,6 +89,7 @@ async def stage(
             search_pb2_grpc.SearchServiceStub(channel),
             trash_pb2_grpc.TrashServiceStub(channel),
             history_pb2_grpc.HistoryServiceStub(channel),
+            batch_pb2_grpc.BatchServiceStub(channel),
             auth,
             ada,
             grace,

@@ -39,7 +39,7 @@ def _assigned(event: Event) -> Occasion:
 
 def _completed(event: Event) -> Occasion:
     task = event.data.task
-    return _of_task(event, Kind.TASK_COMPLETED, [task.created_by, *task.assignee_ids])
+    return _of_task(event, Kind.TASK_COMPLETED, [task.created_by, *task.assignee_ids, *task.watcher_ids])
 
 
 def _reminded(event: Event) -> Occasion | None:

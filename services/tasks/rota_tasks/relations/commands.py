@@ -37,38 +37,49 @@ async def create_relation(
         Conflict: both are the same task, it would close a circle, or a task has as many relations as it may.
     """
     workspace_id = await _workspace(tasks, user, source_id)
-    if source_id == task_id:
+    relation = Relation(
+        id=uuid7(),
+        workspace_id=workspace_id,
+        source_id=source_id,
+        type=kind,
+        task_id=task_id,
+        created_by=user.user_id,
+        created_at=tasks.clock.now(),
+    )
+    async with tasks.database.transaction() as work:
+        await tree.lock(work, workspace_id, exclusive=True)
+        return await add(work, relation)
+
+
+async def add(work: UnitOfWork, relation: Relation) -> Relation:
+    """Relate tasks in a transaction that holds the structure of the workspace alone (see `create_relation`)."""
+    if relation.source_id == relation.task_id:
         raise Conflict(
             "A task cannot be related to itself.",
             code="SELF_RELATION",
             violations=[Violation("task_id", "is the task itself", "self_relation")],
         )
-    async with tasks.database.transaction() as work:
-        await tree.lock(work, workspace_id, exclusive=True)
-        existing = await store.get(work, workspace_id=workspace_id, source_id=source_id, kind=kind, task_id=task_id)
-        if existing is not None:
-            return existing
-        relation = Relation(
-            id=uuid7(),
-            workspace_id=workspace_id,
-            source_id=source_id,
-            type=kind,
-            task_id=task_id,
-            created_by=user.user_id,
-            created_at=tasks.clock.now(),
+    existing = await store.get(
+        work,
+        workspace_id=relation.workspace_id,
+        source_id=relation.source_id,
+        kind=relation.type,
+        task_id=relation.task_id,
+    )
+    if existing is not None:
+        return existing
+    await _require_tasks(work, relation)
+    await _require_room(work, relation)
+    walk = domain.closing_walk(relation)
+    if walk is not None and await store.leads(work, workspace_id=relation.workspace_id, walk=walk):
+        raise Conflict(
+            "This relation would close a circle of tasks.",
+            code="RELATION_CYCLE",
+            violations=[Violation("task_id", "leads back to the task", "cycle")],
         )
-        await _require_tasks(work, relation)
-        await _require_room(work, relation)
-        walk = domain.closing_walk(relation)
-        if walk is not None and await store.leads(work, workspace_id=workspace_id, walk=walk):
-            raise Conflict(
-                "This relation would close a circle of tasks.",
-                code="RELATION_CYCLE",
-                violations=[Violation("task_id", "leads back to the task", "cycle")],
-            )
-        added = domain.add(relation)
-        await store.project(work, added)
-        work.append(event_message(added))
+    added = domain.add(relation)
+    await store.project(work, added)
+    work.append(event_message(added))
     return relation
 
 

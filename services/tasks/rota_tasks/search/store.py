@@ -32,7 +32,7 @@ from sqlalchemy.dialects.postgresql import REGCONFIG, TSVECTOR
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.tasks.filtering import matches
-from rota_tasks.tasks.tables import TASKS, shown, task_of_row
+from rota_tasks.tasks.tables import TASKS, is_favourite, shown, task_of_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,6 +134,7 @@ def page_query(words: str, where: Filter | None, workspace_id: UUID | None, afte
     )
     return select(
         *shown(rows),
+        is_favourite(rows),
         rows.c.score,
         func.ts_headline(_SIMPLE, rows.c.title, asked, _OPTIONS + ", HighlightAll=true").label("title_headline"),
         func.ts_headline(_SIMPLE, func.left(rows.c.description, _HEADLINE_OF), asked, _OPTIONS).label(

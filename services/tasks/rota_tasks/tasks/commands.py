@@ -16,7 +16,7 @@ from rota_chassis.errors import (
     Unprocessable,
 )
 from rota_chassis.ids import uuid7
-from rota_chassis.memberships import WRITERS, require_role
+from rota_chassis.memberships import VIEWER, WRITERS, require_role
 
 from rota_tasks.preconditions import require_version
 from rota_tasks.tasks import domain, queries, requirements, store, tree
@@ -25,6 +25,7 @@ from rota_tasks.tasks.messages import event_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from rota_chassis.identity import UserPrincipal
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
     from rota_tasks.tasks.dependencies import Tasks
     from rota_tasks.tasks.domain import TaskEvent
+
+
+READERS = WRITERS | {VIEWER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +88,25 @@ async def create_task(
             )
             if first is not None:
                 return await _made_before(work, user, request, first)
-        await requirements.require_project(work, workspace_id, task.project_id)
-        await requirements.require_labels(work, workspace_id, task.label_ids)
         if task.parent_id is not None:
             # Any number may be added at once, but not while something moves or is deleted.
             await tree.lock(work, workspace_id, exclusive=False)
-            await requirements.require_place(work, workspace_id, task.id, task.parent_id)
-        await _apply(work, [domain.TaskCreated(task)])
+        await add(work, task)
     return task
+
+
+async def add(work: UnitOfWork, task: Task) -> None:
+    """Create a task in a transaction that holds the structure of the workspace, if it is a part of another.
+
+    Raises:
+        NotFound: the workspace has no such project, label or parent.
+        Conflict: it would be too deep.
+    """
+    await requirements.require_project(work, task.workspace_id, task.project_id)
+    if task.label_ids:
+        await requirements.require_labels(work, task.workspace_id, task.label_ids)
+    await requirements.require_place(work, task.workspace_id, task.id, task.parent_id)
+    await apply(work, [domain.TaskCreated(task)])
 
 
 async def edit_task(
@@ -114,16 +129,28 @@ async def edit_task(
         await requirements.require_members(tasks, task.workspace_id, newcomers)
 
     async def decide(work: UnitOfWork, task: Task) -> Sequence[TaskEvent]:
-        project_id = changes.get("project_id")
-        if project_id != task.project_id:
-            await requirements.require_project(work, task.workspace_id, project_id)
-        await requirements.require_labels(work, task.workspace_id, changes.get("label_ids", ()))
-        parent_id = changes.get("parent_id")
-        if parent_id != task.parent_id:
-            await requirements.require_place(work, task.workspace_id, task.id, parent_id)
-        return domain.edit(task, changes, by=user.user_id, now=tasks.clock.now())
+        return await edit(work, task, changes, by=user.user_id, now=tasks.clock.now())
 
     return await _change(tasks, user, task_id, decide, if_match=if_match, structure=structure)
+
+
+async def edit(
+    work: UnitOfWork, task: Task, changes: Mapping[str, Any], *, by: UUID, now: datetime
+) -> Sequence[TaskEvent]:
+    """What follows when the named fields of a locked task are set; the structure is held if its parent is named.
+
+    Raises:
+        NotFound: the workspace has no such project, label or parent.
+        Conflict: the parent is the task itself or below it, or it would be too deep.
+    """
+    project_id = changes.get("project_id")
+    if project_id != task.project_id:
+        await requirements.require_project(work, task.workspace_id, project_id)
+    await requirements.require_labels(work, task.workspace_id, changes.get("label_ids", ()))
+    parent_id = changes.get("parent_id")
+    if parent_id != task.parent_id:
+        await requirements.require_place(work, task.workspace_id, task.id, parent_id)
+    return domain.edit(task, changes, by=by, now=now)
 
 
 async def assign_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, assignee_id: UUID) -> Task:
@@ -137,13 +164,19 @@ async def assign_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, assig
     task = await queries.get_task(tasks, user, task_id=task_id)
     await requirements.require_members(tasks, task.workspace_id, [assignee_id], field="assignee_id")
 
-    async def decide(_work: UnitOfWork, task: Task) -> Sequence[TaskEvent]:
-        try:
-            return domain.assign(task, assignee_id, now=tasks.clock.now())
-        except OverflowError as error:
-            raise Conflict(f"{error}.".capitalize(), code="TOO_MANY_ASSIGNEES") from error
+    return await _change(tasks, user, task_id, _pure(lambda task: assign(task, assignee_id, now=tasks.clock.now())))
 
-    return await _change(tasks, user, task_id, decide)
+
+def assign(task: Task, assignee_id: UUID, *, now: datetime) -> Sequence[TaskEvent]:
+    """What follows when an assignee is added (see `domain.assign`).
+
+    Raises:
+        Conflict: the task has as many assignees as it may.
+    """
+    try:
+        return domain.assign(task, assignee_id, now=now)
+    except OverflowError as error:
+        raise Conflict(f"{error}.".capitalize(), code="TOO_MANY_ASSIGNEES") from error
 
 
 async def unassign_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, assignee_id: UUID) -> Task:
@@ -151,6 +184,45 @@ async def unassign_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, ass
     return await _change(
         tasks, user, task_id, _pure(lambda task: domain.unassign(task, assignee_id, now=tasks.clock.now()))
     )
+
+
+async def watch_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> Task:
+    """Add the user to those who watch a task; to see it is enough.
+
+    Raises:
+        NotFound: the task does not exist for the user.
+        Conflict: the task has as many watchers as it may.
+    """
+
+    async def decide(_work: UnitOfWork, task: Task) -> Sequence[TaskEvent]:
+        try:
+            return domain.watch(task, user.user_id, now=tasks.clock.now())
+        except OverflowError as error:
+            raise Conflict(f"{error}.".capitalize(), code="TOO_MANY_WATCHERS") from error
+
+    return await _change(tasks, user, task_id, decide, roles=READERS)
+
+
+async def unwatch_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> Task:
+    """Take the user off those who watch a task.
+
+    Raises:
+        NotFound: the task does not exist for the user.
+    """
+    decide = _pure(lambda task: domain.unwatch(task, user.user_id, now=tasks.clock.now()))
+    return await _change(tasks, user, task_id, decide, roles=READERS)
+
+
+async def favour_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, favourite: bool) -> Task:
+    """Make a task a favourite of the user, or none; no part of the task itself, so without an event.
+
+    Raises:
+        NotFound: the task does not exist for the user.
+    """
+    await queries.get_task(tasks, user, task_id=task_id)
+    async with tasks.database.transaction() as work:
+        await store.set_favourite(work, user_id=user.user_id, task_id=task_id, favourite=favourite)
+    return await queries.get_task(tasks, user, task_id=task_id)
 
 
 async def complete_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_match: str = "") -> Task:
@@ -179,6 +251,7 @@ async def _change(
     *,
     if_match: str = "",
     structure: UUID | None = None,
+    roles: frozenset[str] = WRITERS,
 ) -> Task:
     """Lock the task, let `decide` say what happens to it, and make it so; the task as it then is.
 
@@ -189,27 +262,30 @@ async def _change(
         decide: The transaction and the task -> the events that follow.
         if_match: The entity tag it must have.
         structure: The workspace whose structure may change, held before anything else is locked.
+        roles: Who may.
     """
     for _attempt in range(2):
         async with tasks.database.transaction() as work:
             if structure is not None:
                 await tree.lock(work, structure, exclusive=True)
-            task = await _lock(work, user, task_id, if_match)
+            task = await lock(work, user, task_id, if_match, roles=roles)
             if task is not None:
                 events = await decide(work, task)
-                await _apply(work, events)
+                await apply(work, events)
                 return events[-1].task if events else task
         await tasks.memberships.refresh(user.user_id)
     raise queries.no_such_task()
 
 
-async def _lock(work: UnitOfWork, user: UserPrincipal, task_id: UUID, if_match: str) -> Task | None:
+async def lock(
+    work: UnitOfWork, user: UserPrincipal, task_id: UUID, if_match: str, *, roles: frozenset[str] = WRITERS
+) -> Task | None:
     """The task, locked, when the user may change it and it is as they think; None when there is none for them."""
     found = await store.lock(work, user_id=user.user_id, task_id=task_id)
     if found is None:
         return None
     task, role = found
-    require_role(role, WRITERS)
+    require_role(role, roles)
     require_version(if_match, version=task.version, etag=task.etag)
     return task
 
@@ -221,7 +297,8 @@ def _pure(decide: Callable[[Task], Sequence[TaskEvent]]) -> Callable[..., Any]:
     return decide_alone
 
 
-async def _apply(work: UnitOfWork, events: Sequence[TaskEvent]) -> None:
+async def apply(work: UnitOfWork, events: Sequence[TaskEvent]) -> None:
+    """Make it so: the events into the log, the last into the read table."""
     for event in events:
         work.append(event_message(event))
     if events:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from datetime import date, datetime
     from uuid import UUID
 
 MAX_ASSIGNEES = 50
+MAX_WATCHERS = 200
 MAX_LEVELS = 32
 """How deep tasks nest: a task without a parent is level 1."""
 
@@ -30,6 +31,8 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
+DAY_OR_INSTANT = (("due_on", "due_at"), ("start_on", "start_at"))
+"""Fields that say the same: a task has at most one of each pair."""
 OPEN = frozenset({Status.TODO, Status.IN_PROGRESS})
 
 
@@ -45,17 +48,19 @@ class Priority(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What other tasks make of a task, as a read found it.
+    """What other tasks, and the reader, make of a task, as a read found it.
 
     Attributes:
         open_subtasks: How many tasks directly below it are open.
         subtasks: How many are directly below it.
         blocked_by: The open tasks that block it.
+        is_favourite: Whether it is a favourite of whoever reads.
     """
 
     open_subtasks: int = 0
     subtasks: int = 0
     blocked_by: tuple[UUID, ...] = ()
+    is_favourite: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +88,10 @@ class Task:
     progress: int = 0
     category: str = ""
     parent_id: UUID | None = None
+    due_on: date | None = None
+    start_on: date | None = None
+    time_zone: str = ""
+    watcher_ids: tuple[UUID, ...] = ()
     created_by: UUID
     created_at: datetime
     updated_at: datetime
@@ -181,6 +190,7 @@ def edit(task: Task, changes: Mapping[str, Any], *, by: UUID, now: datetime) -> 
     Returns:
         One event for each kind of change, each a version on; none when nothing differs.
     """
+    changes = _either_way(changes)
     fields = {name: value for name, value in changes.items() if getattr(task, name) != value}
     assignee_ids = fields.pop("assignee_ids", None)
     status = fields.get("status")
@@ -223,6 +233,24 @@ def assign(task: Task, assignee_id: UUID, *, now: datetime) -> Sequence[TaskEven
 def unassign(task: Task, assignee_id: UUID, *, now: datetime) -> Sequence[TaskEvent]:
     """Take an assignee off; nothing when they are not one."""
     return _reassign(task, tuple(each for each in task.assignee_ids if each != assignee_id), now=now)
+
+
+def watch(task: Task, user_id: UUID, *, now: datetime) -> Sequence[TaskEvent]:
+    """Add a watcher; nothing when they already are.
+
+    Raises:
+        OverflowError: the task has `MAX_WATCHERS` watchers.
+    """
+    if user_id in task.watcher_ids:
+        return []
+    if len(task.watcher_ids) >= MAX_WATCHERS:
+        raise OverflowError(f"a task has at most {MAX_WATCHERS} watchers")
+    return edit(task, {"watcher_ids": (*task.watcher_ids, user_id)}, by=user_id, now=now)
+
+
+def unwatch(task: Task, user_id: UUID, *, now: datetime) -> Sequence[TaskEvent]:
+    """Take a watcher off; nothing when they are not one."""
+    return edit(task, {"watcher_ids": tuple(each for each in task.watcher_ids if each != user_id)}, by=user_id, now=now)
 
 
 def complete(task: Task, *, by: UUID, now: datetime) -> Sequence[TaskEvent]:
@@ -271,6 +299,17 @@ _RETURNING = tuple(
     for each in dataclasses.fields(Task)
     if each.name not in {"id", "workspace_id", "created_by", "created_at", "updated_at", "version", "standing"}
 )
+
+
+def _either_way(changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The changes, where a day that is set clears the instant that said the same, and the other way round."""
+    cleared = {
+        other: None
+        for pair in DAY_OR_INSTANT
+        for name, other in (pair, pair[::-1])
+        if changes.get(name) is not None and changes.get(other) is None
+    }
+    return {**changes, **cleared}
 
 
 def _reassign(task: Task, assignee_ids: tuple[UUID, ...], *, now: datetime) -> Sequence[TaskEvent]:

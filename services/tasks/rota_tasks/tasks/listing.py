@@ -15,7 +15,7 @@ from sqlalchemy import Integer, Select, bindparam, literal, select, true, tuple_
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.tasks.filtering import matches
-from rota_tasks.tasks.tables import TASKS, shown, task_of_row
+from rota_tasks.tasks.tables import TASKS, is_favourite, shown, task_of_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +44,7 @@ async def page(
     after: Cursor | None,
     order: Order,
     where: Filter | None,
+    favourite: bool,
     workspace_id: UUID | None,
 ) -> Sequence[tuple[Task, Cursor]]:
     """The first tasks that the user may see, at most `limit`, after `after`, each with its place.
@@ -55,6 +56,7 @@ async def page(
         after: Where the page before ended.
         order: In which order.
         where: Which tasks; None for all.
+        favourite: Whether only favourites of the user.
         workspace_id: Only in this workspace, if given.
     """
     found: list[tuple[Task, Cursor]] = []
@@ -62,18 +64,26 @@ async def page(
         if len(found) == limit or (valued and order.nullable and after is not None and after.key is None):
             continue
         rest = after if after is not None and (not order.nullable or (after.key is not None) == valued) else None
-        query = page_query(order, where, workspace_id, after=rest, valued=valued)
+        query = page_query(order, where, workspace_id, favourite=favourite, after=rest, valued=valued)
         rows = await reader.fetch(statement(query), user_id=user_id, limit=limit - len(found))
         found += [(task_of_row(row), Cursor(row["order_key"], row["id"])) for row in rows]
     return found
 
 
 def page_query(
-    order: Order, where: Filter | None, workspace_id: UUID | None, *, after: Cursor | None, valued: bool
+    order: Order,
+    where: Filter | None,
+    workspace_id: UUID | None,
+    *,
+    favourite: bool = False,
+    after: Cursor | None,
+    valued: bool,
 ) -> Select[Any]:
     """The query for those of a page that have a value, or have none; its parameters are user_id and limit."""
     limit = bindparam("limit", type_=Integer)
     conditions = [matches(where)]
+    if favourite:
+        conditions.append(is_favourite(TASKS).element)
     if order.nullable:
         conditions.append(order.key.is_not(None) if valued else order.key.is_(None))
     keys = [order.key, TASKS.c.id] if valued and order.field != "created_at" else [TASKS.c.id]
@@ -91,7 +101,7 @@ def page_query(
     )
     shown_keys = [rows.c.order_key, rows.c.id]
     return (
-        select(*shown(rows), rows.c.order_key)
+        select(*shown(rows), is_favourite(rows), rows.c.order_key)
         .select_from(MEMBERSHIPS.join(rows, true()))
         .where(
             MEMBERSHIPS.c.user_id == bindparam("user_id"),

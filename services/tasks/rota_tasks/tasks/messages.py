@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -69,9 +69,14 @@ def task_message(task: Task) -> tasks_pb2.Task:
         progress=task.progress,
         category=task.category,
         parent_id=_text(task.parent_id),
+        due_on=_day(task.due_on),
+        start_on=_day(task.start_on),
+        time_zone=task.time_zone,
+        watcher_ids=[str(each) for each in task.watcher_ids],
         subtasks=_subtasks(task.standing),
         is_blocked=bool(task.standing.blocked_by) if task.standing else None,
         blocked_by=[str(each) for each in task.standing.blocked_by] if task.standing else [],
+        is_favourite=task.standing.is_favourite if task.standing else None,
     )
 
 
@@ -101,6 +106,10 @@ def task_of(message: tasks_pb2.Task) -> Task:
         progress=message.progress,
         category=message.category,
         parent_id=UUID(message.parent_id) if message.HasField("parent_id") else None,
+        due_on=date.fromisoformat(message.due_on) if message.HasField("due_on") else None,
+        start_on=date.fromisoformat(message.start_on) if message.HasField("start_on") else None,
+        time_zone=message.time_zone,
+        watcher_ids=tuple(UUID(each) for each in message.watcher_ids),
     )
 
 
@@ -159,6 +168,10 @@ def _subtasks(standing: Standing | None) -> tasks_pb2.SubtaskCounts | None:
     if standing is None:
         return None
     return tasks_pb2.SubtaskCounts(open=standing.open_subtasks, total=standing.subtasks)
+
+
+def _day(value: date | None) -> str | None:
+    return None if value is None else value.isoformat()
 
 
 def _text(value: UUID | None) -> str | None:

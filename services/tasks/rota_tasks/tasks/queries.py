@@ -73,6 +73,7 @@ async def find_tasks(
     after: Cursor | None,
     order: Order,
     where: Filter | None,
+    favourite: bool,
     workspace_id: UUID | None,
 ) -> Sequence[tuple[Task, Cursor]]:
     """The first tasks that a filter lets through, in an order (see `listing.page`).
@@ -89,6 +90,7 @@ async def find_tasks(
         after=after,
         order=order,
         where=where,
+        favourite=favourite,
         workspace_id=workspace_id,
     )
 
@@ -102,7 +104,7 @@ async def list_subtasks(
         NotFound: the task does not exist, or not for the user.
     """
     task = await get_task(tasks, user, task_id=task_id)
-    return await store.subtasks(tasks.database, task, limit=limit, after=after)
+    return await store.subtasks(tasks.database, task, user_id=user.user_id, limit=limit, after=after)
 
 
 def no_such_task() -> NotFound:

@@ -12,7 +12,7 @@ from rota_tasks.tasks import tree
 from rota_tasks.tasks.domain import MAX_LEVELS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from uuid import UUID
 
     from rota_chassis.postgres.database import UnitOfWork
@@ -28,8 +28,17 @@ async def require_members(
     Raises:
         Conflict: someone does not (code ASSIGNEE_NOT_A_MEMBER).
     """
-    strangers = await tasks.memberships.strangers(workspace_id, user_ids)
-    if strangers:
+    refuse_strangers(user_ids, await tasks.memberships.strangers(workspace_id, user_ids), field=field)
+
+
+def refuse_strangers(user_ids: Sequence[UUID], strangers: Collection[UUID], *, field: str = "assignee_ids") -> None:
+    """Return if none of the users is a stranger.
+
+    Raises:
+        Conflict: someone is (code ASSIGNEE_NOT_A_MEMBER).
+    """
+    found = [each for each in user_ids if each in strangers]
+    if found:
         raise Conflict(
             "Only members of the workspace can be assigned; invite them first.",
             code="ASSIGNEE_NOT_A_MEMBER",
@@ -39,7 +48,7 @@ async def require_members(
                     "is not a member of the workspace",
                     "not_a_member",
                 )
-                for stranger in strangers
+                for stranger in found
             ],
         )
 

@@ -14,6 +14,7 @@ from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
 
 from rota_tasks.tasks import commands, queries
+from rota_tasks.tasks.days import day, require_one_of_each, zone_name
 from rota_tasks.tasks.domain import Priority, Status
 from rota_tasks.tasks.filtering import filter_of
 from rota_tasks.tasks.listing import Cursor
@@ -23,7 +24,7 @@ from rota_tasks.timestamps import moment
 from rota_tasks.trash import commands as trash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from rota_chassis.identity import UserPrincipal
     from rota_chassis.pagination import PageTokens
@@ -47,7 +48,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             user,
             workspace_id=UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id,
             request=commands.Request(request.request_id, _fingerprint(request)) if request.request_id else None,
-            **{field: value(request) for field, value in _VALUES.items() if field != "status"},
+            **new_fields(request),
         )
         return tasks_pb2.CreateTaskResponse(task=task_message(task))
 
@@ -67,6 +68,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             "status": STATUSES.get(request.status),
             "assignee_id": _optional_id(request, "assignee_id"),
             "label_id": _optional_id(request, "label_id"),
+            "favourite": request.favourite,
         }
         if request.filter or request.order_by:
             return await self._find_tasks(request, user, filters)
@@ -110,6 +112,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             after=after,
             order=order,
             where=filter_of(request.filter, Context(now, zone, user.user_id), equal),
+            favourite=filters["favourite"],
             workspace_id=workspace_id,
         )
         answer = tasks_pb2.ListTasksResponse(tasks=[task_message(task) for task, _ in found[:limit]])
@@ -135,23 +138,16 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
         return answer
 
     async def UpdateTask(self, request: tasks_pb2.UpdateTaskRequest, _context: Any) -> tasks_pb2.UpdateTaskResponse:
-        named = [path for path in request.update_mask.paths if path in _VALUES]
-        changes = {field: _VALUES[field](request) for field in named}
-        cleared = [field for field in _NOT_CLEARED if field in changes and not changes[field]]
-        if cleared:
-            raise InvalidArgument(
-                f"A task always has a {' and a '.join(cleared)}.",
-                code="INVALID_FIELDS",
-                violations=[Violation(field, "cannot be cleared", "required") for field in cleared],
-            )
+        changes = changes_of(request, request.update_mask.paths)
         task = await commands.edit_task(
             self._tasks, require_user(), task_id=UUID(request.id), changes=changes, if_match=request.if_match
         )
         return tasks_pb2.UpdateTaskResponse(task=task_message(task))
 
     async def ReplaceTask(self, request: tasks_pb2.ReplaceTaskRequest, _context: Any) -> tasks_pb2.ReplaceTaskResponse:
-        changes = {field: value(request) for field, value in _VALUES.items()}
+        changes = {field: value(request) for field, value in VALUES.items()}
         changes["status"] = changes["status"] or Status.TODO
+        require_one_of_each(changes)
         task = await commands.edit_task(
             self._tasks, require_user(), task_id=UUID(request.id), changes=changes, if_match=request.if_match
         )
@@ -189,9 +185,29 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
         )
         return tasks_pb2.ReopenTaskResponse(task=task_message(task))
 
+    async def WatchTask(self, request: tasks_pb2.WatchTaskRequest, _context: Any) -> tasks_pb2.WatchTaskResponse:
+        task = await commands.watch_task(self._tasks, require_user(), task_id=UUID(request.id))
+        return tasks_pb2.WatchTaskResponse(task=task_message(task))
+
+    async def UnwatchTask(self, request: tasks_pb2.UnwatchTaskRequest, _context: Any) -> tasks_pb2.UnwatchTaskResponse:
+        task = await commands.unwatch_task(self._tasks, require_user(), task_id=UUID(request.id))
+        return tasks_pb2.UnwatchTaskResponse(task=task_message(task))
+
+    async def FavouriteTask(
+        self, request: tasks_pb2.FavouriteTaskRequest, _context: Any
+    ) -> tasks_pb2.FavouriteTaskResponse:
+        task = await commands.favour_task(self._tasks, require_user(), task_id=UUID(request.id), favourite=True)
+        return tasks_pb2.FavouriteTaskResponse(task=task_message(task))
+
+    async def UnfavouriteTask(
+        self, request: tasks_pb2.UnfavouriteTaskRequest, _context: Any
+    ) -> tasks_pb2.UnfavouriteTaskResponse:
+        task = await commands.favour_task(self._tasks, require_user(), task_id=UUID(request.id), favourite=False)
+        return tasks_pb2.UnfavouriteTaskResponse(task=task_message(task))
+
 
 # How each editable field reads from a request; what is not set reads as its default, None where there is none.
-_VALUES: dict[str, Callable[[Any], Any]] = {
+VALUES: dict[str, Callable[[Any], Any]] = {
     "title": lambda request: request.title,
     "description": lambda request: request.description,
     "status": lambda request: STATUSES.get(request.status),
@@ -207,7 +223,39 @@ _VALUES: dict[str, Callable[[Any], Any]] = {
     "progress": lambda request: request.progress,
     "parent_id": lambda request: _optional_id(request, "parent_id"),
     "category": lambda request: request.category,
+    "due_on": lambda request: day(request, "due_on"),
+    "start_on": lambda request: day(request, "start_on"),
+    "time_zone": lambda request: zone_name(request, "time_zone"),
 }
+
+
+def new_fields(request: tasks_pb2.CreateTaskRequest) -> dict[str, Any]:
+    """The fields of the task that a request asks for.
+
+    Raises:
+        InvalidArgument: they contradict one another, or one is no such thing.
+    """
+    fields = {field: value(request) for field, value in VALUES.items() if field != "status"}
+    require_one_of_each(fields)
+    return fields
+
+
+def changes_of(request: tasks_pb2.UpdateTaskRequest, named: Iterable[str]) -> dict[str, Any]:
+    """The new values of the named fields.
+
+    Raises:
+        InvalidArgument: they contradict one another, or one cannot be so.
+    """
+    changes = {field: VALUES[field](request) for field in named if field in VALUES}
+    require_one_of_each(changes)
+    cleared = [field for field in _NOT_CLEARED if field in changes and not changes[field]]
+    if cleared:
+        raise InvalidArgument(
+            f"A task always has a {' and a '.join(cleared)}.",
+            code="INVALID_FIELDS",
+            violations=[Violation(field, "cannot be cleared", "required") for field in cleared],
+        )
+    return changes
 
 
 def _optional_id(request: Any, field: str) -> UUID | None:

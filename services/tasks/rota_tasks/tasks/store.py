@@ -11,14 +11,14 @@ from rota_chassis.events.log import EVENTS
 from rota_chassis.events.types import event_types
 from rota_chassis.memberships import MEMBERSHIPS, newest_visible, visible_workspaces
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Column, DateTime, Integer, bindparam, delete, exists, func, or_, select
+from sqlalchemy import Boolean, Column, DateTime, Integer, bindparam, delete, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.labels.store import LABELS
 from rota_tasks.search import documents
 from rota_tasks.tasks.messages import task_of
-from rota_tasks.tasks.tables import FIELDS, KEY, LISTS, REQUESTS, TASKS, shown, task_of_row
+from rota_tasks.tasks.tables import FAVOURITES, FIELDS, KEY, LISTS, REQUESTS, TASKS, is_favourite, shown, task_of_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from rota_tasks.tasks.domain import Task, TaskEvent
 
 _GET = statement(
-    select(*shown(TASKS)).where(TASKS.c.id == bindparam("id"), TASKS.c.workspace_id.in_(visible_workspaces()))
+    select(*shown(TASKS), is_favourite(TASKS)).where(
+        TASKS.c.id == bindparam("id"), TASKS.c.workspace_id.in_(visible_workspaces())
+    )
 )
 _PURGED = EVENTS.alias("purged")
 _AS_OF = statement(
@@ -50,7 +52,7 @@ _AS_OF = statement(
     .limit(1)
 )
 _LOCK = statement(
-    select(*shown(TASKS), MEMBERSHIPS.c.role)
+    select(*shown(TASKS), is_favourite(TASKS), MEMBERSHIPS.c.role)
     .join_from(TASKS, MEMBERSHIPS, TASKS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
     .where(
         TASKS.c.id == bindparam("id"),
@@ -60,7 +62,7 @@ _LOCK = statement(
     .with_for_update(of=TASKS)
 )
 _SUBTASKS = statement(
-    select(*shown(TASKS))
+    select(*shown(TASKS), is_favourite(TASKS))
     .where(
         TASKS.c.workspace_id == bindparam("workspace_id"),
         TASKS.c.parent_id == bindparam("parent_id"),
@@ -79,6 +81,30 @@ _DELETE = statement(
     delete(TASKS).where(
         TASKS.c.workspace_id == bindparam("workspace_id"),
         TASKS.c.id == func.any(bindparam("ids", type_=ARRAY(PgUUID))),
+    )
+)
+_FAVOUR = statement(
+    insert(FAVOURITES)
+    .from_select(
+        ["workspace_id", "user_id", "task_id"],
+        # The task cannot be deleted before this commits, so that nothing is left of it.
+        select(TASKS.c.workspace_id, bindparam("user_id", type_=PgUUID), TASKS.c.id)
+        .where(TASKS.c.id == bindparam("id"), TASKS.c.workspace_id.in_(visible_workspaces()))
+        .with_for_update(read=True, key_share=True, of=TASKS),
+    )
+    .on_conflict_do_nothing()
+)
+_DISFAVOUR = statement(
+    delete(FAVOURITES).where(
+        FAVOURITES.c.workspace_id.in_(visible_workspaces()),
+        FAVOURITES.c.user_id == bindparam("user_id"),
+        FAVOURITES.c.task_id == bindparam("id"),
+    )
+)
+_FORGET_FAVOURITES = statement(
+    delete(FAVOURITES).where(
+        FAVOURITES.c.workspace_id == bindparam("workspace_id"),
+        FAVOURITES.c.task_id == func.any(bindparam("ids", type_=ARRAY(PgUUID))),
     )
 )
 _RECORD_REQUEST = statement(
@@ -119,8 +145,9 @@ _PAGE, _PAGE_ROWS = newest_visible(
     _holds(TASKS.c.assignee_ids, "assignee_id"),
     _holds(TASKS.c.label_ids, "label_id"),
     _exists("label_id"),
+    or_(~bindparam("favourite", type_=Boolean), is_favourite(TASKS).element),
 )
-_LIST = statement(_PAGE_ROWS.with_only_columns(*shown(_PAGE)))
+_LIST = statement(_PAGE_ROWS.with_only_columns(*shown(_PAGE), is_favourite(_PAGE)))
 
 
 async def get(reader: Reader, *, user_id: UUID, task_id: UUID) -> Task | None:
@@ -161,15 +188,17 @@ async def page(
         user_id: Who asks.
         limit: At most this many.
         before: Id of the last task of the page before.
-        filters: workspace_id, project_id, status, assignee_id, label_id; None for any.
+        filters: workspace_id, project_id, status, assignee_id, label_id, None for any; favourite, whether only theirs.
     """
     rows = await reader.fetch(_LIST, user_id=user_id, limit=limit, before=before, **filters)
     return [task_of_row(row) for row in rows]
 
 
-async def subtasks(reader: Reader, task: Task, *, limit: int, after: UUID | None) -> Sequence[Task]:
+async def subtasks(reader: Reader, task: Task, *, user_id: UUID, limit: int, after: UUID | None) -> Sequence[Task]:
     """The oldest tasks directly below a task, at most `limit`, younger than `after`."""
-    rows = await reader.fetch(_SUBTASKS, workspace_id=task.workspace_id, parent_id=task.id, limit=limit, after=after)
+    rows = await reader.fetch(
+        _SUBTASKS, workspace_id=task.workspace_id, parent_id=task.id, user_id=user_id, limit=limit, after=after
+    )
     return [task_of_row(row) for row in rows]
 
 
@@ -194,6 +223,12 @@ async def save(work: UnitOfWork, tasks: Sequence[Task]) -> None:
 async def remove(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> None:
     """Take tasks out of the read table, in one statement: none may be left that is a part of one of them."""
     await work.execute(_DELETE, workspace_id=workspace_id, ids=list(task_ids))
+    await work.execute(_FORGET_FAVOURITES, workspace_id=workspace_id, ids=list(task_ids))
+
+
+async def set_favourite(work: UnitOfWork, *, user_id: UUID, task_id: UUID, favourite: bool) -> None:
+    """Make the task a favourite of the user, or none; nothing if they may not see it."""
+    await work.execute(_FAVOUR if favourite else _DISFAVOUR, user_id=user_id, id=task_id)
 
 
 async def record_request(

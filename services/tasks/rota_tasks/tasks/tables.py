@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    Date,
     DateTime,
     FromClause,
     Integer,
@@ -16,8 +17,10 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    bindparam,
     case,
     column,
+    exists,
     func,
     or_,
     select,
@@ -60,6 +63,10 @@ TASKS = Table(
     Column("progress", SmallInteger, nullable=False),
     Column("category", Text, nullable=False),
     Column("parent_id", PgUUID),
+    Column("due_on", Date),
+    Column("start_on", Date),
+    Column("time_zone", Text, nullable=False),
+    Column("watcher_ids", ARRAY(PgUUID), nullable=False),
 )
 REQUESTS = Table(
     "requests",
@@ -70,9 +77,16 @@ REQUESTS = Table(
     Column("fingerprint", LargeBinary, nullable=False),
     Column("task_id", PgUUID, nullable=False),
 )
+FAVOURITES = Table(
+    "favourites",
+    METADATA,
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("user_id", PgUUID, primary_key=True),
+    Column("task_id", PgUUID, primary_key=True),
+)
 
 FIELDS = tuple(column.name for column in TASKS.c)
-LISTS = ("assignee_ids", "label_ids")
+LISTS = ("assignee_ids", "label_ids", "watcher_ids")
 KEY = ("workspace_id", "id")
 _CHILDREN, _BLOCKERS = TASKS.alias("children"), TASKS.alias("blockers")
 
@@ -140,13 +154,27 @@ def shown(tasks: FromClause) -> list[Any]:
     ]
 
 
+def is_favourite(tasks: FromClause) -> Any:
+    """Whether a task is a favourite of the user in the parameter `user_id`, for a select from `tasks`."""
+    found = (
+        exists()
+        .where(
+            FAVOURITES.c.workspace_id == tasks.c.workspace_id,
+            FAVOURITES.c.user_id == bindparam("user_id", type_=PgUUID),
+            FAVOURITES.c.task_id == tasks.c.id,
+        )
+        .correlate(tasks)
+    )
+    return found.label("is_favourite")
+
+
 def task_of_row(row: Mapping[str, Any]) -> Task:
     """The task in a row of `shown`, or without its standing in a row of `own`."""
     values = {name: row[name] for name in FIELDS}
     standing = None
     if "subtasks" in row:
         open_subtasks, subtasks = row["subtasks"]
-        standing = Standing(open_subtasks, subtasks, tuple(row["blocked_by"]))
+        standing = Standing(open_subtasks, subtasks, tuple(row["blocked_by"]), row.get("is_favourite", False))
     return Task(
         **values
         | {

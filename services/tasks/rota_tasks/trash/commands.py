@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from rota_chassis.memberships import WRITERS, require_role
 
-from rota_tasks.preconditions import require_version
 from rota_tasks.projects import store as projects
 from rota_tasks.relations import domain as relation_domain
 from rota_tasks.relations import store as relations
@@ -19,6 +18,7 @@ from rota_tasks.relations.messages import event_message as relation_message
 from rota_tasks.tasks import domain as task_domain
 from rota_tasks.tasks import store as task_store
 from rota_tasks.tasks import tree
+from rota_tasks.tasks.commands import lock
 from rota_tasks.tasks.domain import MAX_LEVELS
 from rota_tasks.tasks.messages import event_message
 from rota_tasks.tasks.queries import get_task, no_such_task
@@ -47,18 +47,19 @@ async def delete_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_ma
     workspace_id = (await get_task(tasks, user, task_id=task_id)).workspace_id
     async with tasks.database.transaction() as work:
         await tree.lock(work, workspace_id, exclusive=True)
-        found = await task_store.lock(work, user_id=user.user_id, task_id=task_id)
-        if found is None:
+        task = await lock(work, user, task_id, if_match)
+        if task is None:
             raise no_such_task()
-        task, role = found
-        require_role(role, WRITERS)
-        require_version(if_match, version=task.version, etag=task.etag)
-        below = await tree.lock_below(work, workspace_id=workspace_id, task_id=task_id)
-        now = tasks.clock.now()
-        # The deepest first, so that whoever follows the log never sees a part without its whole.
-        deleted = [task_domain.delete(gone, by=user.user_id, root_id=task_id, now=now) for gone in (*below, task)]
-        work.append(*(event_message(event) for event in deleted))
-        await store.add(work, deleted)
+        await remove(work, task, by=user.user_id, now=tasks.clock.now())
+
+
+async def remove(work: UnitOfWork, task: Task, *, by: UUID, now: datetime) -> None:
+    """Move a locked task and everything below it to the trash, in a transaction that holds the structure alone."""
+    below = await tree.lock_below(work, workspace_id=task.workspace_id, task_id=task.id)
+    # The deepest first, so that whoever follows the log never sees a part without its whole.
+    deleted = [task_domain.delete(gone, by=by, root_id=task.id, now=now) for gone in (*below, task)]
+    work.append(*(event_message(event) for event in deleted))
+    await store.add(work, deleted)
 
 
 async def restore_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> Task:

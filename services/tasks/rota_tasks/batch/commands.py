@@ -1,0 +1,194 @@
+"""Does many things to the tasks of a workspace, in one transaction.
+
+Two at once: those that do more than create take turns on the structure of the workspace, which is held before any row
+is locked, so that their row locks cannot cross. Dying before the commit leaves nothing. A repeated call with the same
+request id gets the answer of the first, which commits with what it did.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rota_chassis.errors import InvalidArgument, RotaError, Unprocessable, Violation
+from rota_chassis.ids import uuid7
+from rota_chassis.memberships import WRITERS
+
+from rota_tasks.batch import domain, store
+from rota_tasks.batch.domain import Assign, Complete, Create, Delete, Edit, Relate, Reopen, Unassign
+from rota_tasks.relations import commands as relation_commands
+from rota_tasks.relations.domain import Relation
+from rota_tasks.tasks import commands, queries, requirements, tree
+from rota_tasks.tasks import domain as task_domain
+from rota_tasks.tasks.domain import Standing, Task
+from rota_tasks.trash import commands as trash
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from rota_chassis.identity import UserPrincipal
+    from rota_chassis.postgres.database import UnitOfWork
+
+    from rota_tasks.batch.domain import Operation
+    from rota_tasks.tasks.commands import Request
+    from rota_tasks.tasks.dependencies import Tasks
+    from rota_tasks.tasks.domain import TaskEvent
+
+MAX_PEOPLE = 100
+"""How many users one call may assign."""
+
+Outcome = Task | Relation | RotaError | None
+
+
+async def run_batch(
+    tasks: Tasks,
+    user: UserPrincipal,
+    *,
+    workspace_id: UUID,
+    operations: Sequence[Operation | RotaError],
+    atomic: bool,
+    request: Request | None,
+    answer_of: Callable[[Sequence[Outcome]], bytes],
+) -> bytes:
+    """Do the operations in order; the answer.
+
+    Args:
+        tasks: What it needs.
+        user: Who does them.
+        workspace_id: Where all of them are done.
+        operations: What to do, or what is wrong with it already.
+        atomic: Whether one failure undoes all.
+        request: Makes the call idempotent, if given.
+        answer_of: Writes the answer from an outcome for each operation: the task after it, the relation, the error,
+            or None for a deletion.
+
+    Raises:
+        NotFound: the workspace does not exist for the user.
+        PermissionDenied: the user's role does not allow writing.
+        InvalidArgument: too many users are to be assigned.
+        Unprocessable: the request id was used for another content.
+        RotaError: when atomic, what the first failing operation raises, which its violations point at.
+    """
+    await tasks.memberships.require(user.user_id, workspace_id, WRITERS)
+    valid = [each for each in operations if not isinstance(each, RotaError)]
+    people = list(dict.fromkeys(each for operation in valid for each in domain.people(operation)))
+    if len(people) > MAX_PEOPLE:
+        raise InvalidArgument(f"One call may assign at most {MAX_PEOPLE} users; make several.", code="INVALID_FIELDS")
+    strangers = frozenset(await tasks.memberships.strangers(workspace_id, people))
+    key = {"workspace_id": workspace_id, "user_id": user.user_id}
+    async with tasks.database.transaction() as work:
+        if request is not None:
+            first = await store.record(work, **key, request_id=request.id, fingerprint=request.fingerprint)
+            if first is not None:
+                return _answered_before(request, *first)
+        if any(domain.needs_structure(each) for each in valid):
+            await tree.lock(work, workspace_id, exclusive=not all(isinstance(each, Create) for each in valid))
+        batch = _Batch(work, user, workspace_id, strangers, tasks.clock.now())
+        outcomes = [await _outcome(batch, index, each, atomic=atomic) for index, each in enumerate(operations)]
+        answer = answer_of(outcomes)
+        if request is not None:
+            await store.keep_answer(work, **key, request_id=request.id, answer=answer)
+    return answer
+
+
+class _Batch:
+    """The operations of one call, in its transaction."""
+
+    def __init__(
+        self, work: UnitOfWork, user: UserPrincipal, workspace_id: UUID, strangers: frozenset[UUID], now: datetime
+    ) -> None:
+        self.work = work
+        self._user = user
+        self._workspace_id = workspace_id
+        self._strangers = strangers
+        self._now = now
+
+    async def perform(self, operation: Operation) -> Task | Relation | None:
+        """Do one; raises as the use case that does it alone."""
+        match operation:
+            case Create():
+                return await self._create(operation)
+            case Relate():
+                return await relation_commands.add(
+                    self.work,
+                    Relation(
+                        id=uuid7(),
+                        workspace_id=self._workspace_id,
+                        source_id=operation.source_id,
+                        type=operation.type,
+                        task_id=operation.task_id,
+                        created_by=self._user.user_id,
+                        created_at=self._now,
+                    ),
+                )
+        task = await commands.lock(self.work, self._user, operation.task_id, operation.if_match)
+        if task is None or task.workspace_id != self._workspace_id:
+            raise queries.no_such_task()
+        if isinstance(operation, Delete):
+            await trash.remove(self.work, task, by=self._user.user_id, now=self._now)
+            return None
+        events = await self._decide(operation, task)
+        await commands.apply(self.work, events)
+        return events[-1].task if events else task
+
+    async def _create(self, operation: Create) -> Task:
+        requirements.refuse_strangers(operation.fields.get("assignee_ids", ()), self._strangers)
+        task = Task(
+            id=operation.task_id,
+            workspace_id=self._workspace_id,
+            created_by=self._user.user_id,
+            created_at=self._now,
+            updated_at=self._now,
+            standing=Standing(),
+            **operation.fields,
+        )
+        await commands.add(self.work, task)
+        return task
+
+    async def _decide(self, operation: Edit | Complete | Reopen | Assign | Unassign, task: Task) -> Sequence[TaskEvent]:
+        match operation:
+            case Edit(changes=changes):
+                strangers = self._strangers - frozenset(task.assignee_ids)
+                requirements.refuse_strangers(changes.get("assignee_ids", ()), strangers)
+                return await commands.edit(self.work, task, changes, by=self._user.user_id, now=self._now)
+            case Complete():
+                return task_domain.complete(task, by=self._user.user_id, now=self._now)
+            case Reopen():
+                return task_domain.reopen(task, now=self._now)
+            case Assign(assignee_id=assignee_id):
+                requirements.refuse_strangers([assignee_id], self._strangers, field="assignee_id")
+                return commands.assign(task, assignee_id, now=self._now)
+            case Unassign(assignee_id=assignee_id):
+                return task_domain.unassign(task, assignee_id, now=self._now)
+
+
+async def _outcome(batch: _Batch, index: int, operation: Operation | RotaError, *, atomic: bool) -> Outcome:
+    try:
+        if isinstance(operation, RotaError):
+            raise operation
+        if atomic:
+            return await batch.perform(operation)
+        async with batch.work.savepoint():
+            return await batch.perform(operation)
+    except RotaError as error:
+        if not atomic:
+            return error
+        raise _pointing_at(index, error) from error
+
+
+def _pointing_at(index: int, error: RotaError) -> RotaError:
+    place = f"operations[{index}]"
+    violations = [Violation(f"{place}.{each.field}", each.description, each.reason) for each in error.violations]
+    return type(error)(
+        f"Operation {index}: {error.detail} Nothing was changed.",
+        code=error.code,
+        metadata=error.metadata | {"operation": str(index)},
+        violations=violations or [Violation(place, error.detail, error.code.lower())],
+    )
+
+
+def _answered_before(request: Request, fingerprint: bytes, answer: bytes) -> bytes:
+    if fingerprint != request.fingerprint:
+        raise Unprocessable("This idempotency key was used for another call; use a new one.", code="REQUEST_ID_REUSED")
+    return answer

@@ -1,0 +1,100 @@
+"""The things that one call may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from rota_tasks.relations.domain import RelationType
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Create a task with this id and these fields."""
+
+    task_id: UUID
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Set the named fields."""
+
+    task_id: UUID
+    changes: Mapping[str, Any]
+    if_match: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete a task and everything below it."""
+
+    task_id: UUID
+    if_match: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """Make a task done."""
+
+    task_id: UUID
+    if_match: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reopen:
+    """Return a task to `todo`."""
+
+    task_id: UUID
+    if_match: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Add an assignee."""
+
+    task_id: UUID
+    assignee_id: UUID
+    if_match: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unassign:
+    """Take an assignee off."""
+
+    task_id: UUID
+    assignee_id: UUID
+    if_match: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Relate:
+    """Relate a task to another."""
+
+    source_id: UUID
+    type: RelationType
+    task_id: UUID
+
+
+Operation = Create | Edit | Delete | Complete | Reopen | Assign | Unassign | Relate
+
+
+def people(operation: Operation) -> tuple[UUID, ...]:
+    """Whom the operation may assign."""
+    match operation:
+        case Create(fields=fields):
+            return tuple(fields.get("assignee_ids", ()))
+        case Edit(changes=changes):
+            return tuple(changes.get("assignee_ids", ()))
+        case Assign(assignee_id=assignee_id):
+            return (assignee_id,)
+    return ()
+
+
+def needs_structure(operation: Operation) -> bool:
+    """Whether the operation adds a part to a whole, or is more than an addition."""
+    return not isinstance(operation, Create) or operation.fields.get("parent_id") is not None
