@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rota.tasks.v1 import comments_pb2_grpc, labels_pb2_grpc, projects_pb2_grpc, relations_pb2_grpc, tasks_pb2_grpc
+from rota.tasks.v1 import (
+    boards_pb2_grpc,
+    comments_pb2_grpc,
+    labels_pb2_grpc,
+    projects_pb2_grpc,
+    relations_pb2_grpc,
+    tasks_pb2_grpc,
+)
 from rota_chassis.memberships import Memberships
 from rota_chassis.service import Service
 
+from rota_tasks.boards.servicer import BoardServicer
 from rota_tasks.comments.servicer import CommentServicer
 from rota_tasks.labels.dependencies import Labels
 from rota_tasks.labels.servicer import LabelServicer
@@ -37,6 +45,9 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
         relations_pb2_grpc.add_RelationServiceServicer_to_server, RelationServicer(tasks, runtime.page_tokens)
     )
     runtime.serve(comments_pb2_grpc.add_CommentServiceServicer_to_server, CommentServicer(tasks, runtime.page_tokens))
+    runtime.serve(
+        boards_pb2_grpc.add_BoardServiceServicer_to_server, BoardServicer(projects, tasks, runtime.page_tokens)
+    )
     runtime.consume(memberships.handlers())
 
 

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from rota_chassis.events.types import event_types
 
+from rota_tasks.boards import store as boards
+from rota_tasks.boards.domain import ColumnDeleted, ColumnUpdated
+from rota_tasks.boards.messages import section_of, state_of
 from rota_tasks.comments import store as comments
 from rota_tasks.comments.domain import CommentDeleted, CommentEvent
 from rota_tasks.comments.messages import comment_of
@@ -74,6 +77,16 @@ async def rebuild(database: Database) -> Rebuilt:
     return Rebuilt(events, rows, differences)
 
 
+async def _project_section(work: UnitOfWork, kind: str, data: Any) -> None:
+    event = ColumnDeleted if kind == "section.deleted" else ColumnUpdated
+    await boards.project(work, event(section_of(data.section)))
+
+
+async def _project_state(work: UnitOfWork, kind: str, data: Any) -> None:
+    event = ColumnDeleted if kind == "state.deleted" else ColumnUpdated
+    await boards.project(work, event(state_of(data.state)))
+
+
 async def _project_comment(work: UnitOfWork, kind: str, data: Any) -> None:
     event = CommentDeleted if kind == "comment.deleted" else CommentEvent
     await comments.project(work, event(comment_of(data.comment)))
@@ -101,6 +114,8 @@ async def _project_task(work: UnitOfWork, kind: str, data: Any) -> None:
 # The read tables with their keys, those that others refer to first; and by aggregate, how each follows its events.
 _TABLES = {
     "labels": "workspace_id, id",
+    "sections": "workspace_id, id",
+    "states": "workspace_id, id",
     "tasks": "workspace_id, id",
     "relations": "workspace_id, source_id, type, task_id",
     "comments": "workspace_id, id",
@@ -109,5 +124,7 @@ _PROJECTIONS: Mapping[str, Callable[[UnitOfWork, str, Any], Awaitable[None]]] = 
     "comment": _project_comment,
     "label": _project_label,
     "relation": _project_relation,
+    "section": _project_section,
+    "state": _project_state,
     "task": _project_task,
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from rota.tasks.v1 import (
+    boards_pb2_grpc,
     comments_pb2_grpc,
     labels_pb2_grpc,
     projects_pb2_grpc,
@@ -34,6 +35,7 @@ class Stage:
     labels: labels_pb2_grpc.LabelServiceStub
     relations: relations_pb2_grpc.RelationServiceStub
     comments: comments_pb2_grpc.CommentServiceStub
+    boards: boards_pb2_grpc.BoardServiceStub
     auth: SmallAuth
     ada: User
     grace: User
@@ -78,6 +80,7 @@ async def stage(
             labels_pb2_grpc.LabelServiceStub(channel),
             relations_pb2_grpc.RelationServiceStub(channel),
             comments_pb2_grpc.CommentServiceStub(channel),
+            boards_pb2_grpc.BoardServiceStub(channel),
             auth,
             ada,
             grace,

@@ -19,8 +19,8 @@ from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS, require_role
 
 from rota_tasks.preconditions import require_version
-from rota_tasks.tasks import domain, queries, requirements, store, tree
-from rota_tasks.tasks.domain import Standing, Task
+from rota_tasks.tasks import domain, queries, requirements, store, tree, workflow
+from rota_tasks.tasks.domain import Standing, Status, Task
 from rota_tasks.tasks.messages import event_message
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ async def create_task(
             # Any number may be added at once, but not while something moves or is deleted.
             await tree.lock(work, workspace_id, exclusive=False)
             await requirements.require_place(work, workspace_id, task.id, task.parent_id)
+        task = await workflow.place_new(work, task)
         await _apply(work, [domain.TaskCreated(task)])
     return task
 
@@ -121,7 +122,8 @@ async def edit_task(
         parent_id = changes.get("parent_id")
         if parent_id != task.parent_id:
             await requirements.require_place(work, task.workspace_id, task.id, parent_id)
-        return domain.edit(task, changes, by=user.user_id, now=tasks.clock.now())
+        settled = await workflow.settle(work, tasks, user, task, changes)
+        return domain.edit(task, settled, by=user.user_id, now=tasks.clock.now())
 
     return await _change(tasks, user, task_id, decide, if_match=if_match, structure=structure)
 
@@ -159,15 +161,24 @@ async def complete_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_
     Raises:
         NotFound: the task does not exist for the user.
         PermissionDenied: the user's role does not allow writing.
+        Conflict: its project does not allow it now (code TRANSITION_REFUSED or WIP_LIMIT_REACHED).
         PreconditionFailed: the task's entity tag is another.
     """
-    decide = _pure(lambda task: domain.complete(task, by=user.user_id, now=tasks.clock.now()))
-    return await _change(tasks, user, task_id, decide, if_match=if_match)
+    return await edit_task(tasks, user, task_id=task_id, changes={"status": Status.DONE}, if_match=if_match)
 
 
 async def reopen_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_match: str = "") -> Task:
-    """Return a task to `todo`. Raises as `complete_task`."""
-    decide = _pure(lambda task: domain.reopen(task, now=tasks.clock.now()))
+    """Return a task to the state it had before it was done or cancelled. Raises as `complete_task`."""
+
+    async def decide(work: UnitOfWork, task: Task) -> Sequence[TaskEvent]:
+        events = domain.reopen(task, now=tasks.clock.now())
+        if not events:
+            return events
+        back = events[-1].task
+        changes = {"status": back.status} | ({"state_id": back.state_id} if back.state_id else {})
+        settled = await workflow.settle(work, tasks, user, task, changes)
+        return domain.edit(task, settled, by=user.user_id, now=tasks.clock.now())
+
     return await _change(tasks, user, task_id, decide, if_match=if_match)
 
 

@@ -68,6 +68,11 @@ def task_message(task: Task) -> tasks_pb2.Task:
         subtasks=_subtasks(task.standing),
         is_blocked=bool(task.standing.blocked_by) if task.standing else None,
         blocked_by=[str(each) for each in task.standing.blocked_by] if task.standing else [],
+        state_id=_text(task.state_id),
+        section_id=_text(task.section_id),
+        position=task.position,
+        status_before=STATUS_NUMBERS[task.status_before] if task.status_before else None,
+        state_id_before=_text(task.state_id_before),
     )
 
 
@@ -97,6 +102,11 @@ def task_of(message: tasks_pb2.Task) -> Task:
         progress=message.progress,
         category=message.category,
         parent_id=UUID(message.parent_id) if message.HasField("parent_id") else None,
+        state_id=UUID(message.state_id) if message.HasField("state_id") else None,
+        section_id=UUID(message.section_id) if message.HasField("section_id") else None,
+        position=message.position if message.HasField("position") else None,
+        status_before=STATUSES.get(message.status_before),
+        state_id_before=UUID(message.state_id_before) if message.HasField("state_id_before") else None,
     )
 
 

@@ -40,6 +40,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             user,
             workspace_id=UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id,
             request=commands.Request(request.request_id, _fingerprint(request)) if request.request_id else None,
+            state_id=_optional_id(request, "state_id"),
             **{field: value(request) for field, value in _VALUES.items() if field != "status"},
         )
         return tasks_pb2.CreateTaskResponse(task=task_message(task))
@@ -156,6 +157,7 @@ _VALUES: dict[str, Callable[[Any], Any]] = {
     "progress": lambda request: request.progress,
     "parent_id": lambda request: _optional_id(request, "parent_id"),
     "category": lambda request: request.category,
+    "section_id": lambda request: _optional_id(request, "section_id"),
 }
 
 

@@ -60,6 +60,11 @@ TASKS = Table(
     Column("progress", SmallInteger, nullable=False),
     Column("category", Text, nullable=False),
     Column("parent_id", PgUUID),
+    Column("state_id", PgUUID),
+    Column("section_id", PgUUID),
+    Column("position", Text),
+    Column("status_before", Text),
+    Column("state_id_before", PgUUID),
 )
 REQUESTS = Table(
     "requests",
@@ -152,6 +157,7 @@ def task_of_row(row: Mapping[str, Any]) -> Task:
         | {
             "status": Status(values["status"]),
             "priority": Priority(values["priority"]),
+            "status_before": Status(values["status_before"]) if values["status_before"] else None,
             **{name: tuple(values[name]) for name in LISTS},
             "standing": standing,
         }
