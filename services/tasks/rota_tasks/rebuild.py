@@ -20,6 +20,9 @@ from rota_tasks.comments.messages import comment_of
 from rota_tasks.labels import store as labels
 from rota_tasks.labels.domain import LabelDeleted, LabelUpdated
 from rota_tasks.labels.messages import label_of
+from rota_tasks.projects import store as projects
+from rota_tasks.projects.domain import ProjectDeleted, ProjectUpdated
+from rota_tasks.projects.messages import project_of
 from rota_tasks.relations import domain as relation_domain
 from rota_tasks.relations import store as relations
 from rota_tasks.relations.messages import relation_of
@@ -97,6 +100,11 @@ async def _project_label(work: UnitOfWork, kind: str, data: Any) -> None:
     await labels.project(work, event(label_of(data.label)))
 
 
+async def _project_project(work: UnitOfWork, kind: str, data: Any) -> None:
+    event = ProjectDeleted if kind == "project.deleted" else ProjectUpdated
+    await projects.project(work, event(project_of(data.project)))
+
+
 async def _project_relation(work: UnitOfWork, kind: str, data: Any) -> None:
     relation = relation_of(data.relation)
     if kind == "relation.removed":
@@ -113,6 +121,7 @@ async def _project_task(work: UnitOfWork, kind: str, data: Any) -> None:
 
 # The read tables with their keys, those that others refer to first; and by aggregate, how each follows its events.
 _TABLES = {
+    "projects": "workspace_id, id",
     "labels": "workspace_id, id",
     "sections": "workspace_id, id",
     "states": "workspace_id, id",
@@ -123,6 +132,7 @@ _TABLES = {
 _PROJECTIONS: Mapping[str, Callable[[UnitOfWork, str, Any], Awaitable[None]]] = {
     "comment": _project_comment,
     "label": _project_label,
+    "project": _project_project,
     "relation": _project_relation,
     "section": _project_section,
     "state": _project_state,

@@ -7,6 +7,14 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
+    op.execute(
+        """
+        ALTER TABLE projects
+            ADD COLUMN description text NOT NULL DEFAULT '',
+            ADD COLUMN color text NOT NULL DEFAULT '',
+            ADD COLUMN archived boolean NOT NULL DEFAULT false
+        """
+    )
     for table, more in (
         (
             "states",
@@ -60,5 +68,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for column in ("state_id", "section_id", "position", "status_before", "state_id_before"):
         op.execute(f"ALTER TABLE tasks DROP COLUMN {column}")
+    for column in ("description", "color", "archived"):
+        op.execute(f"ALTER TABLE projects DROP COLUMN {column}")
     op.execute("DROP TABLE sections")
     op.execute("DROP TABLE states")

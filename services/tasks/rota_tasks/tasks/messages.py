@@ -71,7 +71,7 @@ def task_message(task: Task) -> tasks_pb2.Task:
         state_id=_text(task.state_id),
         section_id=_text(task.section_id),
         position=task.position,
-        status_before=STATUS_NUMBERS[task.status_before] if task.status_before else None,
+        status_before=STATUS_NUMBERS[task.status_before] if task.status_before else tasks_pb2.TASK_STATUS_UNSPECIFIED,
         state_id_before=_text(task.state_id_before),
     )
 
