@@ -81,13 +81,14 @@ async def delete_project(projects: Projects, user: UserPrincipal, *, project_id:
             await board_store.lock(work, project_id)
             project = await _lock(work, user, project_id, if_match)
             now = projects.clock.now()
-            for kind in (boards.State, boards.Section):
-                for column in await board_store.columns(
-                    work, kind, workspace_id=project.workspace_id, project_id=project_id
-                ):
-                    for event in boards.delete(column, now=now):
-                        work.append(board_messages.event_message(event))
-                        await board_store.project(work, event)
+            among = {"workspace_id": project.workspace_id, "project_id": project_id}
+            columns = [
+                *await board_store.columns(work, boards.State, **among),
+                *await board_store.columns(work, boards.Section, **among),
+            ]
+            for event in (event for column in columns for event in boards.delete(column, now=now)):
+                work.append(board_messages.event_message(event))
+                await board_store.project(work, event)
             await _apply(work, domain.delete(project, now=now))
     except asyncpg.ForeignKeyViolationError as error:
         raise Conflict(
