@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from rota_chassis.embedded.mail import MailSink
+
+
+# How long a machine takes over examples says nothing about the code; in a fresh clone the first are slow.
+settings.register_profile("rota", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("rota")
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rota.tasks.v1 import (
     batch_pb2_grpc,
+    boards_pb2_grpc,
     comments_pb2_grpc,
     history_pb2_grpc,
     labels_pb2_grpc,
@@ -20,6 +21,7 @@ from rota_chassis.memberships import Memberships
 from rota_chassis.service import Service
 
 from rota_tasks.batch.servicer import BatchServicer
+from rota_tasks.boards.servicer import BoardServicer
 from rota_tasks.comments.servicer import CommentServicer
 from rota_tasks.history.servicer import HistoryServicer
 from rota_tasks.labels.dependencies import Labels
@@ -58,6 +60,9 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
     runtime.serve(trash_pb2_grpc.add_TrashServiceServicer_to_server, TrashServicer(trash, runtime.page_tokens))
     runtime.serve(history_pb2_grpc.add_HistoryServiceServicer_to_server, HistoryServicer(tasks, runtime.page_tokens))
     runtime.serve(batch_pb2_grpc.add_BatchServiceServicer_to_server, BatchServicer(tasks))
+    runtime.serve(
+        boards_pb2_grpc.add_BoardServiceServicer_to_server, BoardServicer(projects, tasks, runtime.page_tokens)
+    )
     runtime.consume(memberships.handlers())
 
 

@@ -12,12 +12,18 @@ from uuid import UUID
 
 from rota_chassis.events.types import event_types
 
+from rota_tasks.boards import store as boards
+from rota_tasks.boards.domain import ColumnDeleted, ColumnUpdated
+from rota_tasks.boards.messages import section_of, state_of
 from rota_tasks.comments import store as comments
 from rota_tasks.comments.domain import CommentDeleted, CommentEvent
 from rota_tasks.comments.messages import comment_of
 from rota_tasks.labels import store as labels
 from rota_tasks.labels.domain import LabelDeleted, LabelUpdated
 from rota_tasks.labels.messages import label_of
+from rota_tasks.projects import store as projects
+from rota_tasks.projects.domain import ProjectDeleted, ProjectUpdated
+from rota_tasks.projects.messages import project_of
 from rota_tasks.relations import domain as relation_domain
 from rota_tasks.relations import store as relations
 from rota_tasks.relations.messages import relation_of
@@ -76,6 +82,16 @@ async def rebuild(database: Database) -> Rebuilt:
     return Rebuilt(events, rows, differences)
 
 
+async def _project_section(work: UnitOfWork, kind: str, data: Any) -> None:
+    event = ColumnDeleted if kind == "section.deleted" else ColumnUpdated
+    await boards.project(work, event(section_of(data.section)))
+
+
+async def _project_state(work: UnitOfWork, kind: str, data: Any) -> None:
+    event = ColumnDeleted if kind == "state.deleted" else ColumnUpdated
+    await boards.project(work, event(state_of(data.state)))
+
+
 async def _project_comment(work: UnitOfWork, kind: str, data: Any) -> None:
     event = CommentDeleted if kind == "comment.deleted" else CommentEvent
     await comments.project(work, event(comment_of(data.comment)))
@@ -84,6 +100,11 @@ async def _project_comment(work: UnitOfWork, kind: str, data: Any) -> None:
 async def _project_label(work: UnitOfWork, kind: str, data: Any) -> None:
     event = LabelDeleted if kind == "label.deleted" else LabelUpdated
     await labels.project(work, event(label_of(data.label)))
+
+
+async def _project_project(work: UnitOfWork, kind: str, data: Any) -> None:
+    event = ProjectDeleted if kind == "project.deleted" else ProjectUpdated
+    await projects.project(work, event(project_of(data.project)))
 
 
 async def _project_relation(work: UnitOfWork, kind: str, data: Any) -> None:
@@ -118,7 +139,10 @@ async def _project_task(work: UnitOfWork, kind: str, data: Any) -> None:
 
 # The read tables with their keys, those that others refer to first; and by aggregate, how each follows its events.
 _TABLES = {
+    "projects": "workspace_id, id",
     "labels": "workspace_id, id",
+    "sections": "workspace_id, id",
+    "states": "workspace_id, id",
     "tasks": "workspace_id, id",
     "relations": "workspace_id, source_id, type, task_id",
     "comments": "workspace_id, id",
@@ -129,6 +153,9 @@ _TABLES = {
 _PROJECTIONS: Mapping[str, Callable[[UnitOfWork, str, Any], Awaitable[None]]] = {
     "comment": _project_comment,
     "label": _project_label,
+    "project": _project_project,
     "relation": _project_relation,
+    "section": _project_section,
+    "state": _project_state,
     "task": _project_task,
 }

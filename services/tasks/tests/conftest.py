@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rota.tasks.v1 import (
     batch_pb2_grpc,
+    boards_pb2_grpc,
     comments_pb2_grpc,
     history_pb2_grpc,
     labels_pb2_grpc,
@@ -42,6 +43,7 @@ class Stage:
     trash: trash_pb2_grpc.TrashServiceStub
     history: history_pb2_grpc.HistoryServiceStub
     batches: batch_pb2_grpc.BatchServiceStub
+    boards: boards_pb2_grpc.BoardServiceStub
     auth: SmallAuth
     ada: User
     grace: User
@@ -90,6 +92,7 @@ async def stage(
             trash_pb2_grpc.TrashServiceStub(channel),
             history_pb2_grpc.HistoryServiceStub(channel),
             batch_pb2_grpc.BatchServiceStub(channel),
+            boards_pb2_grpc.BoardServiceStub(channel),
             auth,
             ada,
             grace,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rota_chassis.postgres.database import UnitOfWork
 
 _CHANGES = ("task.created", "task.updated", "task.assigned", "task.completed", "task.reopened", "task.restored")
-_OPEN = frozenset({tasks_pb2.TASK_STATUS_TODO, tasks_pb2.TASK_STATUS_IN_PROGRESS})
+_OPEN = frozenset({tasks_pb2.TASK_STATUS_BACKLOG, tasks_pb2.TASK_STATUS_TODO, tasks_pb2.TASK_STATUS_IN_PROGRESS})
 
 
 def handlers() -> Mapping[str, Handler]:

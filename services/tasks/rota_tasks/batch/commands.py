@@ -19,12 +19,11 @@ from rota_tasks.relations import commands as relation_commands
 from rota_tasks.relations.domain import Relation
 from rota_tasks.tasks import commands, queries, requirements, tree
 from rota_tasks.tasks import domain as task_domain
-from rota_tasks.tasks.domain import Standing, Task
+from rota_tasks.tasks.domain import Standing, Status, Task
 from rota_tasks.trash import commands as trash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
     from uuid import UUID
 
     from rota_chassis.identity import UserPrincipal
@@ -84,7 +83,7 @@ async def run_batch(
                 return _answered_before(request, *first)
         if any(domain.needs_structure(each) for each in valid):
             await tree.lock(work, workspace_id, exclusive=not all(isinstance(each, Create) for each in valid))
-        batch = _Batch(work, user, workspace_id, strangers, tasks.clock.now())
+        batch = _Batch(work, tasks, user, workspace_id, strangers)
         outcomes = [await _outcome(batch, index, each, atomic=atomic) for index, each in enumerate(operations)]
         answer = answer_of(outcomes)
         if request is not None:
@@ -96,13 +95,14 @@ class _Batch:
     """The operations of one call, in its transaction."""
 
     def __init__(
-        self, work: UnitOfWork, user: UserPrincipal, workspace_id: UUID, strangers: frozenset[UUID], now: datetime
+        self, work: UnitOfWork, tasks: Tasks, user: UserPrincipal, workspace_id: UUID, strangers: frozenset[UUID]
     ) -> None:
         self.work = work
+        self._tasks = tasks
         self._user = user
         self._workspace_id = workspace_id
         self._strangers = strangers
-        self._now = now
+        self._now = tasks.clock.now()
 
     async def perform(self, operation: Operation) -> Task | Relation | None:
         """Do one; raises as the use case that does it alone."""
@@ -143,19 +143,18 @@ class _Batch:
             standing=Standing(),
             **operation.fields,
         )
-        await commands.add(self.work, task)
-        return task
+        return await commands.add(self.work, task)
 
     async def _decide(self, operation: Edit | Complete | Reopen | Assign | Unassign, task: Task) -> Sequence[TaskEvent]:
         match operation:
             case Edit(changes=changes):
                 strangers = self._strangers - frozenset(task.assignee_ids)
                 requirements.refuse_strangers(changes.get("assignee_ids", ()), strangers)
-                return await commands.edit(self.work, task, changes, by=self._user.user_id, now=self._now)
+                return await commands.edit(self.work, self._tasks, self._user, task, changes)
             case Complete():
-                return task_domain.complete(task, by=self._user.user_id, now=self._now)
+                return await commands.edit(self.work, self._tasks, self._user, task, {"status": Status.DONE})
             case Reopen():
-                return task_domain.reopen(task, now=self._now)
+                return await commands.reopen(self.work, self._tasks, self._user, task)
             case Assign(assignee_id=assignee_id):
                 requirements.refuse_strangers([assignee_id], self._strangers, field="assignee_id")
                 return commands.assign(task, assignee_id, now=self._now)

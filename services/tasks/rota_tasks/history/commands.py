@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rota_chassis.errors import Conflict, NotFound
@@ -10,7 +11,7 @@ from rota_chassis.memberships import WRITERS, require_role
 
 from rota_tasks.history import store
 from rota_tasks.preconditions import require_version
-from rota_tasks.tasks import domain, requirements, tree
+from rota_tasks.tasks import domain, requirements, tree, workflow
 from rota_tasks.tasks import store as task_store
 from rota_tasks.tasks.messages import event_message, task_of
 from rota_tasks.tasks.queries import get_task, no_such_task
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from rota_tasks.tasks.domain import Task
 
 _UNDOABLE = frozenset({"task.updated", "task.assigned", "task.completed", "task.reopened"})
+
+
+# What the project of a task has a say in.
+_PLACE = ("project_id", "status", "state_id", "section_id")
 
 
 async def undo_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_match: str) -> Task:
@@ -62,6 +67,9 @@ async def undo_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_matc
             await requirements.require_project(work, task.workspace_id, before.project_id)
         if before.parent_id != task.parent_id:
             await requirements.require_place(work, task.workspace_id, task.id, before.parent_id)
+        placed = {name: getattr(before, name) for name in _PLACE if getattr(before, name) != getattr(task, name)}
+        if placed:
+            before = replace(before, **await workflow.settle(work, tasks, user, task, placed))
         events = domain.undo(before, task, now=tasks.clock.now())
         for event in events:
             work.append(event_message(event))

@@ -1,27 +1,37 @@
-"""What changes projects."""
+"""What changes projects: one function a use case, one transaction each.
+
+Two at once: the project's row is locked first, so they take turns, and `If-Match` tells the loser.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rota.events.v1 import events_pb2
-from rota_chassis.events.log import NewEvent
+import asyncpg
+from rota_chassis.errors import Conflict
 from rota_chassis.ids import uuid7
-from rota_chassis.memberships import WRITERS
+from rota_chassis.memberships import WRITERS, require_role
 
-from rota_tasks.projects import store
-from rota_tasks.projects.domain import Project
-from rota_tasks.projects.messages import project_message
+from rota_tasks.boards import domain as boards
+from rota_tasks.boards import messages as board_messages
+from rota_tasks.boards import store as board_store
+from rota_tasks.preconditions import require_version
+from rota_tasks.projects import domain, queries, store
+from rota_tasks.projects.domain import Project, ProjectCreated
+from rota_tasks.projects.messages import event_message
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from rota_chassis.identity import UserPrincipal
+    from rota_chassis.postgres.database import UnitOfWork
 
     from rota_tasks.projects.dependencies import Projects
+    from rota_tasks.projects.domain import ProjectEvent
 
 
-async def create_project(projects: Projects, user: UserPrincipal, *, workspace_id: UUID, name: str) -> Project:
+async def create_project(projects: Projects, user: UserPrincipal, *, workspace_id: UUID, **fields: Any) -> Project:
     """Create a project.
 
     Raises:
@@ -31,17 +41,72 @@ async def create_project(projects: Projects, user: UserPrincipal, *, workspace_i
     await projects.memberships.require(user.user_id, workspace_id, WRITERS)
     now = projects.clock.now()
     project = Project(
-        id=uuid7(), workspace_id=workspace_id, name=name, created_by=user.user_id, created_at=now, updated_at=now
+        id=uuid7(), workspace_id=workspace_id, created_by=user.user_id, created_at=now, updated_at=now, **fields
     )
     async with projects.database.transaction() as work:
-        await store.add(work, project)
-        work.append(
-            NewEvent(
-                workspace_id=workspace_id,
-                aggregate_id=project.id,
-                aggregate_version=project.version,
-                data=events_pb2.ProjectCreated(project=project_message(project)),
-                time=now,
-            )
-        )
+        await _apply(work, [ProjectCreated(project)])
     return project
+
+
+async def edit_project(
+    projects: Projects, user: UserPrincipal, *, project_id: UUID, changes: Mapping[str, Any], if_match: str
+) -> Project:
+    """Set name, description, color or archived.
+
+    Raises:
+        NotFound: the project does not exist for the user.
+        PermissionDenied: the user's role does not allow writing.
+        PreconditionFailed: the project's entity tag is another.
+    """
+    await queries.get_project(projects, user, project_id=project_id)
+    async with projects.database.transaction() as work:
+        project = await _lock(work, user, project_id, if_match)
+        events = domain.edit(project, changes, now=projects.clock.now())
+        await _apply(work, events)
+        return events[-1].project if events else project
+
+
+async def delete_project(projects: Projects, user: UserPrincipal, *, project_id: UUID, if_match: str) -> None:
+    """Delete a project without tasks, its states and sections with it, each with its event.
+
+    Raises:
+        NotFound: the project does not exist for the user.
+        PermissionDenied: the user's role does not allow writing.
+        Conflict: it has tasks (code PROJECT_IN_USE).
+        PreconditionFailed: the project's entity tag is another.
+    """
+    await queries.get_project(projects, user, project_id=project_id)
+    try:
+        async with projects.database.transaction() as work:
+            await board_store.lock(work, project_id)
+            project = await _lock(work, user, project_id, if_match)
+            now = projects.clock.now()
+            among = {"workspace_id": project.workspace_id, "project_id": project_id}
+            columns = [
+                *await board_store.columns(work, boards.State, **among),
+                *await board_store.columns(work, boards.Section, **among),
+            ]
+            for event in (event for column in columns for event in boards.delete(column, now=now)):
+                work.append(board_messages.event_message(event))
+                await board_store.project(work, event)
+            await _apply(work, domain.delete(project, now=now))
+    except asyncpg.ForeignKeyViolationError as error:
+        raise Conflict(
+            "The project has tasks; archive it, or move or delete them first.", code="PROJECT_IN_USE"
+        ) from error
+
+
+async def _lock(work: UnitOfWork, user: UserPrincipal, project_id: UUID, if_match: str) -> Project:
+    found = await store.lock(work, user_id=user.user_id, project_id=project_id)
+    if found is None:
+        raise queries.no_such_project()
+    project, role = found
+    require_role(role, WRITERS)
+    require_version(if_match, version=project.version, etag=project.etag)
+    return project
+
+
+async def _apply(work: UnitOfWork, events: Sequence[ProjectEvent]) -> None:
+    for event in events:
+        work.append(event_message(event))
+        await store.project(work, event)

@@ -29,7 +29,7 @@ async def get_project(projects: Projects, user: UserPrincipal, *, project_id: UU
         await projects.memberships.refresh(user.user_id)
         project = await store.get(projects.database, user_id=user.user_id, project_id=project_id)
     if project is None:
-        raise NotFound("There is no such project.", code="PROJECT_NOT_FOUND")
+        raise no_such_project()
     return project
 
 
@@ -46,3 +46,8 @@ async def list_projects(
     return await store.page(
         projects.database, user_id=user.user_id, limit=limit, before=before, workspace_id=workspace_id
     )
+
+
+def no_such_project() -> NotFound:
+    """The answer for a project that does not exist, or that the caller may not see."""
+    return NotFound("There is no such project.", code="PROJECT_NOT_FOUND")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rota.tasks.v1 import projects_pb2, projects_pb2_grpc
+from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from rota_chassis.pagination import PageTokens
 
     from rota_tasks.projects.dependencies import Projects
+
+
+_EDITABLE = ("name", "description", "color", "archived")
 
 
 class ProjectServicer(projects_pb2_grpc.ProjectServiceServicer):
@@ -30,7 +34,14 @@ class ProjectServicer(projects_pb2_grpc.ProjectServiceServicer):
     ) -> projects_pb2.CreateProjectResponse:
         user = require_user()
         workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id
-        project = await commands.create_project(self._projects, user, workspace_id=workspace_id, name=request.name)
+        project = await commands.create_project(
+            self._projects,
+            user,
+            workspace_id=workspace_id,
+            name=request.name,
+            description=request.description,
+            color=request.color,
+        )
         return projects_pb2.CreateProjectResponse(project=project_message(project))
 
     async def GetProject(
@@ -56,3 +67,26 @@ class ProjectServicer(projects_pb2_grpc.ProjectServiceServicer):
         if len(found) > limit:
             answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
         return answer
+
+    async def UpdateProject(
+        self, request: projects_pb2.UpdateProjectRequest, _context: Any
+    ) -> projects_pb2.UpdateProjectResponse:
+        changes = {field: getattr(request, field) for field in _EDITABLE if field in request.update_mask.paths}
+        if changes.get("name") == "":
+            raise InvalidArgument(
+                "A project always has a name.",
+                code="INVALID_FIELDS",
+                violations=[Violation("name", "cannot be cleared", "required")],
+            )
+        project = await commands.edit_project(
+            self._projects, require_user(), project_id=UUID(request.id), changes=changes, if_match=request.if_match
+        )
+        return projects_pb2.UpdateProjectResponse(project=project_message(project))
+
+    async def DeleteProject(
+        self, request: projects_pb2.DeleteProjectRequest, _context: Any
+    ) -> projects_pb2.DeleteProjectResponse:
+        await commands.delete_project(
+            self._projects, require_user(), project_id=UUID(request.id), if_match=request.if_match
+        )
+        return projects_pb2.DeleteProjectResponse()

@@ -19,8 +19,8 @@ from rota_chassis.ids import uuid7
 from rota_chassis.memberships import VIEWER, WRITERS, require_role
 
 from rota_tasks.preconditions import require_version
-from rota_tasks.tasks import domain, queries, requirements, store, tree
-from rota_tasks.tasks.domain import Standing, Task
+from rota_tasks.tasks import domain, queries, requirements, store, tree, workflow
+from rota_tasks.tasks.domain import Standing, Status, Task
 from rota_tasks.tasks.messages import event_message
 
 if TYPE_CHECKING:
@@ -91,22 +91,26 @@ async def create_task(
         if task.parent_id is not None:
             # Any number may be added at once, but not while something moves or is deleted.
             await tree.lock(work, workspace_id, exclusive=False)
-        await add(work, task)
-    return task
+        return await add(work, task)
 
 
-async def add(work: UnitOfWork, task: Task) -> None:
+async def add(work: UnitOfWork, task: Task) -> Task:
     """Create a task in a transaction that holds the structure of the workspace, if it is a part of another.
 
+    Returns:
+        The task in its place.
+
     Raises:
-        NotFound: the workspace has no such project, label or parent.
-        Conflict: it would be too deep.
+        NotFound: the workspace has no such project, label or parent, or the project no such state or section.
+        Conflict: it would be too deep, or its state is full.
     """
     await requirements.require_project(work, task.workspace_id, task.project_id)
     if task.label_ids:
         await requirements.require_labels(work, task.workspace_id, task.label_ids)
     await requirements.require_place(work, task.workspace_id, task.id, task.parent_id)
+    task = await workflow.place_new(work, task)
     await apply(work, [domain.TaskCreated(task)])
+    return task
 
 
 async def edit_task(
@@ -129,19 +133,20 @@ async def edit_task(
         await requirements.require_members(tasks, task.workspace_id, newcomers)
 
     async def decide(work: UnitOfWork, task: Task) -> Sequence[TaskEvent]:
-        return await edit(work, task, changes, by=user.user_id, now=tasks.clock.now())
+        return await edit(work, tasks, user, task, changes)
 
     return await _change(tasks, user, task_id, decide, if_match=if_match, structure=structure)
 
 
 async def edit(
-    work: UnitOfWork, task: Task, changes: Mapping[str, Any], *, by: UUID, now: datetime
+    work: UnitOfWork, tasks: Tasks, user: UserPrincipal, task: Task, changes: Mapping[str, Any]
 ) -> Sequence[TaskEvent]:
     """What follows when the named fields of a locked task are set; the structure is held if its parent is named.
 
     Raises:
-        NotFound: the workspace has no such project, label or parent.
-        Conflict: the parent is the task itself or below it, or it would be too deep.
+        NotFound: the workspace has no such project, label or parent, or the project no such state or section.
+        Conflict: the parent is the task itself or below it, it would be too deep, a transition is refused, or a state
+            is full.
     """
     project_id = changes.get("project_id")
     if project_id != task.project_id:
@@ -150,7 +155,8 @@ async def edit(
     parent_id = changes.get("parent_id")
     if parent_id != task.parent_id:
         await requirements.require_place(work, task.workspace_id, task.id, parent_id)
-    return domain.edit(task, changes, by=by, now=now)
+    settled = await workflow.settle(work, tasks, user, task, changes)
+    return domain.edit(task, settled, by=user.user_id, now=tasks.clock.now())
 
 
 async def assign_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, assignee_id: UUID) -> Task:
@@ -231,16 +237,29 @@ async def complete_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_
     Raises:
         NotFound: the task does not exist for the user.
         PermissionDenied: the user's role does not allow writing.
+        Conflict: its project does not allow it now (code TRANSITION_REFUSED or WIP_LIMIT_REACHED).
         PreconditionFailed: the task's entity tag is another.
     """
-    decide = _pure(lambda task: domain.complete(task, by=user.user_id, now=tasks.clock.now()))
-    return await _change(tasks, user, task_id, decide, if_match=if_match)
+    return await edit_task(tasks, user, task_id=task_id, changes={"status": Status.DONE}, if_match=if_match)
 
 
 async def reopen_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_match: str = "") -> Task:
-    """Return a task to `todo`. Raises as `complete_task`."""
-    decide = _pure(lambda task: domain.reopen(task, now=tasks.clock.now()))
+    """Return a task to the state it had before it was done or cancelled. Raises as `complete_task`."""
+
+    async def decide(work: UnitOfWork, task: Task) -> Sequence[TaskEvent]:
+        return await reopen(work, tasks, user, task)
+
     return await _change(tasks, user, task_id, decide, if_match=if_match)
+
+
+async def reopen(work: UnitOfWork, tasks: Tasks, user: UserPrincipal, task: Task) -> Sequence[TaskEvent]:
+    """What follows when a locked task returns to the state it had before. Raises as `edit`."""
+    events = domain.reopen(task, now=tasks.clock.now())
+    if not events:
+        return events
+    back = events[-1].task
+    changes = {"status": back.status} | ({"state_id": back.state_id} if back.state_id else {})
+    return await edit(work, tasks, user, task, changes)
 
 
 async def _change(

@@ -25,6 +25,7 @@ MAX_LEVELS = 32
 class Status(StrEnum):
     """Where a task stands."""
 
+    BACKLOG = "backlog"
     TODO = "todo"
     IN_PROGRESS = "in_progress"
     DONE = "done"
@@ -33,7 +34,7 @@ class Status(StrEnum):
 
 DAY_OR_INSTANT = (("due_on", "due_at"), ("start_on", "start_at"))
 """Fields that say the same: a task has at most one of each pair."""
-OPEN = frozenset({Status.TODO, Status.IN_PROGRESS})
+OPEN = frozenset({Status.BACKLOG, Status.TODO, Status.IN_PROGRESS})
 
 
 class Priority(StrEnum):
@@ -92,6 +93,11 @@ class Task:
     start_on: date | None = None
     time_zone: str = ""
     watcher_ids: tuple[UUID, ...] = ()
+    state_id: UUID | None = None
+    section_id: UUID | None = None
+    position: str | None = None
+    status_before: Status | None = None
+    state_id_before: UUID | None = None
     created_by: UUID
     created_at: datetime
     updated_at: datetime
@@ -196,11 +202,15 @@ def edit(task: Task, changes: Mapping[str, Any], *, by: UUID, now: datetime) -> 
     status = fields.get("status")
     completes = status is Status.DONE
     reopens = status in OPEN and task.status not in OPEN
+    state_id = fields.get("state_id", task.state_id)
     if completes or reopens:
         del fields["status"]
-    elif status is not None and task.status is Status.DONE:
-        # From done to cancelled: no longer complete.
+        fields.pop("state_id", None)
+    elif status is Status.CANCELLED and task.status is Status.DONE:
+        # No longer complete.
         fields |= {"completed_at": None, "completed_by": None}
+    elif status is Status.CANCELLED:
+        fields |= {"status_before": task.status, "state_id_before": task.state_id}
 
     events: list[TaskEvent] = []
     if fields:
@@ -211,9 +221,9 @@ def edit(task: Task, changes: Mapping[str, Any], *, by: UUID, now: datetime) -> 
         events.extend(_reassign(task, assignee_ids, now=now))
         task = events[-1].task if events else task
     if completes:
-        events.extend(complete(task, by=by, now=now))
+        events.extend(complete(task, by=by, now=now, state_id=state_id))
     elif reopens and status is not None:
-        events.append(TaskReopened(_next(task, now, status=status, completed_at=None, completed_by=None)))
+        events.append(_reopened(task, now, status=status, state_id=state_id))
     return events
 
 
@@ -253,18 +263,35 @@ def unwatch(task: Task, user_id: UUID, *, now: datetime) -> Sequence[TaskEvent]:
     return edit(task, {"watcher_ids": tuple(each for each in task.watcher_ids if each != user_id)}, by=user_id, now=now)
 
 
-def complete(task: Task, *, by: UUID, now: datetime) -> Sequence[TaskEvent]:
-    """Make it done; nothing when it is."""
+def complete(task: Task, *, by: UUID, now: datetime, state_id: UUID | None = None) -> Sequence[TaskEvent]:
+    """Make it done, in this state of its project; nothing when it is."""
     if task.status is Status.DONE:
         return []
-    return [TaskCompleted(_next(task, now, status=Status.DONE, completed_at=now, completed_by=by))]
+    before = {"status_before": task.status, "state_id_before": task.state_id} if task.status in OPEN else {}
+    done = _next(task, now, status=Status.DONE, state_id=state_id, completed_at=now, completed_by=by, **before)
+    return [TaskCompleted(done)]
 
 
 def reopen(task: Task, *, now: datetime) -> Sequence[TaskEvent]:
-    """Return it to `todo`; nothing when it is open."""
+    """Return it to the status and state it had before, `todo` when that is not known; nothing when it is open."""
     if task.status in OPEN:
         return []
-    return [TaskReopened(_next(task, now, status=Status.TODO, completed_at=None, completed_by=None))]
+    return [_reopened(task, now, status=task.status_before or Status.TODO, state_id=task.state_id_before)]
+
+
+def _reopened(task: Task, now: datetime, *, status: Status, state_id: UUID | None) -> TaskReopened:
+    return TaskReopened(
+        _next(
+            task,
+            now,
+            status=status,
+            state_id=state_id,
+            completed_at=None,
+            completed_by=None,
+            status_before=None,
+            state_id_before=None,
+        )
+    )
 
 
 def delete(task: Task, *, by: UUID, root_id: UUID, now: datetime) -> TaskDeleted:

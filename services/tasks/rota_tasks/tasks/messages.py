@@ -77,6 +77,11 @@ def task_message(task: Task) -> tasks_pb2.Task:
         is_blocked=bool(task.standing.blocked_by) if task.standing else None,
         blocked_by=[str(each) for each in task.standing.blocked_by] if task.standing else [],
         is_favourite=task.standing.is_favourite if task.standing else None,
+        state_id=_text(task.state_id),
+        section_id=_text(task.section_id),
+        position=task.position,
+        status_before=STATUS_NUMBERS[task.status_before] if task.status_before else tasks_pb2.TASK_STATUS_UNSPECIFIED,
+        state_id_before=_text(task.state_id_before),
     )
 
 
@@ -110,6 +115,11 @@ def task_of(message: tasks_pb2.Task) -> Task:
         start_on=date.fromisoformat(message.start_on) if message.HasField("start_on") else None,
         time_zone=message.time_zone,
         watcher_ids=tuple(UUID(each) for each in message.watcher_ids),
+        state_id=UUID(message.state_id) if message.HasField("state_id") else None,
+        section_id=UUID(message.section_id) if message.HasField("section_id") else None,
+        position=message.position if message.HasField("position") else None,
+        status_before=STATUSES.get(message.status_before),
+        state_id_before=UUID(message.state_id_before) if message.HasField("state_id_before") else None,
     )
 
 

@@ -226,6 +226,7 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "due_on": lambda request: day(request, "due_on"),
     "start_on": lambda request: day(request, "start_on"),
     "time_zone": lambda request: zone_name(request, "time_zone"),
+    "section_id": lambda request: _optional_id(request, "section_id"),
 }
 
 
@@ -236,6 +237,7 @@ def new_fields(request: tasks_pb2.CreateTaskRequest) -> dict[str, Any]:
         InvalidArgument: they contradict one another, or one is no such thing.
     """
     fields = {field: value(request) for field, value in VALUES.items() if field != "status"}
+    fields["state_id"] = _optional_id(request, "state_id")
     require_one_of_each(fields)
     return fields
 

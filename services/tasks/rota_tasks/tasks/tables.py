@@ -67,6 +67,11 @@ TASKS = Table(
     Column("start_on", Date),
     Column("time_zone", Text, nullable=False),
     Column("watcher_ids", ARRAY(PgUUID), nullable=False),
+    Column("state_id", PgUUID),
+    Column("section_id", PgUUID),
+    Column("position", Text),
+    Column("status_before", Text),
+    Column("state_id_before", PgUUID),
 )
 REQUESTS = Table(
     "requests",
@@ -180,6 +185,7 @@ def task_of_row(row: Mapping[str, Any]) -> Task:
         | {
             "status": Status(values["status"]),
             "priority": Priority(values["priority"]),
+            "status_before": Status(values["status_before"]) if values["status_before"] else None,
             **{name: tuple(values[name]) for name in LISTS},
             "standing": standing,
         }

@@ -7,10 +7,12 @@ take turns; an edit and a deletion take turns on the task's row. Dying before th
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rota_chassis.memberships import WRITERS, require_role
 
+from rota_tasks.boards import store as boards
+from rota_tasks.boards.domain import Section, State
 from rota_tasks.projects import store as projects
 from rota_tasks.relations import domain as relation_domain
 from rota_tasks.relations import store as relations
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 
     from rota_tasks.tasks.dependencies import Tasks
     from rota_tasks.tasks.domain import Task
+
+_COLUMNS = ("state_id", "section_id", "state_id_before")
+_PLACE = ("project_id", "position", *_COLUMNS)
 
 
 async def delete_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_match: str = "") -> None:
@@ -80,7 +85,7 @@ async def restore_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> T
         levels = domain.by_level(await store.together(work, workspace_id=workspace_id, root_id=task_id))
         events = [domain.restore(task, now=now) for level in levels for task in level]
         events[0] = replace(events[0], task=await _placed(work, events[0].task, levels=len(levels)))
-        restored = await _with_projects(work, [event.task for event in events])
+        restored = await _placed_in_projects(work, [event.task for event in events])
         await store.put_back(work, restored)
         await _relate(work, workspace_id, [task.id for task in restored], now=now)
         work.append(*(event_message(task_domain.TaskRestored(task)) for task in restored))
@@ -133,15 +138,23 @@ async def _placed(work: UnitOfWork, task: Task, *, levels: int) -> Task:
     return replace(task, parent_id=None)
 
 
-async def _with_projects(work: UnitOfWork, restored: Sequence[Task]) -> Sequence[Task]:
-    """The tasks, without the projects that are gone."""
-    gone = {
-        project_id
-        for project_id in {task.project_id for task in restored}
-        if project_id is not None
-        and not await projects.exists(work, workspace_id=restored[0].workspace_id, project_id=project_id)
-    }
-    return [replace(task, project_id=None) if task.project_id in gone else task for task in restored]
+async def _placed_in_projects(work: UnitOfWork, restored: Sequence[Task]) -> Sequence[Task]:
+    """The tasks, without the projects, states and sections that are gone."""
+    columns: dict[UUID | None, set[UUID]] = {}
+    for task in restored:
+        if task.project_id is not None and task.project_id not in columns:
+            among: dict[str, UUID] = {"workspace_id": task.workspace_id, "project_id": task.project_id}
+            if await projects.exists(work, **among):
+                found = [*await boards.columns(work, State, **among), *await boards.columns(work, Section, **among)]
+                columns[task.project_id] = {each.id for each in found}
+    placed = []
+    for task in restored:
+        if task.project_id not in columns:
+            changes: dict[str, Any] = dict.fromkeys(_PLACE)
+        else:
+            changes = {name: None for name in _COLUMNS if getattr(task, name) not in columns[task.project_id]}
+        placed.append(replace(task, **changes))
+    return placed
 
 
 async def _relate(work: UnitOfWork, workspace_id: UUID, task_ids: Sequence[UUID], *, now: datetime) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from rota.tasks.v1 import projects_pb2
-from rota_chassis.errors import InvalidArgument, NotFound, PermissionDenied
+from google.protobuf.field_mask_pb2 import FieldMask
+from rota.tasks.v1 import boards_pb2, projects_pb2, tasks_pb2
+from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied, PreconditionFailed
+from rota_chassis.postgres.database import Database
+from rota_tasks.rebuild import rebuild
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -67,4 +71,59 @@ async def test_pages_show_every_project_once_newest_first(stage: Stage) -> None:
     with pytest.raises(InvalidArgument):
         await stage.projects.ListProjects(
             projects_pb2.ListProjectsRequest(page_token="forged"), metadata=stage.ada.metadata
+        )
+
+
+async def edited(stage: Stage, project: projects_pb2.Project, *named: str, **fields: Any) -> projects_pb2.Project:
+    request = projects_pb2.UpdateProjectRequest(
+        id=project.id, update_mask=FieldMask(paths=[*named, *(name for name in fields if name != "if_match")]), **fields
+    )
+    return (await stage.projects.UpdateProject(request, metadata=stage.ada.metadata)).project
+
+
+async def test_a_project_is_changed_archived_and_deleted(stage: Stage) -> None:
+    project = await a_project(stage)
+    changed = await edited(stage, project, name="Home", description="all", color="#00aa00", archived=True)
+    assert (changed.name, changed.description, changed.color, changed.archived) == ("Home", "all", "#00aa00", True)
+    assert changed.version == 2
+    assert await edited(stage, project, name="Home") == changed
+    with pytest.raises(PreconditionFailed):
+        await edited(stage, project, name="Late", if_match='"v1"')
+    for fields in ({"name": " "}, {"color": "green"}, {"description": "x" * 10_001}):
+        with pytest.raises(InvalidArgument):
+            await edited(stage, project, **fields)
+    with pytest.raises(InvalidArgument):
+        await edited(stage, project, "name")
+    delete = projects_pb2.DeleteProjectRequest(id=project.id)
+    with pytest.raises(NotFound):
+        await stage.projects.DeleteProject(delete, metadata=stage.grace.metadata)
+    task = await stage.create(project_id=project.id)
+    with pytest.raises(Conflict) as caught:
+        await stage.projects.DeleteProject(delete, metadata=stage.ada.metadata)
+    assert caught.value.code == "PROJECT_IN_USE"
+    await stage.tasks.DeleteTask(tasks_pb2.DeleteTaskRequest(id=task.id), metadata=stage.ada.metadata)
+    await stage.boards.CreateSection(
+        boards_pb2.CreateSectionRequest(project_id=project.id, name="one"), metadata=stage.ada.metadata
+    )
+    await a_project(stage, "other")
+    await stage.projects.DeleteProject(delete, metadata=stage.ada.metadata)
+    with pytest.raises(NotFound):
+        await stage.projects.DeleteProject(delete, metadata=stage.ada.metadata)
+    database = await Database.connect(stage.database_url, size=1)
+    rebuilt = await rebuild(database)
+    await database.close()
+    assert (rebuilt.differences, rebuilt.rows) == (0, 1)
+
+
+async def test_a_viewer_changes_no_project_and_two_at_once_take_turns(stage: Stage) -> None:
+    project = await a_project(stage)
+    changes = [edited(stage, project, name=f"name {number}") for number in range(10)]
+    assert {each.version for each in await asyncio.gather(*changes)} == set(range(2, 12))
+    stage.auth.add_member(stage.ada.workspace_id, stage.grace.id, role="viewer")
+    request = projects_pb2.UpdateProjectRequest(id=project.id, name="hers", update_mask=FieldMask(paths=["name"]))
+    with pytest.raises(PermissionDenied):
+        await stage.projects.UpdateProject(request, metadata=stage.grace.metadata)
+    with pytest.raises(PermissionDenied):
+        await stage.projects.DeleteProject(
+            projects_pb2.DeleteProjectRequest(id=project.id), metadata=stage.grace.metadata
         )

@@ -1,0 +1,284 @@
+"""States, sections and the manual order of tasks in PostgreSQL; every query is scoped to one workspace.
+
+Whoever changes what a board holds takes turns on a lock of the project, after the row of the task itself, so that
+limits and positions are decided one after another.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from rota_chassis.postgres.statements import statement
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+
+from rota_tasks.boards.domain import ColumnDeleted, ColumnEvent, Guard, Section, State, Transition
+from rota_tasks.tasks.domain import Status, Task
+from rota_tasks.tasks.tables import TASKS, shown, task_of_row
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rota_chassis.postgres.database import Reader, UnitOfWork
+
+AnyColumn = TypeVar("AnyColumn", State, Section)
+
+
+def _own_columns() -> list[Column[Any]]:
+    return [
+        Column("workspace_id", PgUUID, primary_key=True),
+        Column("id", PgUUID, primary_key=True),
+        Column("project_id", PgUUID, nullable=False),
+        Column("name", Text, nullable=False),
+        Column("position", Text, nullable=False),
+        Column("created_by", PgUUID, nullable=False),
+        Column("created_at", DateTime(timezone=True), nullable=False),
+        Column("updated_at", DateTime(timezone=True), nullable=False),
+        Column("version", Integer, nullable=False),
+    ]
+
+
+SECTIONS = Table("sections", MetaData(), *_own_columns())
+STATES = Table(
+    "states",
+    MetaData(),
+    *_own_columns(),
+    Column("status_group", Text, nullable=False),
+    Column("color", Text, nullable=False),
+    Column("wip_limit", Integer, nullable=False),
+    Column("transitions", JSONB, nullable=False),
+)
+_TABLES: Mapping[type[Any], Table] = {State: STATES, Section: SECTIONS}
+_WORKSPACE, _PROJECT = bindparam("workspace_id", type_=PgUUID), bindparam("project_id", type_=PgUUID)
+_ID = bindparam("id", type_=PgUUID)
+_LIMIT = bindparam("limit", type_=Integer)
+
+_LOCK = statement(
+    select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("name", type_=Text), literal(0, BigInteger))))
+)
+_LIST = {
+    kind: statement(
+        select(table)
+        .where(table.c.workspace_id == _WORKSPACE, table.c.project_id == _PROJECT)
+        .order_by(table.c.position, table.c.id)
+    )
+    for kind, table in _TABLES.items()
+}
+_DELETE = {
+    kind: statement(delete(table).where(table.c.workspace_id == _WORKSPACE, table.c.id == _ID))
+    for kind, table in _TABLES.items()
+}
+
+
+def _save(table: Table) -> Any:
+    new = insert(table).values({column.name: bindparam(column.name, type_=column.type) for column in table.c})
+    written = {column.name: new.excluded[column.name] for column in table.c if not column.primary_key}
+    return statement(new.on_conflict_do_update(index_elements=["workspace_id", "id"], set_=written))
+
+
+_SAVE = {kind: _save(table) for kind, table in _TABLES.items()}
+_OF_PROJECT = and_(TASKS.c.workspace_id == _WORKSPACE, TASKS.c.project_id == _PROJECT)
+# The expression of the index `tasks_rank`, word for word.
+_RANK: Any = literal_column(
+    "coalesce(tasks.position, 'l' || replace(tasks.id::text, '-', '') || '8') COLLATE \"C\"", Text
+)
+_OTHERS = and_(_OF_PROJECT, TASKS.c.id != _ID)
+_COUNT_IN = {
+    State: statement(select(func.count()).where(_OTHERS, TASKS.c.state_id == bindparam("column_id", type_=PgUUID))),
+    Section: statement(select(func.count()).where(_OTHERS, TASKS.c.section_id == bindparam("column_id", type_=PgUUID))),
+}
+_RANK_OF = statement(select(_RANK).where(_OF_PROJECT, TASKS.c.id == _ID))
+_LAST = statement(select(_RANK).where(_OTHERS).order_by(_RANK.desc()).limit(1))
+_NEXT = statement(select(_RANK).where(_OTHERS, bindparam("rank", type_=Text) < _RANK).order_by(_RANK).limit(1))
+_PREVIOUS = statement(
+    select(_RANK).where(_OTHERS, bindparam("rank", type_=Text) > _RANK).order_by(_RANK.desc()).limit(1)
+)
+_BARE_STATUS = case((TASKS.c.state_id.is_(None), TASKS.c.status), else_=None)
+
+
+def _board(*partition: Any) -> Any:
+    page = (
+        select(
+            *TASKS.c,
+            _RANK.label("rank"),
+            func.row_number().over(partition_by=partition, order_by=[_RANK, TASKS.c.id]).label("place"),
+            func.count().over(partition_by=partition).label("size"),
+        )
+        .where(_OF_PROJECT)
+        .subquery("page")
+    )
+    return statement(
+        select(*shown(page), page.c.rank, page.c.size).where(page.c.place <= _LIMIT).order_by(page.c.place)
+    )
+
+
+def _rest(in_column: Any) -> Any:
+    size = select(func.count()).select_from(TASKS).where(_OF_PROJECT, in_column).scalar_subquery()
+    after = tuple_(_RANK, TASKS.c.id) > tuple_(bindparam("rank", type_=Text), _ID)
+    page = (
+        select(*TASKS.c, _RANK.label("rank"), size.label("size"))
+        .where(_OF_PROJECT, in_column, after)
+        .order_by(_RANK, TASKS.c.id)
+        .limit(_LIMIT)
+        .subquery("page")
+    )
+    return statement(select(*shown(page), page.c.rank, page.c.size).order_by(page.c.rank, page.c.id))
+
+
+_COLUMN, _STATUS = bindparam("column_id", type_=PgUUID), bindparam("status", type_=Text)
+_BOARD = {State: _board(TASKS.c.state_id, _BARE_STATUS), Section: _board(TASKS.c.section_id)}
+_REST = {
+    State: _rest(
+        or_(TASKS.c.state_id == _COLUMN, and_(_COLUMN.is_(None), TASKS.c.state_id.is_(None), TASKS.c.status == _STATUS))
+    ),
+    Section: _rest(or_(TASKS.c.section_id == _COLUMN, and_(_COLUMN.is_(None), TASKS.c.section_id.is_(None)))),
+}
+
+
+async def lock(work: UnitOfWork, project_id: UUID) -> None:
+    """Hold the board of a project alone until the transaction ends."""
+    await work.fetch(_LOCK, name=f"board of {project_id}")
+
+
+async def columns(
+    reader: Reader, kind: type[AnyColumn], *, workspace_id: UUID, project_id: UUID
+) -> Sequence[AnyColumn]:
+    """The states, or the sections, of a project in their order."""
+    rows = await reader.fetch(_LIST[kind], workspace_id=workspace_id, project_id=project_id)
+    return [_column(kind, row) for row in rows]
+
+
+async def count_in(
+    reader: Reader,
+    kind: type[Any],
+    *,
+    workspace_id: UUID,
+    project_id: UUID,
+    column_id: UUID,
+    besides: UUID | None = None,
+) -> int:
+    """How many tasks a state or a section has, one of them not counted."""
+    tasks: int = await reader.fetch_value(
+        _COUNT_IN[kind],
+        workspace_id=workspace_id,
+        project_id=project_id,
+        column_id=column_id,
+        id=besides or UUID(int=0),
+    )
+    return tasks
+
+
+async def gap(
+    reader: Reader, task: Task, *, project_id: UUID, before_id: UUID | None, after_id: UUID | None
+) -> tuple[str | None, str | None] | None:
+    """Between which ranks a task goes that is put before or after another, or behind all.
+
+    Returns:
+        None when the other is not a task of the project.
+    """
+    among: dict[str, Any] = {"workspace_id": task.workspace_id, "project_id": project_id}
+    neighbor_id = before_id or after_id
+    if neighbor_id is None:
+        return await reader.fetch_value(_LAST, **among, id=task.id), None
+    rank = await reader.fetch_value(_RANK_OF, **among, id=neighbor_id)
+    if rank is None:
+        return None
+    if before_id is not None:
+        return await reader.fetch_value(_PREVIOUS, **among, id=task.id, rank=rank), rank
+    return rank, await reader.fetch_value(_NEXT, **among, id=task.id, rank=rank)
+
+
+async def board(
+    reader: Reader, kind: type[Any], *, workspace_id: UUID, project_id: UUID, limit: int
+) -> Sequence[tuple[Task, str, int]]:
+    """The first tasks of each column, at most `limit` each: task, rank, and how many its column has."""
+    rows = await reader.fetch(_BOARD[kind], workspace_id=workspace_id, project_id=project_id, limit=limit)
+    return [(task_of_row(row), row["rank"], row["size"]) for row in rows]
+
+
+async def rest(
+    reader: Reader,
+    kind: type[Any],
+    *,
+    workspace_id: UUID,
+    project_id: UUID,
+    column_id: UUID | None,
+    status: Status | None,
+    after: tuple[str, UUID],
+    limit: int,
+) -> Sequence[tuple[Task, str, int]]:
+    """The next tasks of one column behind a rank and id, as `board`."""
+    parameters: dict[str, Any] = {"status": status} if kind is State else {}
+    rows = await reader.fetch(
+        _REST[kind],
+        workspace_id=workspace_id,
+        project_id=project_id,
+        column_id=column_id,
+        rank=after[0],
+        id=after[1],
+        limit=limit,
+        **parameters,
+    )
+    return [(task_of_row(row), row["rank"], row["size"]) for row in rows]
+
+
+async def project(work: UnitOfWork, event: ColumnEvent) -> None:
+    """Bring the read table up to date with an event; the rebuild uses the same function."""
+    column: Any = event.column
+    kind = type(column)
+    if isinstance(event, ColumnDeleted):
+        await work.execute(_DELETE[kind], workspace_id=column.workspace_id, id=column.id)
+        return
+    values = {name: getattr(column, name) for name in SECTIONS.c.keys()}  # noqa: SIM118 (a collection of columns)
+    if isinstance(column, State):
+        values |= {
+            "status_group": column.group.value,
+            "color": column.color,
+            "wip_limit": column.wip_limit,
+            "transitions": [
+                {
+                    "to_state_id": str(each.to_state_id),
+                    "guards": list(each.guards),
+                    "role": each.role,
+                    "required_fields": list(each.required_fields),
+                }
+                for each in column.transitions
+            ],
+        }
+    await work.execute(_SAVE[kind], **values)
+
+
+def _column(kind: type[AnyColumn], row: Mapping[str, Any]) -> AnyColumn:
+    values = dict(row)
+    if kind is State:
+        values["group"] = Status(values.pop("status_group"))
+        values["transitions"] = tuple(
+            Transition(
+                UUID(each["to_state_id"]),
+                tuple(Guard(guard) for guard in each["guards"]),
+                each["role"],
+                tuple(each["required_fields"]),
+            )
+            for each in values["transitions"]
+        )
+    return kind(**values)

@@ -1,0 +1,97 @@
+"""A board as one user sees it, with a page token for each of its columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from rota.tasks.v1 import boards_pb2
+
+from rota_tasks.boards import queries, store
+from rota_tasks.boards.domain import State
+from rota_tasks.boards.messages import section_message, state_message
+from rota_tasks.tasks.domain import Status, Task
+from rota_tasks.tasks.messages import STATUS_NUMBERS, task_message
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rota_chassis.identity import UserPrincipal
+    from rota_chassis.pagination import PageTokens
+
+    from rota_tasks.projects.dependencies import Projects
+
+_Row = tuple[Task, str, int]
+_Key = tuple[UUID | None, Status | None]
+
+
+class Board:
+    """One project's board by states or by sections."""
+
+    def __init__(
+        self, projects: Projects, page_tokens: PageTokens, user: UserPrincipal, project_id: UUID, kind: type[Any]
+    ) -> None:
+        self._projects = projects
+        self._page_tokens = page_tokens
+        self._user = user
+        self._project_id = project_id
+        self._kind = kind
+        self._bound_to = ["board", user.user_id, project_id, kind.__name__]
+
+    async def columns(self, *, limit: int, page_token: str) -> Sequence[boards_pb2.BoardColumn]:
+        """The columns in order, each with its first tasks; with a token one column, with its next.
+
+        Raises:
+            NotFound: the project does not exist for the user.
+            InvalidArgument: the token is none of this board.
+        """
+        workspace_id = await queries.workspace_of(self._projects, self._user, self._project_id)
+        reader = self._projects.database
+        among: dict[str, Any] = {"workspace_id": workspace_id, "project_id": self._project_id}
+        defined: dict[UUID, Any] = {each.id: each for each in await store.columns(reader, self._kind, **among)}
+        if page_token:
+            column_id, status, rank, last = self._page_tokens.decode(page_token, bound_to=self._bound_to)
+            key: _Key = (UUID(column_id) if column_id else None, Status(status) if status else None)
+            rows = await store.rest(
+                reader,
+                self._kind,
+                **among,
+                column_id=key[0],
+                status=key[1],
+                after=(rank, UUID(last)),
+                limit=limit + 1,
+            )
+            return [self._message(key, defined, rows, limit)]
+        by_key: dict[_Key, list[_Row]] = {}
+        for row in await store.board(reader, self._kind, **among, limit=limit + 1):
+            by_key.setdefault(self._key(row[0]), []).append(row)
+        bare: list[_Key] = [(None, None)]
+        if self._kind is State:
+            bare = [(None, status) for status in Status if not defined or (None, status) in by_key]
+        keys = [*bare, *((column_id, None) for column_id in defined)]
+        return [self._message(key, defined, by_key.get(key, []), limit) for key in keys]
+
+    def _key(self, task: Task) -> _Key:
+        if self._kind is not State:
+            return task.section_id, None
+        return task.state_id, task.status if task.state_id is None else None
+
+    def _message(self, key: _Key, defined: dict[UUID, Any], rows: Sequence[_Row], limit: int) -> boards_pb2.BoardColumn:
+        column_id, status = key
+        column = defined.get(column_id) if column_id else None
+        message = boards_pb2.BoardColumn(
+            count=rows[0][2] if rows else 0, tasks=[task_message(task) for task, _, _ in rows[:limit]]
+        )
+        if isinstance(column, State):
+            message.state.CopyFrom(state_message(column))
+            message.wip_limit = column.wip_limit
+            status = column.group
+        elif column is not None:
+            message.section.CopyFrom(section_message(column))
+        if status is not None:
+            message.status = STATUS_NUMBERS[status]
+        if len(rows) > limit:
+            task, rank, _ = rows[limit - 1]
+            cursor = [column_id, key[1], rank, task.id]
+            message.next_page_token = self._page_tokens.encode(cursor, bound_to=self._bound_to)
+        return message
