@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 _VERBS = {"comment.created": "commented"}
 # Marks of the change itself, of identity, and what is not the thing's own.
 _UNTOLD = frozenset(
-    {"id", "workspace_id", "created_by", "created_at", "updated_at", "version", "etag", "author_id"}
+    {
+        "id",
+        "workspace_id",
+        "created_by",
+        "created_at",
+        "updated_at",
+        "version",
+        "etag",
+        "author_id",
+        "status_before",
+        "state_id_before",
+    }
     | {"subtasks", "is_blocked", "blocked_by"}
 )
 
