@@ -73,8 +73,7 @@ class Schemas:
 
     def request(self, message: Descriptor, exclude: frozenset[str] = frozenset()) -> Schema:
         """A reference to what a request may have, without the fields that travel elsewhere."""
-        name = message.name if message.name.endswith("Request") else f"{message.name}Input"
-        return self._refer(message, exclude, name, request=True)
+        return self._refer(message, exclude, message.name, request=True)
 
     def answer_field(self, field: FieldDescriptor) -> Schema:
         """What an answer has for a field."""
@@ -162,7 +161,11 @@ class Schemas:
             name = field.message_type.full_name
             if name in _WELL_KNOWN:
                 return dict(_WELL_KNOWN[name])
-            return self.request(field.message_type) if request else self.answer(field.message_type)
+            if not request:
+                return self.answer(field.message_type)
+            # Within a body every field of a message is in the body, also those that a request by itself has elsewhere.
+            name = f"{field.message_type.name.removesuffix('Request')}Input"
+            return self._refer(field.message_type, frozenset(), name, request=True)
         if field.enum_type is not None:
             words = enum_words(field.enum_type)
             return {"type": "string", "enum": constraints.allowed_words(field, words) if request else list(words)}
