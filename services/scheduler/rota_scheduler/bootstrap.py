@@ -46,7 +46,15 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
 
     timers = Ticker("timers", partial(fire_timers, Timers(runtime.database, runtime.clock)), runtime.clock)
     firing = Ticker("schedules", lambda: fire_schedules(schedules), runtime.clock)
-    schedules = Schedules(runtime.database, memberships, runtime.clock, egress, on_due=firing.wake, on_runs=worker.wake)
+    schedules = Schedules(
+        runtime.database,
+        memberships,
+        runtime.clock,
+        egress,
+        on_due=firing.wake,
+        on_runs=worker.wake,
+        on_terminated=worker.renew_now,
+    )
     runtime.serve(
         schedules_pb2_grpc.add_ScheduleServiceServicer_to_server, ScheduleServicer(schedules, runtime.page_tokens)
     )
