@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import grpc
 from rota_chassis.identity import UserPrincipal
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import MEMBERSHIPS, Memberships
@@ -65,7 +66,7 @@ async def test_what_was_skipped_and_is_backfilled_has_one_account_and_what_was_s
     def nothing() -> None:
         """Nobody waits."""
 
-    memberships = Memberships(database, None)  # type: ignore[arg-type]
+    memberships = Memberships(database, grpc.aio.insecure_channel("unix:nobody"))
     egress = EgressPolicy(allow_private=True)
     schedules = Schedules(database, memberships, clock, egress, nothing, nothing, nothing)
 
