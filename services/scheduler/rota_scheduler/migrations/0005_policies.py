@@ -1,4 +1,4 @@
-"""Runs that others end, and runs of times that somebody asks for afterwards."""
+"""Runs that others end, runs of times that somebody asks for afterwards; the version of the time zones' data."""
 
 from alembic import op
 
@@ -15,9 +15,13 @@ def upgrade() -> None:
         CHECK ((status IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL))
         """
     )
+    op.execute("CREATE TABLE zone_data (version text NOT NULL)")
+    # Cursors made so far may come from any version: the first start works them out.
+    op.execute("INSERT INTO zone_data VALUES ('')")
 
 
 def downgrade() -> None:
+    op.execute("DROP TABLE zone_data")
     op.execute("UPDATE runs SET status = 'failed' WHERE status = 'cancelled'")
     op.execute("ALTER TABLE runs DROP CONSTRAINT runs_finished_check")
     op.execute(

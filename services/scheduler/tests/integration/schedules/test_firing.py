@@ -25,6 +25,7 @@ from rota_scheduler.schedules.domain import Schedule, cursor_of
 from rota_scheduler.schedules.firing import fire_schedules
 from rota_scheduler.schedules.policies import Misfire, Overlap, Policies, SkipReason
 from rota_scheduler.schedules.timing import Timing
+from rota_scheduler.schedules.zone_data import follow_zone_data
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -251,6 +252,30 @@ async def test_replicas_that_fire_claim_and_finish_at_once_leave_one_run_of_each
         ]
         unfinished = [run for run in await runs_of(replicas[0], schedule) if run.finished_at is None]
         assert unfinished == []
+
+
+async def test_when_the_rules_of_zones_change_what_is_ahead_is_worked_out_anew(
+    replicas: Sequence[Database], clock: ManualClock
+) -> None:
+    database = replicas[0]
+    await follow_zone_data(database, clock, on_due=lambda: None)
+    zoned = await add(database, clock, Timing(cron="30 8 * * *", timezone="Asia/Kathmandu"))
+    plain = await add(database, clock, Timing(interval_s=3600))
+    other = replace(zoned, next_fire_at=clock.now() + timedelta(hours=1))
+    async with database.transaction() as work:
+        await store.save(work, other)
+    woken: list[bool] = []
+    # Its cursor is what older rules made of it; the replicas start at once with newer ones.
+    assert await follow_zone_data(database, clock, on_due=lambda: None) == 0
+    moved = await asyncio.gather(
+        *(follow_zone_data(each, clock, on_due=lambda: woken.append(True), version="2099z") for each in replicas)
+    )
+    assert (sorted(moved), woken) == ([0, 0, 1], [True])
+    async with database.transaction() as work:
+        for schedule in (zoned, plain):
+            found = await store.lock_alone(work, workspace_id=schedule.workspace_id, schedule_id=schedule.id)
+            assert found is not None
+            assert found.next_fire_at == schedule.next_fire_at
 
 
 async def _fires(database: Database, clock: ManualClock, firing: Firing) -> bool:
