@@ -17,8 +17,9 @@ from rota_scheduler.runs.worker import Worker
 from rota_scheduler.schedules.dependencies import Schedules
 from rota_scheduler.schedules.firing import fire_schedules
 from rota_scheduler.schedules.servicer import ScheduleServicer
+from rota_scheduler.schedules.zone_data import follow_zone_data
 from rota_scheduler.settings import SchedulerSettings
-from rota_scheduler.ticker import Ticker
+from rota_scheduler.ticker import Ticker, until_available
 from rota_scheduler.timers import handlers
 from rota_scheduler.timers.firing import Timers, fire_timers
 
@@ -44,15 +45,29 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
         async with client:
             await worker.run()
 
+    async def fire() -> None:
+        await until_available(
+            partial(follow_zone_data, runtime.database, runtime.clock, on_due=firing.wake), "zone_data"
+        )
+        await firing.run()
+
     timers = Ticker("timers", partial(fire_timers, Timers(runtime.database, runtime.clock)), runtime.clock)
     firing = Ticker("schedules", lambda: fire_schedules(schedules), runtime.clock)
-    schedules = Schedules(runtime.database, memberships, runtime.clock, egress, on_due=firing.wake, on_runs=worker.wake)
+    schedules = Schedules(
+        runtime.database,
+        memberships,
+        runtime.clock,
+        egress,
+        on_due=firing.wake,
+        on_runs=worker.wake,
+        on_terminated=worker.renew_now,
+    )
     runtime.serve(
         schedules_pb2_grpc.add_ScheduleServiceServicer_to_server, ScheduleServicer(schedules, runtime.page_tokens)
     )
     runtime.consume({**memberships.handlers(), **handlers.handlers()}, after_commit=timers.wake)
     runtime.background("timers", timers.run)
-    runtime.background("schedules", firing.run)
+    runtime.background("schedules", fire)
     runtime.background("runs", execute_runs)
 
 

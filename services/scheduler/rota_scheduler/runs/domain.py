@@ -6,6 +6,8 @@
        ^                  |
        +--lease over------+ (claimed again with the next fence)
 
+    pending, running --another ends it--> cancelled
+
 A run carries the action as it was when its time came, so that it does not depend on the schedule any more.
 """
 
@@ -37,6 +39,7 @@ class Status(StrEnum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,7 @@ class Run:
         due_at: When it should start; later than `nominal_time` by its part of the schedule's jitter.
         buffered: Whether it waits for the schedule's other runs to end.
         manual: Whether somebody started it; `nominal_time` is then when.
+        backfilled: Whether somebody asked for its nominal time afterwards.
         fence: Grows with each claim; what a holder reports counts only while the run has the holder's fence.
     """
 
@@ -72,6 +76,7 @@ class Run:
     due_at: datetime | None = None
     buffered: bool = False
     manual: bool = False
+    backfilled: bool = False
 
     @property
     def kind(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -11,21 +12,20 @@ from uuid import UUID
 from opentelemetry import trace
 from rota.events.v1 import events_pb2
 from rota_chassis.errors import Unavailable
-from rota_chassis.events.log import NewEvent
 from rota_chassis.logs import logger
 from rota_chassis.telemetry import TRACER
 
 from rota_scheduler.metrics import ATTEMPTS, LATENESS_SECONDS
 from rota_scheduler.runs import store
 from rota_scheduler.runs.domain import LEASE, MAX_ATTEMPTS, RENEW_EVERY, Failed, Status, Succeeded, retry_delay
-from rota_scheduler.runs.messages import run_message
+from rota_scheduler.runs.messages import run_finished
 from rota_scheduler.schedules import store as schedules
 from rota_scheduler.schedules.domain import after_run
 from rota_scheduler.schedules.messages import event_of
 from rota_scheduler.ticker import Ticker, next_tick
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
     from rota_chassis.clock import Clock
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 ATTEMPT_TIMEOUT_S = 15.0
 STOP_GRACE_S = 2.0
 SETTLE_RETRY_S = 0.5
-_FINISHED_VERSION = 1
 _LOG = logger(__name__)
 
 
@@ -66,6 +65,7 @@ class Worker:
         self._actions = actions
         self._slots = slots
         self._jitter = jitter
+        self._renew_now = asyncio.Event()
         self._executing: dict[asyncio.Task[None], Run] = {}
         self._ticker = Ticker("runs", self.tick, clock)
 
@@ -105,10 +105,23 @@ class Worker:
         return next_tick(now, taken=len(claimed), batch=free, due=due)
 
     async def renew(self) -> None:
-        """Prolong the leases of what is being executed."""
-        if self._executing:
+        """Prolong the leases of what is being executed; stop what has been cancelled."""
+        held = list(self._executing.values())
+        if held:
             async with self._database.transaction() as work:
-                await store.renew(work, list(self._executing.values()), lease_until=self._clock.now() + LEASE)
+                await store.renew(work, held, lease_until=self._clock.now() + LEASE)
+                cancelled = await store.cancelled(work, held)
+            self._break_off(cancelled)
+
+    def renew_now(self) -> None:
+        """What is being executed may have been cancelled."""
+        self._renew_now.set()
+
+    def _break_off(self, run_ids: Collection[UUID]) -> None:
+        """Break off the attempts at runs that have been cancelled, as far as they are made here."""
+        for task, run in self._executing.items():
+            if run.id in run_ids:
+                task.cancel()
 
     async def idle(self) -> None:
         """Return when nothing is being executed."""
@@ -117,7 +130,10 @@ class Worker:
 
     async def _keep_leases(self) -> None:
         while True:
-            await asyncio.sleep(RENEW_EVERY.total_seconds())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RENEW_EVERY.total_seconds()):
+                    await self._renew_now.wait()
+            self._renew_now.clear()
             try:
                 await self.renew()
             except Unavailable as error:
@@ -186,15 +202,7 @@ class Worker:
                 await store.release(work, workspace_id=run.workspace_id, schedule_id=run.schedule_id, available_at=now)
                 if schedule is not None:
                     await _count(work, schedule, succeeded=finished.status is Status.SUCCEEDED, now=now)
-                work.append(
-                    NewEvent(
-                        workspace_id=run.workspace_id,
-                        aggregate_id=run.id,
-                        aggregate_version=_FINISHED_VERSION,
-                        data=events_pb2.RunFinished(run=run_message(finished)),
-                        time=now,
-                    )
-                )
+                work.append(run_finished(finished, now))
         if held:
             ATTEMPTS.labels(finished.status).inc()
         return held

@@ -44,6 +44,9 @@ _OVERLAPS = {
     Overlap.SKIP: schedules_pb2.OVERLAP_SKIP,
     Overlap.BUFFER_ONE: schedules_pb2.OVERLAP_BUFFER_ONE,
     Overlap.ALLOW_ALL: schedules_pb2.OVERLAP_ALLOW_ALL,
+    Overlap.BUFFER_ALL: schedules_pb2.OVERLAP_BUFFER_ALL,
+    Overlap.CANCEL_OTHER: schedules_pb2.OVERLAP_CANCEL_OTHER,
+    Overlap.TERMINATE_OTHER: schedules_pb2.OVERLAP_TERMINATE_OTHER,
 }
 _MISFIRES = {
     Misfire.SKIP: schedules_pb2.MISFIRE_SKIP,

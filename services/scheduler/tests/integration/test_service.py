@@ -358,6 +358,69 @@ async def test_a_run_started_by_hand_is_one_run_however_often_it_is_asked_for(wo
     assert not (await world.stub.ListLedger(ledger, metadata=world.owner.metadata)).entries
 
 
+async def test_a_past_range_is_backfilled_once_however_often_it_is_asked_for(world: World) -> None:
+    schedule = await world.create(spec=schedules_pb2.ScheduleSpec(every_s=3600))
+    start = schedule.next_fire_at.ToDatetime(tzinfo=UTC) - timedelta(hours=6)
+    request = _backfill(schedule, start, start + timedelta(hours=5), dry_run=True)
+    owner = world.owner.metadata
+    planned = await world.stub.BackfillSchedule(request, metadata=owner)
+    assert (planned.nominal_times, planned.started) == (5, 5)
+    assert not (await world.runs(schedule)).runs
+    request.dry_run = False
+    answers = [await call for call in [world.stub.BackfillSchedule(request, metadata=owner) for _ in range(3)]]
+    assert sorted(answer.started for answer in answers) == [0, 0, 5]
+
+    async def all_ended() -> bool:
+        runs = (await world.runs(schedule)).runs
+        return [run.status for run in runs] == [schedules_pb2.RUN_STATUS_SUCCEEDED] * 5
+
+    await eventually(all_ended, timeout_s=20)
+    ledger = schedules_pb2.ListLedgerRequest(id=schedule.id)
+    entries = (await world.stub.ListLedger(ledger, metadata=owner)).entries
+    assert [entry.nominal_time.ToDatetime(tzinfo=UTC) for entry in entries] == [
+        start + timedelta(hours=hours) for hours in range(5)
+    ]
+    assert {(entry.outcome, entry.backfilled) for entry in entries} == {(schedules_pb2.LEDGER_OUTCOME_RAN, True)}
+
+
+async def test_only_those_who_may_write_backfill_a_schedule(world: World) -> None:
+    schedule = await world.create(interval_s=3600)
+    request = _backfill(schedule, datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC))
+    with pytest.raises(PermissionDenied):
+        await world.stub.BackfillSchedule(request, metadata=world.viewer.metadata)
+    with pytest.raises(NotFound):
+        await world.stub.BackfillSchedule(request, metadata=world.user().metadata)
+
+
+@pytest.mark.parametrize(
+    ("from_s", "to_s", "fields", "code"),
+    [
+        (-10, -20, {}, "INVALID_BACKFILL"),
+        (-10, -10, {}, "INVALID_BACKFILL"),
+        (-10, 60, {}, "INVALID_BACKFILL"),
+        (-10_100, -1, {}, "INVALID_BACKFILL"),
+        (-20, -10, {"overlap": schedules_pb2.OVERLAP_SKIP}, "INVALID_FIELDS"),
+        (-20, -10, {"id": "plants"}, "INVALID_FIELDS"),
+    ],
+)
+async def test_refuses_to_backfill_a_range_that_makes_no_sense(
+    world: World, from_s: int, to_s: int, fields: dict[str, Any], code: str
+) -> None:
+    schedule, now = await world.create(spec=schedules_pb2.ScheduleSpec(every_s=1)), datetime.now(UTC)
+    request = _backfill(schedule, now + timedelta(seconds=from_s), now + timedelta(seconds=to_s), **fields)
+    with pytest.raises(InvalidArgument) as caught:
+        await world.stub.BackfillSchedule(request, metadata=world.owner.metadata)
+    assert caught.value.code == code
+
+
+def _backfill(
+    schedule: schedules_pb2.Schedule, start: datetime, end: datetime, **fields: Any
+) -> schedules_pb2.BackfillScheduleRequest:
+    return schedules_pb2.BackfillScheduleRequest(
+        **{"id": schedule.id, "from": _timestamp(start), "to": _timestamp(end)} | fields
+    )
+
+
 async def test_putting_a_schedule_by_name_twice_at_once_makes_one(world: World) -> None:
     request = schedules_pb2.PutScheduleRequest(name="nightly", cron="0 3 * * *", action=TASK_ACTION)
     calls = [world.stub.PutSchedule(request, metadata=world.owner.metadata) for _ in range(4)]
