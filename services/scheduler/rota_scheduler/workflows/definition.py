@@ -24,7 +24,7 @@ _STEP_KEYS = frozenset({"needs", "if", "action", "wait", "compensate"})
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
 
 
-class RefusedDefinition(Exception):  # noqa: N818 (a definition that is refused, as RefusedTiming)
+class RefusedDefinition(Exception):
     """A definition that will not do; the message is a sentence for its author.
 
     Attributes:
@@ -82,9 +82,10 @@ def from_yaml(text: str) -> Mapping[str, Any]:
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
-                raise RefusedDefinition(path, f"has an alias in line {event.start_mark.line + 1}, write it out")
-        read = yaml.safe_load(text)
-        orjson.dumps(read)
+                line = event.start_mark.line + 1 if event.start_mark else 1
+                raise RefusedDefinition(path, f"has an alias in line {line}, write it out")
+        # Dates become text, as they would be in JSON.
+        read = orjson.loads(orjson.dumps(yaml.safe_load(text)))
     except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
         raise RefusedDefinition(path, f"cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(read, dict):

@@ -135,9 +135,5 @@ def handlers(workflows: Workflows) -> Mapping[str, Handler]:
 def _ended(key: str, run: schedules_pb2.Run) -> ActionEnded:
     if run.status != schedules_pb2.RUN_STATUS_SUCCEEDED:
         return ActionEnded(key, error=run.error or "The action failed.")
-    output: dict[str, Any] = {
-        name: getattr(run, name)
-        for name in ("task_id", "http_status")
-        if run.HasField(name)  # type: ignore[arg-type]
-    }
+    output: dict[str, Any] = {name: getattr(run, name) for name in ("task_id", "http_status") if run.HasField(name)}
     return ActionEnded(key, output=output)
