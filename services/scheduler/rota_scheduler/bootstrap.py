@@ -6,7 +6,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rota.scheduler.v1 import schedules_pb2_grpc
+from rota.scheduler.v1 import schedules_pb2_grpc, workflows_pb2_grpc
 from rota_chassis.memberships import Memberships
 from rota_chassis.service import Service
 
@@ -22,6 +22,9 @@ from rota_scheduler.settings import SchedulerSettings
 from rota_scheduler.ticker import Ticker, until_available
 from rota_scheduler.timers import handlers
 from rota_scheduler.timers.firing import Timers, fire_timers
+from rota_scheduler.workflows import engine
+from rota_scheduler.workflows.dependencies import Workflows
+from rota_scheduler.workflows.servicer import WorkflowServicer
 
 if TYPE_CHECKING:
     from rota_chassis.service import Runtime
@@ -65,9 +68,22 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     runtime.serve(
         schedules_pb2_grpc.add_ScheduleServiceServicer_to_server, ScheduleServicer(schedules, runtime.page_tokens)
     )
-    runtime.consume({**memberships.handlers(), **handlers.handlers()}, after_commit=timers.wake)
+    waits = Ticker("workflows", lambda: engine.wake_runs(workflows), runtime.clock)
+    workflows = Workflows(
+        runtime.database, memberships, runtime.clock, egress, on_waits=waits.wake, on_runs=worker.wake
+    )
+    runtime.serve(
+        workflows_pb2_grpc.add_WorkflowServiceServicer_to_server, WorkflowServicer(workflows, runtime.page_tokens)
+    )
+
+    def wake() -> None:
+        for each in (timers, waits, worker):
+            each.wake()
+
+    runtime.consume({**memberships.handlers(), **handlers.handlers(), **engine.handlers(workflows)}, after_commit=wake)
     runtime.background("timers", timers.run)
     runtime.background("schedules", fire)
+    runtime.background("workflows", waits.run)
     runtime.background("runs", execute_runs)
 
 
