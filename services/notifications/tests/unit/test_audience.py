@@ -108,7 +108,7 @@ def test_a_reminder_of_an_unknown_kind_tells_nobody() -> None:
 def test_exactly_these_events_are_told() -> None:
     assert set(OCCASIONS) == {
         *("task.created", "task.assigned", "task.completed", "reminder.fired"),
-        *("comment.created", "comment.updated"),
+        *("comment.created", "comment.updated", "run.notified"),
     }
 
 
