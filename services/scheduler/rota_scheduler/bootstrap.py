@@ -10,9 +10,10 @@ from rota.scheduler.v1 import schedules_pb2_grpc, workflows_pb2_grpc
 from rota_chassis.memberships import Memberships
 from rota_chassis.service import Service
 
-from rota_scheduler.actions.create_task import CreateTask
 from rota_scheduler.actions.egress import EgressPolicy
 from rota_scheduler.actions.http import CallHttp, open_client
+from rota_scheduler.actions.tasks import ActOnTasks
+from rota_scheduler.actions.telling import Tell
 from rota_scheduler.runs.worker import Worker
 from rota_scheduler.schedules.dependencies import Schedules
 from rota_scheduler.schedules.firing import fire_schedules
@@ -37,10 +38,17 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     memberships = Memberships(runtime.database, runtime.channels["auth"])
     egress = EgressPolicy(allow_private=runtime.settings.private_addresses_allowed)
     client = open_client(egress)
+    on_tasks, tell = ActOnTasks(runtime.channels["tasks"], runtime.tokens), Tell(memberships)
     worker = Worker(
         runtime.database,
         runtime.clock,
-        {"create_task": CreateTask(runtime.channels["tasks"], runtime.tokens), "http": CallHttp(client)},
+        {
+            "create_task": on_tasks.create_task,
+            "http": CallHttp(client),
+            "task": on_tasks.task,
+            "notify": tell.notify,
+            "event": tell.event,
+        },
         slots=runtime.settings.run_slots,
     )
 

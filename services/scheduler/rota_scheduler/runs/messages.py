@@ -40,6 +40,7 @@ def run_message(run: Run) -> schedules_pb2.Run:
         http_status=run.http_status,
         error=run.error,
         manual=run.manual,
+        response=run.response,
     )
 
 

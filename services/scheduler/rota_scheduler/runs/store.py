@@ -62,6 +62,7 @@ RUNS = Table(
     Column("buffered", Boolean, nullable=False),
     Column("manual", Boolean, nullable=False),
     Column("backfilled", Boolean, nullable=False),
+    Column("response", Text),
 )
 OTHERS = RUNS.alias("others")
 _FIELDS = tuple(column.name for column in RUNS.c)
@@ -108,6 +109,7 @@ _FINISH = statement(
         task_id=bindparam("task_id"),
         http_status=bindparam("http_status"),
         error=bindparam("error"),
+        response=bindparam("response"),
     )
 )
 _TRY_AGAIN = statement(
@@ -284,6 +286,7 @@ async def finish(work: UnitOfWork, run: Run) -> bool:
         task_id=run.task_id,
         http_status=run.http_status,
         error=run.error,
+        response=run.response,
     )
     return touched == 1
 

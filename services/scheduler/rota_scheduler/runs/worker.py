@@ -7,17 +7,19 @@ import random
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from opentelemetry import trace
 from rota.events.v1 import events_pb2
 from rota_chassis.errors import Unavailable
+from rota_chassis.events.log import NewEvent
 from rota_chassis.logs import logger
 from rota_chassis.telemetry import TRACER
 
+from rota_scheduler.actions.retries import timeout_of
 from rota_scheduler.metrics import ATTEMPTS, LATENESS_SECONDS
 from rota_scheduler.runs import store
-from rota_scheduler.runs.domain import LEASE, MAX_ATTEMPTS, RENEW_EVERY, Failed, Status, Succeeded, retry_delay
+from rota_scheduler.runs.domain import LEASE, RENEW_EVERY, Failed, Status, Succeeded, next_attempt_at
 from rota_scheduler.runs.messages import run_finished
 from rota_scheduler.schedules import store as schedules
 from rota_scheduler.schedules.domain import after_run
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from rota_scheduler.runs.domain import Execute, Outcome, Run
     from rota_scheduler.schedules.domain import Schedule
 
-ATTEMPT_TIMEOUT_S = 15.0
+ATTEMPT_GRACE_S = 5.0
 STOP_GRACE_S = 2.0
 SETTLE_RETRY_S = 0.5
 _LOG = logger(__name__)
@@ -153,13 +155,15 @@ class Worker:
             await self._settle_while_held(run, await self._attempt(run))
 
     async def _attempt(self, run: Run) -> Outcome:
-        if run.attempts > MAX_ATTEMPTS:
+        if run.attempts > run.retry.max_attempts:
             return Failed(run.error or "Every attempt ended without a word.", retryable=False)
+        # An action watches its time itself; this is for what it does beside.
+        most_s = timeout_of(run.action) + ATTEMPT_GRACE_S
         try:
-            async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
+            async with asyncio.timeout(most_s):
                 return await self._actions[run.kind](run)
         except TimeoutError:
-            return Failed(f"The attempt took longer than {ATTEMPT_TIMEOUT_S:g} s.", retryable=True)
+            return Failed(f"The attempt took longer than {most_s:g} s.", retryable=True, cause="timeout")
         except Exception:  # noqa: BLE001 (whatever an action raises, the run ends and says so)
             _LOG.exception("run.crashed", run_id=run.id, action=run.kind)
             return Failed("Something went wrong on our side; it has been logged.", retryable=False)
@@ -183,14 +187,14 @@ class Worker:
     async def _settle(self, run: Run, outcome: Outcome) -> bool:
         now = self._clock.now()
         async with self._database.transaction() as work:
-            if isinstance(outcome, Failed) and outcome.retryable:
-                delay = retry_delay(run.attempts, self._jitter)
-                if delay is not None:
+            if isinstance(outcome, Failed):
+                again_at = next_attempt_at(run, outcome, now=now, jitter=self._jitter)
+                if again_at is not None:
                     ATTEMPTS.labels("retried").inc()
                     return await store.try_again(
                         work,
                         run,
-                        available_at=now + delay,
+                        available_at=again_at,
                         error=outcome.error,
                         http_status=outcome.http_status,
                     )
@@ -203,6 +207,10 @@ class Worker:
                 if schedule is not None:
                     await _count(work, schedule, succeeded=finished.status is Status.SUCCEEDED, now=now)
                 work.append(run_finished(finished, now))
+                for data in outcome.events if isinstance(outcome, Succeeded) else ():
+                    # Of the run, but not one of its versions.
+                    effect_id = uuid5(run.id, data.DESCRIPTOR.name)
+                    work.append(NewEvent(run.workspace_id, effect_id, 1, data, now, effect_id))
         if held:
             ATTEMPTS.labels(finished.status).inc()
         return held
@@ -237,6 +245,7 @@ def _finished(run: Run, outcome: Outcome, now: datetime) -> Run:
             available_at=None,
             task_id=UUID(outcome.task_id) if outcome.task_id else None,
             http_status=outcome.http_status,
+            response=outcome.response,
             error=None,
         )
     return replace(
@@ -245,5 +254,6 @@ def _finished(run: Run, outcome: Outcome, now: datetime) -> Run:
         finished_at=now,
         available_at=None,
         http_status=outcome.http_status or run.http_status,
+        response=outcome.response,
         error=outcome.error,
     )

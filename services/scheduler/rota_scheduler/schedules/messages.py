@@ -11,6 +11,7 @@ from rota.scheduler.v1 import schedules_pb2
 from rota_chassis import codec
 from rota_chassis.events.log import NewEvent
 
+from rota_scheduler.actions.secrets import masked
 from rota_scheduler.schedules.domain import Edits
 from rota_scheduler.schedules.local import DstFold, DstGap, Note
 from rota_scheduler.schedules.policies import Misfire, Overlap, Policies
@@ -155,7 +156,7 @@ def schedule_message(schedule: Schedule) -> schedules_pb2.Schedule:
         pause_after_failures=schedule.policies.pause_after_failures,
         paused=schedule.paused,
         pause_note=schedule.pause_note,
-        action=_decode_action(schedule.action),
+        action=_decode_action(masked(schedule.action)),
         next_fire_at=_timestamp(None if schedule.paused else schedule.next_fire_at),
         created_by=str(schedule.created_by),
         created_at=_timestamp(schedule.created_at),

@@ -10,6 +10,8 @@ import orjson
 import yaml
 
 from rota_scheduler import expressions
+from rota_scheduler.actions.retries import MEMBERS
+from rota_scheduler.actions.secrets import MASK, masked
 from rota_scheduler.expressions import ExpressionError
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ MAX_ID = 64
 MAX_WAIT_S = 31_536_000
 VARIABLES = frozenset({"input", "steps"})
 _STEP_KEYS = frozenset({"needs", "if", "action", "wait", "compensate"})
+_ACTIONS = frozenset({"action", "compensate"})
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
 
 
@@ -124,6 +127,17 @@ def parse(content: Mapping[str, Any], kinds: Iterable[str]) -> Definition:
     return Definition({name: steps[name] for name in order}, content.get("output"))
 
 
+def shown(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A definition as it may be shown: with a mask for each secret of its actions."""
+    return {
+        **content,
+        "steps": {
+            name: {key: masked(value) if key in _ACTIONS else value for key, value in step.items()}
+            for name, step in content["steps"].items()
+        },
+    }
+
+
 def _step(name: str, content: Any, kinds: frozenset[str]) -> Step:
     path = f"steps.{name}"
     if not 1 <= len(name) <= MAX_ID or not set(name) <= _LETTERS or name[0].isdigit():
@@ -152,11 +166,27 @@ def _step(name: str, content: Any, kinds: frozenset[str]) -> Step:
 
 
 def _action(content: Any, path: str, kinds: frozenset[str]) -> Mapping[str, Any]:
-    if not isinstance(content, dict) or len(content) != 1 or not isinstance(next(iter(content.values())), dict):
+    if not isinstance(content, dict):
+        raise RefusedDefinition(path, "must be an object")
+    action: Mapping[str, Any] = content
+    _known(action, kinds | MEMBERS, path)
+    given = kinds.intersection(action)
+    if len(given) != 1 or not all(isinstance(action[kind], dict) for kind in given):
         raise RefusedDefinition(path, f"must be an object with exactly one of {', '.join(sorted(kinds))}")
-    _known(content, kinds, path)
-    _check_template(content, path)
-    return content
+    if MASK in _secrets(action):
+        raise RefusedDefinition(path, "has the mask of a secret; give the secret")
+    _check_template(action, path)
+    return action
+
+
+def _secrets(action: Mapping[str, Any]) -> list[Any]:
+    call = action.get("http") or {}
+    return [call.get("signing_secret"), *(h.get("value") for h in _headers(call) if h.get("sensitive"))]
+
+
+def _headers(call: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    headers = call.get("headers")
+    return [each for each in headers if isinstance(each, dict)] if isinstance(headers, list) else []
 
 
 def _wait(content: Any, path: str) -> Wait:

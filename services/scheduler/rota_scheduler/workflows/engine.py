@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from rota_scheduler.workflows.model import WorkflowRun
 
 BATCH = 50
-KINDS = tuple(schedules_pb2.Action.DESCRIPTOR.fields_by_name)
+KINDS = tuple(field.name for field in schedules_pb2.Action.DESCRIPTOR.oneofs_by_name["kind"].fields)
 _decode = codec.decoder(schedules_pb2.Action)
 _encode = codec.encoder(schedules_pb2.Action)
 _VALIDATOR = Validator()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rota.scheduler.v1 import workflows_pb2
 from rota_chassis import codec
 
-from rota_scheduler.workflows.definition import parse
+from rota_scheduler.workflows.definition import parse, shown
 from rota_scheduler.workflows.domain import StepStatus
 from rota_scheduler.workflows.engine import KINDS
 
@@ -27,7 +27,7 @@ def workflow_message(workflow: Workflow) -> workflows_pb2.Workflow:
             "id": str(workflow.id),
             "workspace_id": str(workflow.workspace_id),
             "name": workflow.name,
-            "definition": workflow.definition,
+            "definition": shown(workflow.definition),
             "created_by": str(workflow.created_by),
             "version": workflow.version,
         }

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rota_scheduler.workflows.definition import parse
+from rota_scheduler.actions.secrets import MASK
+from rota_scheduler.workflows.definition import RefusedDefinition, parse, shown
 from rota_scheduler.workflows.domain import FINISHED, ActionEnded, Order, RunStatus, StepStatus, advance, begin
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -87,3 +89,16 @@ def test_a_step_whose_expression_has_no_value_fails_with_the_reason() -> None:
     state, commands = advance(definition, begin(definition, {}), Order.WAKE, NOW)
     assert (state.status, commands) == (RunStatus.FAILED, ())
     assert "missing" in (state.error or "")
+
+
+def test_an_action_may_say_how_it_is_tried_again_and_its_secrets_are_not_shown() -> None:
+    header = {"name": "authorization", "value": "Bearer 1", "sensitive": True}
+    call = {"url": "https://example.com", "headers": [header], "signing_secret": "whsec_1"}
+    step = {"action": {"http": call, "timeout_s": 5}, "compensate": {"http": call}}
+    content = {"steps": {"a": step, "w": {"wait": {"for_s": 10}}}}
+    parse(content, KINDS)
+    told = shown(content)
+    hidden = {**call, "headers": [{**header, "value": MASK}], "signing_secret": MASK}
+    assert told["steps"]["a"] == {"action": {"http": hidden, "timeout_s": 5}, "compensate": {"http": hidden}}
+    with pytest.raises(RefusedDefinition, match="mask of a secret"):
+        parse(told, KINDS)
