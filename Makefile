@@ -42,6 +42,9 @@ bench: $(VENV)/.dev ## measure beside what one would use instead (needs wrk)
 	@$(BIN)/python benchmarks/codec.py
 	@$(BIN)/python benchmarks/get_task.py
 
+chaos-scheduler: $(VENV)/.dev ## kill, freeze and cut off three schedulers, and see that nothing is lost or doubled
+	@$(BIN)/python tests/chaos/scheduler.py
+
 lock: $(VENV)/.run ## write the locks anew (UPGRADE=--upgrade takes the newest versions)
 	@UV=$(UV) UPGRADE=$(UPGRADE) sh requirements/lock.sh
 
@@ -74,4 +77,4 @@ $(VENV)/.python:
 		{ rm -rf $(VENV); echo 'Python cannot make a virtual environment; on Debian `apt install python3-venv` helps.' >&2; exit 1; }
 	@touch $@
 
-.PHONY: help run test check lint fmt proto-lint deploy-check bench lock secrets
+.PHONY: help run test check lint fmt proto-lint deploy-check bench chaos-scheduler lock secrets

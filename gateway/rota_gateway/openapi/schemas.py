@@ -73,7 +73,8 @@ class Schemas:
 
     def request(self, message: Descriptor, exclude: frozenset[str] = frozenset()) -> Schema:
         """A reference to what a request may have, without the fields that travel elsewhere."""
-        return self._refer(message, exclude, message.name, request=True)
+        name = message.name if message.name.endswith("Request") else f"{message.name}Input"
+        return self._refer(message, exclude, name, request=True)
 
     def answer_field(self, field: FieldDescriptor) -> Schema:
         """What an answer has for a field."""

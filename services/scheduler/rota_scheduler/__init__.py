@@ -12,9 +12,9 @@ holds (`FOR UPDATE SKIP LOCKED`), moves them to their next state and writes what
 - A schedule (`schedules`): its cursor `next_fire_at` moves from one nominal time to the next. The transaction
   compares and swaps the cursor and accounts for each nominal time that it passes: by a run, unique by (schedule,
   nominal time), or by a row that says why there is none (`ledger`).
-- A run (`runs`): pending -> running -> succeeded | failed, or back to pending after a failure that may pass. One that
-  must not overlap another is buffered before it is pending. A claim gives it a fence, a number that grows with each
-  claim, and a lease of 10 s, renewed while the run is executed.
+- A run (`runs`): pending -> running -> succeeded | failed | cancelled, or back to pending after a failure that may
+  pass. One that must not overlap another is buffered before it is pending. A claim gives it a fence, a number that
+  grows with each claim, and a lease of 10 s, renewed while the run is executed.
 
 The races:
 
@@ -27,6 +27,9 @@ The races:
 - A schedule fires while one of its runs ends: both lock the schedule's row first. So either the new run sees that the
   other has ended, or it is buffered before the other ends, which then releases it. A run always ends, because its lease
   does and its attempts are counted; no crash leaves a schedule waiting for ever.
+- A run that must be alone starts while the others are claimed, renewed or ending: the others are cancelled in the
+  transaction that adds it, under the lock of the schedule's row; a claim just before that is fenced off, and one after
+  it finds nothing. Their holders stop at their next renewal.
 - A schedule is changed while it is due: the change settles first what has come, as the schedule was until then.
 - Events of a task arrive twice or in the wrong order: a timer keeps the version of the task it knows, also after the
   task is gone, and ignores older ones.

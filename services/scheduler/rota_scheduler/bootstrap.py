@@ -6,21 +6,26 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rota.scheduler.v1 import schedules_pb2_grpc
+from rota.scheduler.v1 import schedules_pb2_grpc, workflows_pb2_grpc
 from rota_chassis.memberships import Memberships
 from rota_chassis.service import Service
 
-from rota_scheduler.actions.create_task import CreateTask
 from rota_scheduler.actions.egress import EgressPolicy
 from rota_scheduler.actions.http import CallHttp, open_client
+from rota_scheduler.actions.tasks import ActOnTasks
+from rota_scheduler.actions.telling import Tell
 from rota_scheduler.runs.worker import Worker
 from rota_scheduler.schedules.dependencies import Schedules
 from rota_scheduler.schedules.firing import fire_schedules
 from rota_scheduler.schedules.servicer import ScheduleServicer
+from rota_scheduler.schedules.zone_data import follow_zone_data
 from rota_scheduler.settings import SchedulerSettings
-from rota_scheduler.ticker import Ticker
+from rota_scheduler.ticker import Ticker, until_available
 from rota_scheduler.timers import handlers
 from rota_scheduler.timers.firing import Timers, fire_timers
+from rota_scheduler.workflows import engine
+from rota_scheduler.workflows.dependencies import Workflows
+from rota_scheduler.workflows.servicer import WorkflowServicer
 
 if TYPE_CHECKING:
     from rota_chassis.service import Runtime
@@ -33,10 +38,17 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     memberships = Memberships(runtime.database, runtime.channels["auth"])
     egress = EgressPolicy(allow_private=runtime.settings.private_addresses_allowed)
     client = open_client(egress)
+    on_tasks, tell = ActOnTasks(runtime.channels["tasks"], runtime.tokens), Tell(memberships)
     worker = Worker(
         runtime.database,
         runtime.clock,
-        {"create_task": CreateTask(runtime.channels["tasks"], runtime.tokens), "http": CallHttp(client)},
+        {
+            "create_task": on_tasks.create_task,
+            "http": CallHttp(client),
+            "task": on_tasks.task,
+            "notify": tell.notify,
+            "event": tell.event,
+        },
         slots=runtime.settings.run_slots,
     )
 
@@ -44,15 +56,42 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
         async with client:
             await worker.run()
 
+    async def fire() -> None:
+        await until_available(
+            partial(follow_zone_data, runtime.database, runtime.clock, on_due=firing.wake), "zone_data"
+        )
+        await firing.run()
+
     timers = Ticker("timers", partial(fire_timers, Timers(runtime.database, runtime.clock)), runtime.clock)
     firing = Ticker("schedules", lambda: fire_schedules(schedules), runtime.clock)
-    schedules = Schedules(runtime.database, memberships, runtime.clock, egress, on_due=firing.wake, on_runs=worker.wake)
+    schedules = Schedules(
+        runtime.database,
+        memberships,
+        runtime.clock,
+        egress,
+        on_due=firing.wake,
+        on_runs=worker.wake,
+        on_terminated=worker.renew_now,
+    )
     runtime.serve(
         schedules_pb2_grpc.add_ScheduleServiceServicer_to_server, ScheduleServicer(schedules, runtime.page_tokens)
     )
-    runtime.consume({**memberships.handlers(), **handlers.handlers()}, after_commit=timers.wake)
+    waits = Ticker("workflows", lambda: engine.wake_runs(workflows), runtime.clock)
+    workflows = Workflows(
+        runtime.database, memberships, runtime.clock, egress, on_waits=waits.wake, on_runs=worker.wake
+    )
+    runtime.serve(
+        workflows_pb2_grpc.add_WorkflowServiceServicer_to_server, WorkflowServicer(workflows, runtime.page_tokens)
+    )
+
+    def wake() -> None:
+        for each in (timers, waits, worker):
+            each.wake()
+
+    runtime.consume({**memberships.handlers(), **handlers.handlers(), **engine.handlers(workflows)}, after_commit=wake)
     runtime.background("timers", timers.run)
-    runtime.background("schedules", firing.run)
+    runtime.background("schedules", fire)
+    runtime.background("workflows", waits.run)
     runtime.background("runs", execute_runs)
 
 

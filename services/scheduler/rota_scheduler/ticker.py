@@ -60,6 +60,18 @@ class Ticker:
         return min(max((due - self._clock.now()).total_seconds(), 0), POLL_S)
 
 
+async def until_available(do: Callable[[], Awaitable[object]], name: str) -> None:
+    """Do something once; while the database is away, try again once a second."""
+    while True:
+        try:
+            await do()
+        except Unavailable as error:
+            _LOG.warning("start.interrupted", what=name, error=repr(error.__cause__ or error))
+            await asyncio.sleep(POLL_S)
+        else:
+            return
+
+
 def next_tick(now: datetime, *, taken: int, batch: int, due: datetime | None) -> datetime | None:
     """When to tick next, after a tick at `now` took some of what was due.
 

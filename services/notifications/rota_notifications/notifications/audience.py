@@ -9,6 +9,7 @@ from uuid import UUID
 from rota.events.v1 import events_pb2
 
 from rota_notifications.notifications.domain import Kind, Occasion
+from rota_notifications.notifications.wording import Words, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -65,6 +66,16 @@ def _comment_updated(event: Event) -> Occasion:
     return _of_comment(event, event.data.added_ids)
 
 
+def _run_notified(event: Event) -> Occasion:
+    return Occasion(
+        event_id=event.id,
+        workspace_id=event.workspace_id,
+        kind=Kind.SCHEDULE_MESSAGE,
+        recipient_ids=_each_once(event.data.user_ids),
+        message=Words(one_line(event.data.title), event.data.body),
+    )
+
+
 OCCASIONS: dict[str, Callable[[Event], Occasion | None]] = {
     "task.created": _created,
     "task.assigned": _assigned,
@@ -72,6 +83,7 @@ OCCASIONS: dict[str, Callable[[Event], Occasion | None]] = {
     "reminder.fired": _reminded,
     "comment.created": _commented,
     "comment.updated": _comment_updated,
+    "run.notified": _run_notified,
 }
 """What each type of event tells people; these are the types that are consumed."""
 

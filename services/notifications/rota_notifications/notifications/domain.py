@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from rota_notifications.notifications.wording import Words
     from rota_notifications.people.domain import Person
 
 
@@ -27,6 +28,7 @@ class Kind(StrEnum):
     TASK_REMINDER = "task.reminder"
     TASK_DUE = "task.due"
     TASK_MENTIONED = "task.mentioned"
+    SCHEDULE_MESSAGE = "schedule.message"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,21 +60,23 @@ class Occasion:
         event_id: The event behind it.
         workspace_id: Where it happened.
         kind: Why people are told.
-        task_id: The task it is about.
+        task_id: The task it is about, if it is about one.
         task_title: What the task is called.
         actor_id: The user who did it, if one did.
         recipient_ids: Whom to tell, each once.
         moment: The time it is about (due, reminder), if any.
+        message: What somebody wrote to be told; absent means that it is worded here.
     """
 
     event_id: UUID
     workspace_id: UUID
     kind: Kind
-    task_id: UUID
-    task_title: str
+    task_id: UUID | None = None
+    task_title: str = ""
     actor_id: UUID | None = None
     recipient_ids: tuple[UUID, ...]
     moment: datetime | None = None
+    message: Words | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ def tell(
     told = []
     for user_id in occasion.recipient_ids:
         recipient = people.get(user_id)
-        words = wording.words(
+        words = occasion.message or wording.words(
             occasion.kind.value,
             task_title=occasion.task_title,
             actor_name=actor.name if actor else None,

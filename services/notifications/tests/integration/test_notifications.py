@@ -71,6 +71,20 @@ async def test_an_event_that_comes_again_and_again_tells_and_mails_once(stage: S
     assert await stage.rows.fetchval("SELECT count(*) FROM events") == 2
 
 
+async def test_what_a_run_says_is_told_and_mailed(stage: Stage) -> None:
+    await stage.publish(
+        events_pb2.RunNotified(user_ids=[str(stage.grace.id)], title="The market", body="It is tomorrow."),
+        workspace_id=stage.ada.workspace_id,
+        actor="system",
+    )
+    (told,) = await stage.listed(stage.grace, 1)
+    assert (told.kind, told.title, told.body) == ("schedule.message", "The market", "It is tomorrow.")
+    assert not told.HasField("task_id")
+    await stage.settled(1)
+    (mail,) = stage.mailed(stage.grace)
+    assert mail["Subject"] == "The market"
+
+
 async def test_completion_and_reminders_are_told(stage: Stage) -> None:
     at = Timestamp(seconds=1_767_225_600)
     task = tasks_pb2.Task(

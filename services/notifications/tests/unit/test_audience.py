@@ -108,7 +108,7 @@ def test_a_reminder_of_an_unknown_kind_tells_nobody() -> None:
 def test_exactly_these_events_are_told() -> None:
     assert set(OCCASIONS) == {
         *("task.created", "task.assigned", "task.completed", "reminder.fired"),
-        *("comment.created", "comment.updated"),
+        *("comment.created", "comment.updated", "run.notified"),
     }
 
 
@@ -128,3 +128,14 @@ def test_a_changed_comment_tells_those_who_are_newly_mentioned() -> None:
     data = events_pb2.CommentUpdated(comment=comment(GRACE, LINUS), task_title="x", added_ids=[str(LINUS)])
     assert told(occasion_of(event("comment.updated", data))) == (LINUS,)
     assert occasion_of(event("comment.updated", events_pb2.CommentUpdated(comment=comment(GRACE)))) is None
+
+
+def test_those_whom_a_run_names_are_told_in_its_words_also_its_creator() -> None:
+    data = events_pb2.RunNotified(
+        user_ids=[str(ADA), str(GRACE), str(ADA)], title="The\nmarket", body="It is tomorrow."
+    )
+    occasion = occasion_of(event("run.notified", data, actor="system"))
+    assert occasion is not None
+    assert (occasion.kind, occasion.recipient_ids, occasion.task_id) == (Kind.SCHEDULE_MESSAGE, (ADA, GRACE), None)
+    assert occasion.message is not None
+    assert (occasion.message.title, occasion.message.body) == ("The market", "It is tomorrow.")

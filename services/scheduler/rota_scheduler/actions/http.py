@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import httpx
 import orjson
 
 from rota_scheduler.actions.egress import AddressNotAllowedError
+from rota_scheduler.actions.retries import TIMEOUT_S, timeout_of, within
+from rota_scheduler.actions.signing import signature_headers
 from rota_scheduler.runs.domain import Failed, Succeeded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
     from rota_scheduler.actions.egress import EgressPolicy
     from rota_scheduler.runs.domain import Outcome, Run
 
-TIMEOUT_S = 10.0
+READ_BYTES = 64_000
+KEPT_CHARACTERS = 4_000
+_READ_S = 5.0
+_SUCCESS = ("200-299",)
 _RETRYABLE = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -37,42 +47,83 @@ def open_client(policy: EgressPolicy) -> httpx.AsyncClient:
 
 
 class CallHttp:
-    """Makes the calls."""
+    """Makes the calls.
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    Args:
+        client: See `open_client`.
+        now_s: Seconds since 1970, for signatures.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, now_s: Callable[[], float] = time.time) -> None:
         self._client = client
+        self._now_s = now_s
 
     async def __call__(self, run: Run) -> Outcome:
-        """Make one attempt; only the status of the answer is kept."""
-        call = run.parameters
-        headers = {"idempotency-key": str(run.id)}
-        body = None
-        if call["body"] is not None:
-            headers["content-type"] = "application/json"
-            body = orjson.dumps(call["body"])
+        """Make one attempt; the status of the answer is kept, and how its body begins."""
+        call, timeout_s = run.parameters, timeout_of(run.action)
+        body = _body(call)
+        headers = _headers(call, run)
+        if call.get("signing_secret"):
+            headers.update(signature_headers(call["signing_secret"], str(run.id), int(self._now_s()), body or b""))
+        method = (call.get("method") or "post").upper()
         try:
             async with (
-                asyncio.timeout(TIMEOUT_S),
-                self._client.stream(
-                    (call["method"] or "post").upper(), call["url"], headers=headers, content=body
-                ) as answer,
+                asyncio.timeout(timeout_s),
+                self._client.stream(method, call["url"], headers=headers, content=body, timeout=timeout_s) as answer,
             ):
-                return _outcome(answer.status_code)
+                return _outcome(call, answer.status_code, await _beginning(answer))
         except AddressNotAllowedError as error:
             return Failed(f"The address is not allowed: {error}.", retryable=False)
         except (TimeoutError, httpx.TimeoutException):
-            return Failed(f"No answer within {TIMEOUT_S:g} s.", retryable=True)
+            return Failed(f"No answer within {timeout_s:g} s.", retryable=True, cause="timeout")
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
             return Failed(f"The call cannot be made: {error}.", retryable=False)
         except (httpx.TransportError, OSError) as error:
-            return Failed(f"The call failed: {error or type(error).__name__}.", retryable=True)
+            return Failed(f"The call failed: {error or type(error).__name__}.", retryable=True, cause="connection")
 
 
-def _outcome(status: int) -> Outcome:
-    if httpx.codes.is_success(status):
-        return Succeeded(http_status=status)
+def _body(call: Mapping[str, Any]) -> bytes | None:
+    if call.get("text") is not None:
+        return str(call["text"]).encode()
+    return None if call.get("body") is None else orjson.dumps(call["body"])
+
+
+def _headers(call: Mapping[str, Any], run: Run) -> dict[str, str]:
+    # What is compressed could be far more than what is read.
+    headers = {"accept-encoding": "identity"}
+    if call.get("text") is not None:
+        headers["content-type"] = "text/plain; charset=utf-8"
+    elif call.get("body") is not None:
+        headers["content-type"] = "application/json"
+    headers.update({header["name"].lower(): header["value"] for header in call.get("headers") or ()})
+    return headers | {"idempotency-key": str(run.id)}
+
+
+async def _beginning(answer: httpx.Response) -> str | None:
+    """How the body begins, as text; what cannot be read, or not soon, is left out, for the status says enough."""
+    read = bytearray()
+    with suppress(TimeoutError, httpx.TransportError):
+        async with asyncio.timeout(_READ_S):
+            async for chunk in answer.aiter_raw():
+                read += chunk
+                if len(read) >= READ_BYTES:
+                    break
+    # PostgreSQL knows no text with NUL.
+    text = bytes(read[:READ_BYTES]).decode(errors="replace").replace("\0", "\ufffd")
+    return text[:KEPT_CHARACTERS] or None
+
+
+def _outcome(call: Mapping[str, Any], status: int, response: str | None) -> Outcome:
+    if within(status, call.get("success") or _SUCCESS):
+        return Succeeded(http_status=status, response=response)
     retryable = status in _RETRYABLE or httpx.codes.is_server_error(status)
-    return Failed(f"The endpoint answered {status}.", retryable=retryable, http_status=status)
+    return Failed(
+        f"The endpoint answered {status}.",
+        retryable=retryable,
+        http_status=status,
+        cause=str(status),
+        response=response,
+    )
 
 
 class _JudgedTransport(httpx.AsyncBaseTransport):

@@ -33,6 +33,7 @@ class Entry:
     Attributes:
         due_at: When the run should have started.
         reason: Why it was skipped: a `SkipReason` of schedules.
+        backfilled: Whether its run was asked for afterwards.
     """
 
     nominal_time: datetime
@@ -41,6 +42,7 @@ class Entry:
     run_id: UUID | None = None
     due_at: datetime | None = None
     started_at: datetime | None = None
+    backfilled: bool = False
 
     @property
     def lateness(self) -> timedelta | None:
@@ -54,4 +56,4 @@ class Entry:
             return Outcome.SKIPPED
         if self.lateness is None:
             return Outcome.PENDING
-        return Outcome.RAN if self.lateness <= LATE_AFTER else Outcome.LATE
+        return Outcome.RAN if self.backfilled or self.lateness <= LATE_AFTER else Outcome.LATE

@@ -26,6 +26,8 @@ _REASONS = {
     "overlap": schedules_pb2.SKIP_REASON_OVERLAP,
     "catch_up": schedules_pb2.SKIP_REASON_CATCH_UP,
     "expired": schedules_pb2.SKIP_REASON_EXPIRED,
+    "buffer_full": schedules_pb2.SKIP_REASON_BUFFER_FULL,
+    "cancelled": schedules_pb2.SKIP_REASON_CANCELLED,
 }
 
 
@@ -39,6 +41,7 @@ def entry_message(entry: Entry) -> schedules_pb2.LedgerEntry:
         run_id=None if entry.run_id is None else str(entry.run_id),
         started_at=_timestamp(entry.started_at),
         lateness_ms=None if entry.lateness is None else entry.lateness // timedelta(milliseconds=1),
+        backfilled=entry.backfilled,
     )
 
 

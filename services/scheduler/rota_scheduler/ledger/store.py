@@ -14,7 +14,11 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    case,
     cast,
+    delete,
+    false,
+    func,
     literal_column,
     null,
     or_,
@@ -26,6 +30,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from rota_scheduler.ledger.domain import Entry
 from rota_scheduler.runs.store import RUNS
+from rota_scheduler.schedules.catchup import Skip
+from rota_scheduler.schedules.policies import SkipReason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +41,6 @@ if TYPE_CHECKING:
 
     from rota_chassis.postgres.database import Reader, UnitOfWork
 
-    from rota_scheduler.schedules.catchup import Skip
     from rota_scheduler.schedules.domain import Schedule
 
 SKIPS = Table(
@@ -49,6 +54,18 @@ SKIPS = Table(
 )
 _ADD = statement(
     insert(SKIPS).values({column.name: bindparam(column.name) for column in SKIPS.c}).on_conflict_do_nothing()
+)
+
+
+_TAKE = statement(
+    delete(SKIPS)
+    .where(
+        SKIPS.c.workspace_id == bindparam("workspace_id"),
+        SKIPS.c.schedule_id == bindparam("schedule_id"),
+        SKIPS.c.nominal_time < bindparam("end", type_=DateTime(timezone=True)),
+        func.coalesce(SKIPS.c.through, SKIPS.c.nominal_time) >= bindparam("start", type_=DateTime(timezone=True)),
+    )
+    .returning(SKIPS)
 )
 
 
@@ -77,6 +94,7 @@ _SKIPPED = (
         _none(PgUUID).label("run_id"),
         _none(_INSTANT).label("due_at"),
         _none(_INSTANT).label("started_at"),
+        false().label("backfilled"),
     )
     .where(_within(SKIPS))
     .order_by(SKIPS.c.nominal_time)
@@ -87,10 +105,11 @@ _FIRED = (
     select(
         RUNS.c.nominal_time,
         _none(_INSTANT).label("through"),
-        _none(Text).label("reason"),
+        case((and_(RUNS.c.status == "cancelled", RUNS.c.started_at.is_(None)), "cancelled")).label("reason"),
         RUNS.c.id.label("run_id"),
         RUNS.c.due_at,
         RUNS.c.started_at,
+        RUNS.c.backfilled,
     )
     .where(_within(RUNS), ~RUNS.c.manual)
     .order_by(RUNS.c.nominal_time)
@@ -115,6 +134,14 @@ async def add(work: UnitOfWork, skipped: Sequence[tuple[Schedule, Skip]]) -> Non
             for schedule, skip in skipped
         ],
     )
+
+
+async def take_skips(
+    work: UnitOfWork, *, workspace_id: UUID, schedule_id: UUID, start: datetime, end: datetime
+) -> Sequence[Skip]:
+    """Remove what says of times from `start` on and before `end` that they were skipped, and return it."""
+    rows = await work.fetch(_TAKE, workspace_id=workspace_id, schedule_id=schedule_id, start=start, end=end)
+    return [Skip(row["nominal_time"], row["through"] or row["nominal_time"], SkipReason(row["reason"])) for row in rows]
 
 
 async def page(

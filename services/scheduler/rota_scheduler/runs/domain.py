@@ -6,6 +6,8 @@
        ^                  |
        +--lease over------+ (claimed again with the next fence)
 
+    pending, running --another ends it--> cancelled
+
 A run carries the action as it was when its time came, so that it does not depend on the schedule any more.
 """
 
@@ -16,18 +18,15 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from rota_scheduler.actions.retries import MEMBERS, RetryPolicy
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
-
 LEASE = timedelta(seconds=10)
 RENEW_EVERY = timedelta(seconds=3)
-MAX_ATTEMPTS = 5
-_BACKOFF_FIRST_S = 2.0
-_BACKOFF_FACTOR = 4
-_BACKOFF_MOST_S = 300.0
 
 
 class Status(StrEnum):
@@ -37,6 +36,7 @@ class Status(StrEnum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,7 @@ class Run:
         due_at: When it should start; later than `nominal_time` by its part of the schedule's jitter.
         buffered: Whether it waits for the schedule's other runs to end.
         manual: Whether somebody started it; `nominal_time` is then when.
+        backfilled: Whether somebody asked for its nominal time afterwards.
         fence: Grows with each claim; what a holder reports counts only while the run has the holder's fence.
     """
 
@@ -72,11 +73,18 @@ class Run:
     due_at: datetime | None = None
     buffered: bool = False
     manual: bool = False
+    backfilled: bool = False
+    response: str | None = None
 
     @property
     def kind(self) -> str:
         """Which action it takes: "create_task", "http"."""
-        return next(name for name, parameters in self.action.items() if parameters is not None)
+        return next(name for name, parameters in self.action.items() if parameters is not None and name not in MEMBERS)
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """When a failed attempt is made again."""
+        return RetryPolicy.of(self.action)
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -87,10 +95,17 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The action was taken."""
+    """The action was taken.
+
+    Attributes:
+        response: How the HTTP answer began.
+        events: Messages of rota.events.v1 that are published in the transaction that ends the run, so each once.
+    """
 
     task_id: str | None = None
     http_status: int | None = None
+    response: str | None = None
+    events: Sequence[Any] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +114,16 @@ class Failed:
 
     Attributes:
         error: What went wrong, a sentence for a person.
-        retryable: Whether trying again may help.
+        retryable: Whether trying again may help, unless the action's policy names its cause, or only others.
+        cause: "timeout", "connection" or an HTTP status code, for the policy; None for what no policy speaks of.
+        response: How the HTTP answer began.
     """
 
     error: str
     retryable: bool
     http_status: int | None = None
+    cause: str | None = None
+    response: str | None = None
 
 
 Outcome = Succeeded | Failed
@@ -118,19 +137,37 @@ class Execute(Protocol):
         ...
 
 
-def retry_delay(attempts: int, jitter: Callable[[float, float], float]) -> timedelta | None:
+def next_attempt_at(
+    run: Run, failed: Failed, *, now: datetime, jitter: Callable[[float, float], float]
+) -> datetime | None:
+    """When to try again after a failed attempt, by the policy of the run's action; None when not at all."""
+    policy = run.retry
+    if not policy.retries(failed.cause, may_pass=failed.retryable):
+        return None
+    delay = retry_delay(run.attempts, jitter, policy)
+    if delay is None:
+        return None
+    if policy.max_age_s is not None and now + delay > (run.started_at or now) + timedelta(seconds=policy.max_age_s):
+        return None
+    return now + delay
+
+
+def retry_delay(
+    attempts: int, jitter: Callable[[float, float], float], policy: RetryPolicy | None = None
+) -> timedelta | None:
     """How long to wait after a retryable failure: exponential, with full jitter.
 
     Source: Brooker, "Exponential Backoff And Jitter".
 
     Args:
-        attempts: Attempts made so far; at most 2, 8, 32 and 128 s pass after the first four.
+        attempts: Attempts made so far.
         jitter: A number between two, uniformly (`random.uniform`).
+        policy: Absent means the default: at most 2, 8, 32 and 128 s pass after the first four attempts.
 
     Returns:
         The delay; None when the attempts are used up.
     """
-    if attempts >= MAX_ATTEMPTS:
+    policy = policy or RetryPolicy()
+    if attempts >= policy.max_attempts:
         return None
-    most_s = min(_BACKOFF_FIRST_S * _BACKOFF_FACTOR ** (attempts - 1), _BACKOFF_MOST_S)
-    return timedelta(seconds=jitter(0, most_s))
+    return timedelta(seconds=jitter(0, policy.most_delay_s(attempts)))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from rota.events.v1 import events_pb2
 from rota.scheduler.v1 import schedules_pb2
+from rota_chassis.events.log import NewEvent
 
 from rota_scheduler.runs.domain import Status
 
@@ -14,11 +16,13 @@ if TYPE_CHECKING:
 
     from rota_scheduler.runs.domain import Run
 
+_FINISHED_VERSION = 1
 _STATUSES = {
     Status.PENDING: schedules_pb2.RUN_STATUS_PENDING,
     Status.RUNNING: schedules_pb2.RUN_STATUS_RUNNING,
     Status.SUCCEEDED: schedules_pb2.RUN_STATUS_SUCCEEDED,
     Status.FAILED: schedules_pb2.RUN_STATUS_FAILED,
+    Status.CANCELLED: schedules_pb2.RUN_STATUS_CANCELLED,
 }
 
 
@@ -36,6 +40,18 @@ def run_message(run: Run) -> schedules_pb2.Run:
         http_status=run.http_status,
         error=run.error,
         manual=run.manual,
+        response=run.response,
+    )
+
+
+def run_finished(run: Run, now: datetime) -> NewEvent:
+    """The event that a run has ended."""
+    return NewEvent(
+        workspace_id=run.workspace_id,
+        aggregate_id=run.id,
+        aggregate_version=_FINISHED_VERSION,
+        data=events_pb2.RunFinished(run=run_message(run)),
+        time=now,
     )
 
 

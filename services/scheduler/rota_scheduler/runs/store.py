@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.postgres.statements import statement
@@ -60,6 +61,8 @@ RUNS = Table(
     Column("due_at", DateTime(timezone=True)),
     Column("buffered", Boolean, nullable=False),
     Column("manual", Boolean, nullable=False),
+    Column("backfilled", Boolean, nullable=False),
+    Column("response", Text),
 )
 OTHERS = RUNS.alias("others")
 _FIELDS = tuple(column.name for column in RUNS.c)
@@ -106,6 +109,7 @@ _FINISH = statement(
         task_id=bindparam("task_id"),
         http_status=bindparam("http_status"),
         error=bindparam("error"),
+        response=bindparam("response"),
     )
 )
 _TRY_AGAIN = statement(
@@ -128,6 +132,17 @@ _RELEASE = statement(
     update(RUNS)
     .where(_OF_SCHEDULE, RUNS.c.buffered)
     .where(
+        RUNS.c.nominal_time
+        == select(func.min(OTHERS.c.nominal_time))
+        .where(
+            OTHERS.c.workspace_id == bindparam("workspace_id"),
+            OTHERS.c.schedule_id == bindparam("schedule_id"),
+            OTHERS.c.finished_at.is_(None),
+            OTHERS.c.buffered,
+        )
+        .scalar_subquery()
+    )
+    .where(
         ~select(OTHERS.c.id)
         .where(
             OTHERS.c.workspace_id == bindparam("workspace_id"),
@@ -138,6 +153,33 @@ _RELEASE = statement(
         .exists()
     )
     .values(buffered=false(), available_at=bindparam("available_at"))
+)
+# Locked in the order of their ids, as renewing locks them.
+_CANCELLED = (
+    select(RUNS.c.workspace_id, RUNS.c.id)
+    .where(_OF_SCHEDULE, RUNS.c.finished_at.is_(None))
+    .order_by(RUNS.c.id)
+    .with_for_update()
+    .cte("cancelled")
+)
+_CANCEL = statement(
+    update(RUNS)
+    .where(RUNS.c.workspace_id == _CANCELLED.c.workspace_id, RUNS.c.id == _CANCELLED.c.id)
+    .values(
+        status=Status.CANCELLED.value,
+        available_at=null(),
+        buffered=false(),
+        finished_at=bindparam("finished_at", type_=DateTime(timezone=True)),
+        error=bindparam("error", type_=Text),
+    )
+    .returning(RUNS)
+)
+_NOMINAL_TIMES = statement(
+    select(RUNS.c.nominal_time).where(
+        _OF_SCHEDULE,
+        RUNS.c.nominal_time >= bindparam("start", type_=DateTime(timezone=True)),
+        RUNS.c.nominal_time < bindparam("end", type_=DateTime(timezone=True)),
+    )
 )
 _UNFINISHED = statement(
     select(
@@ -155,6 +197,13 @@ _UNFINISHED = statement(
 _ADD_MANUAL = statement(insert(RUNS).values({name: bindparam(name) for name in _FIELDS}).on_conflict_do_nothing())
 _GET = statement(select(RUNS).where(RUNS.c.workspace_id == bindparam("workspace_id"), RUNS.c.id == bindparam("id")))
 _RENEW = statement(update(RUNS).where(_HELD).values(available_at=bindparam("lease_until")))
+_WHICH_CANCELLED = statement(
+    select(RUNS.c.id).where(
+        RUNS.c.workspace_id == func.any(bindparam("workspace_ids", type_=ARRAY(PgUUID))),
+        RUNS.c.id == func.any(bindparam("ids", type_=ARRAY(PgUUID))),
+        RUNS.c.status == Status.CANCELLED.value,
+    )
+)
 _NEXT = statement(select(func.min(RUNS.c.available_at)).where(RUNS.c.available_at.is_not(None)))
 _BEFORE = bindparam("before", type_=DateTime(timezone=True))
 _LIST = statement(
@@ -198,8 +247,26 @@ async def unfinished(reader: Reader, schedules: Sequence[tuple[UUID, UUID]]) -> 
 
 
 async def release(work: UnitOfWork, *, workspace_id: UUID, schedule_id: UUID, available_at: datetime) -> None:
-    """Let the buffered run of a schedule start, if no other is left unfinished."""
+    """Let the oldest buffered run of a schedule start, if no other is left unfinished."""
     await work.execute(_RELEASE, workspace_id=workspace_id, schedule_id=schedule_id, available_at=available_at)
+
+
+async def cancel(
+    work: UnitOfWork, *, workspace_id: UUID, schedule_id: UUID, error: str, finished_at: datetime
+) -> Sequence[Run]:
+    """End every unfinished run of a schedule, whose row is locked; returns them. Their holders are fenced off."""
+    rows = await work.fetch(
+        _CANCEL, workspace_id=workspace_id, schedule_id=schedule_id, error=error, finished_at=finished_at
+    )
+    return [_run(row) for row in rows]
+
+
+async def nominal_times(
+    reader: Reader, *, workspace_id: UUID, schedule_id: UUID, start: datetime, end: datetime
+) -> frozenset[datetime]:
+    """The times from `start` on and before `end` for which a schedule has runs."""
+    rows = await reader.fetch(_NOMINAL_TIMES, workspace_id=workspace_id, schedule_id=schedule_id, start=start, end=end)
+    return frozenset(row["nominal_time"] for row in rows)
 
 
 async def claim(work: UnitOfWork, *, now: datetime, lease_until: datetime, limit: int) -> Sequence[Run]:
@@ -219,6 +286,7 @@ async def finish(work: UnitOfWork, run: Run) -> bool:
         task_id=run.task_id,
         http_status=run.http_status,
         error=run.error,
+        response=run.response,
     )
     return touched == 1
 
@@ -243,9 +311,17 @@ async def renew(work: UnitOfWork, runs: Sequence[Run], *, lease_until: datetime)
         _RENEW,
         [
             {"workspace_id": run.workspace_id, "id": run.id, "fence": run.fence, "lease_until": lease_until}
-            for run in runs
+            for run in sorted(runs, key=attrgetter("id"))
         ],
     )
+
+
+async def cancelled(reader: Reader, runs: Sequence[Run]) -> frozenset[UUID]:
+    """The ids of those of the runs that have been cancelled."""
+    rows = await reader.fetch(
+        _WHICH_CANCELLED, workspace_ids=list({run.workspace_id for run in runs}), ids=[run.id for run in runs]
+    )
+    return frozenset(row["id"] for row in rows)
 
 
 async def give_back(work: UnitOfWork, runs: Sequence[Run], *, available_at: datetime) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from opentelemetry import trace
 from rota.events.v1 import events_pb2
@@ -15,17 +16,18 @@ from rota_chassis.events.log import NewEvent
 from rota_chassis.logs import logger
 from rota_chassis.telemetry import TRACER
 
+from rota_scheduler.actions.retries import timeout_of
 from rota_scheduler.metrics import ATTEMPTS, LATENESS_SECONDS
 from rota_scheduler.runs import store
-from rota_scheduler.runs.domain import LEASE, MAX_ATTEMPTS, RENEW_EVERY, Failed, Status, Succeeded, retry_delay
-from rota_scheduler.runs.messages import run_message
+from rota_scheduler.runs.domain import LEASE, RENEW_EVERY, Failed, Status, Succeeded, next_attempt_at
+from rota_scheduler.runs.messages import run_finished
 from rota_scheduler.schedules import store as schedules
 from rota_scheduler.schedules.domain import after_run
 from rota_scheduler.schedules.messages import event_of
 from rota_scheduler.ticker import Ticker, next_tick
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
     from rota_chassis.clock import Clock
@@ -34,10 +36,9 @@ if TYPE_CHECKING:
     from rota_scheduler.runs.domain import Execute, Outcome, Run
     from rota_scheduler.schedules.domain import Schedule
 
-ATTEMPT_TIMEOUT_S = 15.0
+ATTEMPT_GRACE_S = 5.0
 STOP_GRACE_S = 2.0
 SETTLE_RETRY_S = 0.5
-_FINISHED_VERSION = 1
 _LOG = logger(__name__)
 
 
@@ -66,6 +67,7 @@ class Worker:
         self._actions = actions
         self._slots = slots
         self._jitter = jitter
+        self._renew_now = asyncio.Event()
         self._executing: dict[asyncio.Task[None], Run] = {}
         self._ticker = Ticker("runs", self.tick, clock)
 
@@ -105,10 +107,23 @@ class Worker:
         return next_tick(now, taken=len(claimed), batch=free, due=due)
 
     async def renew(self) -> None:
-        """Prolong the leases of what is being executed."""
-        if self._executing:
+        """Prolong the leases of what is being executed; stop what has been cancelled."""
+        held = list(self._executing.values())
+        if held:
             async with self._database.transaction() as work:
-                await store.renew(work, list(self._executing.values()), lease_until=self._clock.now() + LEASE)
+                await store.renew(work, held, lease_until=self._clock.now() + LEASE)
+                cancelled = await store.cancelled(work, held)
+            self._break_off(cancelled)
+
+    def renew_now(self) -> None:
+        """What is being executed may have been cancelled."""
+        self._renew_now.set()
+
+    def _break_off(self, run_ids: Collection[UUID]) -> None:
+        """Break off the attempts at runs that have been cancelled, as far as they are made here."""
+        for task, run in self._executing.items():
+            if run.id in run_ids:
+                task.cancel()
 
     async def idle(self) -> None:
         """Return when nothing is being executed."""
@@ -117,7 +132,10 @@ class Worker:
 
     async def _keep_leases(self) -> None:
         while True:
-            await asyncio.sleep(RENEW_EVERY.total_seconds())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RENEW_EVERY.total_seconds()):
+                    await self._renew_now.wait()
+            self._renew_now.clear()
             try:
                 await self.renew()
             except Unavailable as error:
@@ -137,13 +155,15 @@ class Worker:
             await self._settle_while_held(run, await self._attempt(run))
 
     async def _attempt(self, run: Run) -> Outcome:
-        if run.attempts > MAX_ATTEMPTS:
+        if run.attempts > run.retry.max_attempts:
             return Failed(run.error or "Every attempt ended without a word.", retryable=False)
+        # An action watches its time itself; this is for what it does beside.
+        most_s = timeout_of(run.action) + ATTEMPT_GRACE_S
         try:
-            async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
+            async with asyncio.timeout(most_s):
                 return await self._actions[run.kind](run)
         except TimeoutError:
-            return Failed(f"The attempt took longer than {ATTEMPT_TIMEOUT_S:g} s.", retryable=True)
+            return Failed(f"The attempt took longer than {most_s:g} s.", retryable=True, cause="timeout")
         except Exception:  # noqa: BLE001 (whatever an action raises, the run ends and says so)
             _LOG.exception("run.crashed", run_id=run.id, action=run.kind)
             return Failed("Something went wrong on our side; it has been logged.", retryable=False)
@@ -167,14 +187,14 @@ class Worker:
     async def _settle(self, run: Run, outcome: Outcome) -> bool:
         now = self._clock.now()
         async with self._database.transaction() as work:
-            if isinstance(outcome, Failed) and outcome.retryable:
-                delay = retry_delay(run.attempts, self._jitter)
-                if delay is not None:
+            if isinstance(outcome, Failed):
+                again_at = next_attempt_at(run, outcome, now=now, jitter=self._jitter)
+                if again_at is not None:
                     ATTEMPTS.labels("retried").inc()
                     return await store.try_again(
                         work,
                         run,
-                        available_at=now + delay,
+                        available_at=again_at,
                         error=outcome.error,
                         http_status=outcome.http_status,
                     )
@@ -186,15 +206,11 @@ class Worker:
                 await store.release(work, workspace_id=run.workspace_id, schedule_id=run.schedule_id, available_at=now)
                 if schedule is not None:
                     await _count(work, schedule, succeeded=finished.status is Status.SUCCEEDED, now=now)
-                work.append(
-                    NewEvent(
-                        workspace_id=run.workspace_id,
-                        aggregate_id=run.id,
-                        aggregate_version=_FINISHED_VERSION,
-                        data=events_pb2.RunFinished(run=run_message(finished)),
-                        time=now,
-                    )
-                )
+                work.append(run_finished(finished, now))
+                for data in outcome.events if isinstance(outcome, Succeeded) else ():
+                    # Of the run, but not one of its versions.
+                    effect_id = uuid5(run.id, data.DESCRIPTOR.name)
+                    work.append(NewEvent(run.workspace_id, effect_id, 1, data, now, effect_id))
         if held:
             ATTEMPTS.labels(finished.status).inc()
         return held
@@ -229,6 +245,7 @@ def _finished(run: Run, outcome: Outcome, now: datetime) -> Run:
             available_at=None,
             task_id=UUID(outcome.task_id) if outcome.task_id else None,
             http_status=outcome.http_status,
+            response=outcome.response,
             error=None,
         )
     return replace(
@@ -237,5 +254,6 @@ def _finished(run: Run, outcome: Outcome, now: datetime) -> Run:
         finished_at=now,
         available_at=None,
         http_status=outcome.http_status or run.http_status,
+        response=outcome.response,
         error=outcome.error,
     )

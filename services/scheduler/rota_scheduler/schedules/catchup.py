@@ -31,6 +31,14 @@ class Skip:
     through: datetime
     reason: SkipReason
 
+    def until(self, last: datetime) -> Skip:
+        """What is left of it when it ends earlier."""
+        return Skip(self.first, last, self.reason)
+
+    def since(self, first: datetime) -> Skip:
+        """What is left of it when it begins later."""
+        return Skip(first, self.through, self.reason)
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -104,7 +112,7 @@ def settle(schedule: Schedule, now: datetime, unfinished: Unfinished) -> Settled
     _skip(settled, schedule, missed, until, SkipReason.EXPIRED if has_ended else SkipReason.CATCH_UP)
     has_newer = fires or (settled.cursor is not None and settled.cursor <= now)
     if missed and not has_newer and misfire is Misfire.ONE:
-        fires = [_give_back_latest(settled, schedule)]
+        fires = [_give_backlatest_up_to(settled, schedule)]
     _start(settled, schedule, fires, unfinished)
     return settled
 
@@ -124,16 +132,16 @@ def _skip(settled: Settled, schedule: Schedule, times: Sequence[datetime], until
     if len(times) < MOST:
         settled.skips += [Skip(time, time, reason) for time in times]
         return
-    last = _latest(schedule, times[-1], until)
+    last = latest_up_to(schedule, times[-1], until)
     settled.skips.append(Skip(times[0], last, reason))
     settled.cursor = next_after(schedule.spec, last)
 
 
-def _give_back_latest(settled: Settled, schedule: Schedule) -> datetime:
+def _give_backlatest_up_to(settled: Settled, schedule: Schedule) -> datetime:
     """Take the latest of the skipped times out of them."""
     last = settled.skips.pop()
     if last.first < last.through:
-        before = _latest(schedule, last.first, last.through - _INSTANT)
+        before = latest_up_to(schedule, last.first, last.through - _INSTANT)
         settled.skips.append(Skip(last.first, before, last.reason))
     return last.through
 
@@ -141,12 +149,17 @@ def _give_back_latest(settled: Settled, schedule: Schedule) -> datetime:
 def _start(settled: Settled, schedule: Schedule, times: Sequence[datetime], unfinished: Unfinished) -> None:
     """Start a run for each of the times that overlap and `max_runs` let through."""
     policies, running, buffered = schedule.policies, unfinished.running, unfinished.buffered
+    if policies.overlap.ends_others:
+        # Each would end the one before it; only the latest is worth starting.
+        settled.skips += [Skip(time, time, SkipReason.OVERLAP) for time in times[:-1]]
+        times, running, buffered = times[-1:], 0, 0
     for time in times:
         if policies.max_runs is not None and schedule.runs_started + len(settled.starts) >= policies.max_runs:
             break
-        waits = running > 0 and policies.overlap is Overlap.BUFFER_ONE
-        if running and (policies.overlap is Overlap.SKIP or (waits and buffered)):
-            settled.skips.append(Skip(time, time, SkipReason.OVERLAP))
+        waits = running + buffered > 0 and policies.overlap.buffer > 0
+        if (running and policies.overlap is Overlap.SKIP) or (waits and buffered >= policies.overlap.buffer):
+            is_full = policies.overlap is Overlap.BUFFER_ALL
+            settled.skips.append(Skip(time, time, SkipReason.BUFFER_FULL if is_full else SkipReason.OVERLAP))
             continue
         settled.starts.append(Start(time, due_at(schedule, time), buffered=waits))
         running, buffered = running + (not waits), buffered + waits
@@ -154,7 +167,7 @@ def _start(settled: Settled, schedule: Schedule, times: Sequence[datetime], unfi
         settled.cursor = None
 
 
-def _latest(schedule: Schedule, known: datetime, until: datetime) -> datetime:
+def latest_up_to(schedule: Schedule, known: datetime, until: datetime) -> datetime:
     """The latest nominal time up to `until`; `known` is one."""
     latest, low, high = known, known, until
     while high - low > _INSTANT:

@@ -143,13 +143,13 @@ async def edit_schedule(
     async def change(work: UnitOfWork, schedule: Schedule) -> Schedule:
         return await _edit(work, schedule, edits, schedules.clock.now())
 
-    return await _change(schedules, user, schedule_id, change, if_match=if_match)
+    return await change_schedule(schedules, user, schedule_id, change, if_match=if_match)
 
 
 async def pause_schedule(schedules: Schedules, user: UserPrincipal, *, schedule_id: UUID, note: str | None) -> Schedule:
     """Pause a schedule, from now on. Raises as `edit_schedule`."""
     now = schedules.clock.now()
-    return await _change(
+    return await change_schedule(
         schedules,
         user,
         schedule_id,
@@ -160,7 +160,7 @@ async def pause_schedule(schedules: Schedules, user: UserPrincipal, *, schedule_
 async def resume_schedule(schedules: Schedules, user: UserPrincipal, *, schedule_id: UUID) -> Schedule:
     """Resume a schedule; what has come while it was paused stays skipped. Raises as `edit_schedule`."""
     now = schedules.clock.now()
-    return await _change(
+    return await change_schedule(
         schedules,
         user,
         schedule_id,
@@ -188,7 +188,7 @@ async def run_schedule(schedules: Schedules, user: UserPrincipal, *, schedule_id
         )
         return await runs.add_manual(work, run)
 
-    return await _change(schedules, user, schedule_id, change)
+    return await change_schedule(schedules, user, schedule_id, change)
 
 
 async def delete_schedule(schedules: Schedules, user: UserPrincipal, *, schedule_id: UUID) -> None:
@@ -246,7 +246,7 @@ def _new(
     )
 
 
-async def _change(
+async def change_schedule(
     schedules: Schedules,
     user: UserPrincipal,
     schedule_id: UUID,
@@ -280,7 +280,7 @@ async def _edit(work: UnitOfWork, locked: Schedule, edits: Edits, now: datetime)
     # A time that has come and only waits for its part of the jitter starts now: afterwards it may be none.
     hurried = replace(locked, policies=replace(locked.policies, jitter_s=0))
     if edits.timing or edits.policies:
-        hurried = await _settle_all(work, hurried, now)
+        hurried = await settle_all(work, hurried, now)
     schedule = replace(hurried, policies=locked.policies)
     with queries.refusing_timing():
         edited = domain.edit(schedule, edits, now=now)
@@ -294,7 +294,7 @@ def _switch(
     decide: Callable[[Schedule], Schedule], event: Any, now: datetime
 ) -> Callable[[UnitOfWork, Schedule], Awaitable[Schedule]]:
     async def change(work: UnitOfWork, locked: Schedule) -> Schedule:
-        schedule = await _settle_all(work, locked, now)
+        schedule = await settle_all(work, locked, now)
         switched = decide(schedule)
         if switched is not schedule:
             await store.save(work, switched)
@@ -304,7 +304,7 @@ def _switch(
     return change
 
 
-async def _settle_all(work: UnitOfWork, schedule: Schedule, now: datetime) -> Schedule:
+async def settle_all(work: UnitOfWork, schedule: Schedule, now: datetime) -> Schedule:
     """Settle everything of a locked schedule that has come."""
     for _round in range(_ROUNDS):
         before = schedule

@@ -23,6 +23,7 @@ class Schedules:
         egress: Where HTTP actions may connect to.
         on_due: Called when a schedule with a new due time has been committed.
         on_runs: Called when new runs have been committed.
+        on_terminated: Called when runs have been cancelled whose attempts are to be broken off at once.
     """
 
     database: Database
@@ -31,3 +32,4 @@ class Schedules:
     egress: EgressPolicy
     on_due: Callable[[], None]
     on_runs: Callable[[], None]
+    on_terminated: Callable[[], None]

@@ -11,6 +11,7 @@ from rota_scheduler.ledger import store as ledger
 from rota_scheduler.metrics import LATENESS_SECONDS
 from rota_scheduler.runs import store as runs
 from rota_scheduler.runs.domain import Run
+from rota_scheduler.runs.messages import run_finished
 from rota_scheduler.schedules import catchup, store
 from rota_scheduler.schedules.policies import Overlap
 from rota_scheduler.ticker import next_tick
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from rota_scheduler.schedules.domain import Schedule
 
 BATCH = 200
+_COUNTING = (Overlap.SKIP, Overlap.BUFFER_ONE, Overlap.BUFFER_ALL)
+_ENDED = "The next run of the schedule has ended this one."
 
 
 async def fire_schedules(schedules: Schedules) -> datetime | None:
@@ -39,11 +42,14 @@ async def fire_schedules(schedules: Schedules) -> datetime | None:
         return next_due
     async with schedules.database.transaction() as work:
         taken = await store.take_due(work, now=now, limit=BATCH)
-        started = [run for _, new in await settle(work, taken, now) for run in new]
+        settled = await settle(work, taken, now)
+    started = [run for _, new in settled for run in new]
     for run in started:
         LATENESS_SECONDS.labels("schedule").observe((now - (run.due_at or now)).total_seconds())
     if started:
         schedules.on_runs()
+    if any(new and schedule.policies.overlap is Overlap.TERMINATE_OTHER for schedule, new in settled):
+        schedules.on_terminated()
     return next_tick(now, taken=len(taken), batch=BATCH, due=await store.next_due(schedules.database))
 
 
@@ -55,7 +61,7 @@ async def settle(
     Returns:
         The schedules as they then are, each with its new runs.
     """
-    exclusive = [each for each in locked if each.policies.overlap is not Overlap.ALLOW_ALL]
+    exclusive = [each for each in locked if each.policies.overlap in _COUNTING]
     counts = await runs.unfinished(work, [(each.workspace_id, each.id) for each in exclusive])
     unfinished = {schedule_id: catchup.Unfinished(*count) for schedule_id, count in counts.items()}
     settled = [(each, catchup.settle(each, now, unfinished.get(each.id, catchup.Unfinished()))) for each in locked]
@@ -68,8 +74,21 @@ async def settle(
         )
         for schedule, found in settled
     ]
+    await _end_others(work, after, now)
     await runs.add(work, [run for _, started in after for run in started])
     return after
+
+
+async def _end_others(work: UnitOfWork, settled: Sequence[tuple[Schedule, Sequence[Run]]], now: datetime) -> None:
+    """Cancel what has not ended of schedules whose new run is to be alone."""
+    for schedule, started in settled:
+        if not started or not schedule.policies.overlap.ends_others:
+            continue
+        ended = await runs.cancel(
+            work, workspace_id=schedule.workspace_id, schedule_id=schedule.id, error=_ENDED, finished_at=now
+        )
+        for run in ended:
+            work.append(run_finished(run, now))
 
 
 def _run(schedule: Schedule, start: catchup.Start, now: datetime) -> Run:

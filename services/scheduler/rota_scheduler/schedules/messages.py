@@ -11,6 +11,7 @@ from rota.scheduler.v1 import schedules_pb2
 from rota_chassis import codec
 from rota_chassis.events.log import NewEvent
 
+from rota_scheduler.actions.secrets import masked
 from rota_scheduler.schedules.domain import Edits
 from rota_scheduler.schedules.local import DstFold, DstGap, Note
 from rota_scheduler.schedules.policies import Misfire, Overlap, Policies
@@ -44,6 +45,9 @@ _OVERLAPS = {
     Overlap.SKIP: schedules_pb2.OVERLAP_SKIP,
     Overlap.BUFFER_ONE: schedules_pb2.OVERLAP_BUFFER_ONE,
     Overlap.ALLOW_ALL: schedules_pb2.OVERLAP_ALLOW_ALL,
+    Overlap.BUFFER_ALL: schedules_pb2.OVERLAP_BUFFER_ALL,
+    Overlap.CANCEL_OTHER: schedules_pb2.OVERLAP_CANCEL_OTHER,
+    Overlap.TERMINATE_OTHER: schedules_pb2.OVERLAP_TERMINATE_OTHER,
 }
 _MISFIRES = {
     Misfire.SKIP: schedules_pb2.MISFIRE_SKIP,
@@ -152,7 +156,7 @@ def schedule_message(schedule: Schedule) -> schedules_pb2.Schedule:
         pause_after_failures=schedule.policies.pause_after_failures,
         paused=schedule.paused,
         pause_note=schedule.pause_note,
-        action=_decode_action(schedule.action),
+        action=_decode_action(masked(schedule.action)),
         next_fire_at=_timestamp(None if schedule.paused else schedule.next_fire_at),
         created_by=str(schedule.created_by),
         created_at=_timestamp(schedule.created_at),

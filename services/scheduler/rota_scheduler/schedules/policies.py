@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 
+MOST_BUFFERED = 100
+
+
 class Misfire(StrEnum):
     """What becomes of times that are missed by more than the catch-up window."""
 
@@ -27,6 +30,19 @@ class Overlap(StrEnum):
     SKIP = "skip"
     BUFFER_ONE = "buffer_one"
     ALLOW_ALL = "allow_all"
+    BUFFER_ALL = "buffer_all"
+    CANCEL_OTHER = "cancel_other"
+    TERMINATE_OTHER = "terminate_other"
+
+    @property
+    def ends_others(self) -> bool:
+        """Whether a run that starts ends those that have not."""
+        return self in (Overlap.CANCEL_OTHER, Overlap.TERMINATE_OTHER)
+
+    @property
+    def buffer(self) -> int:
+        """How many runs may wait."""
+        return {Overlap.BUFFER_ONE: 1, Overlap.BUFFER_ALL: MOST_BUFFERED}.get(self, 0)
 
 
 class SkipReason(StrEnum):
@@ -36,6 +52,8 @@ class SkipReason(StrEnum):
     OVERLAP = "overlap"
     CATCH_UP = "catch_up"
     EXPIRED = "expired"
+    BUFFER_FULL = "buffer_full"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

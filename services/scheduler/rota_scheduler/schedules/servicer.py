@@ -14,6 +14,7 @@ from rota_chassis.pagination import page_size
 from rota_scheduler.ledger.messages import entry_message
 from rota_scheduler.runs.messages import run_message
 from rota_scheduler.schedules import commands, queries
+from rota_scheduler.schedules.backfill import backfill_schedule
 from rota_scheduler.schedules.messages import (
     action_json,
     edits_of,
@@ -164,6 +165,22 @@ class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
             self._schedules, require_user(), schedule_id=UUID(request.id), request_id=request.request_id or None
         )
         return schedules_pb2.RunScheduleResponse(run=run_message(run))
+
+    async def BackfillSchedule(
+        self, request: schedules_pb2.BackfillScheduleRequest, _context: Any
+    ) -> schedules_pb2.BackfillScheduleResponse:
+        backfilled = await backfill_schedule(
+            self._schedules,
+            require_user(),
+            schedule_id=UUID(request.id),
+            start=getattr(request, "from").ToDatetime(tzinfo=UTC),
+            end=request.to.ToDatetime(tzinfo=UTC),
+            one_by_one=request.overlap != schedules_pb2.OVERLAP_ALLOW_ALL,
+            dry_run=request.dry_run,
+        )
+        return schedules_pb2.BackfillScheduleResponse(
+            nominal_times=backfilled.nominal_times, started=backfilled.started
+        )
 
     async def ListLedger(
         self, request: schedules_pb2.ListLedgerRequest, _context: Any

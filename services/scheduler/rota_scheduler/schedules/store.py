@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from rota_chassis.memberships import MEMBERSHIPS, newest_visible, visible_workspaces
 from rota_chassis.postgres.statements import statement
@@ -21,6 +22,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -34,7 +36,6 @@ from rota_scheduler.schedules.timing import Timing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from uuid import UUID
 
     from rota_chassis.postgres.database import Reader, UnitOfWork
 
@@ -127,6 +128,18 @@ _ADVANCE = statement(
         runs_started=bindparam("runs_started"),
     )
 )
+_LOCK_ZONED = statement(
+    select(SCHEDULES)
+    .where(
+        SCHEDULES.c.timezone != "UTC",
+        SCHEDULES.c.next_fire_at > bindparam("ahead_of", type_=DateTime(timezone=True)),
+        tuple_(SCHEDULES.c.workspace_id, SCHEDULES.c.id)
+        > tuple_(bindparam("after_workspace", type_=PgUUID), bindparam("after_id", type_=PgUUID)),
+    )
+    .order_by(SCHEDULES.c.workspace_id, SCHEDULES.c.id)
+    .limit(bindparam("limit", type_=Integer))
+    .with_for_update()
+)
 _NEXT = statement(select(func.min(_DUE_AT)).where(_DUE_AT.is_not(None)))
 
 
@@ -182,6 +195,20 @@ async def remove(work: UnitOfWork, schedule: Schedule) -> None:
 async def take_due(work: UnitOfWork, *, now: datetime, limit: int) -> Sequence[Schedule]:
     """Lock at most `limit` schedules that are due and that nobody else has locked, over all workspaces."""
     rows = await work.fetch(_TAKE_DUE, now=now, limit=limit)
+    return [_schedule(row) for row in rows]
+
+
+async def lock_zoned(
+    work: UnitOfWork, *, ahead_of: datetime, after: tuple[UUID, UUID] | None, limit: int
+) -> Sequence[Schedule]:
+    """Lock schedules of zones other than UTC whose next time is later than `ahead_of`, over all workspaces.
+
+    At most `limit`, by (workspace, id), those after `after`.
+    """
+    workspace_id, schedule_id = after or (UUID(int=0), UUID(int=0))
+    rows = await work.fetch(
+        _LOCK_ZONED, ahead_of=ahead_of, after_workspace=workspace_id, after_id=schedule_id, limit=limit
+    )
     return [_schedule(row) for row in rows]
 
 

@@ -13,7 +13,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from nats.js.api import ConsumerConfig, DeliverPolicy
 from rota.scheduler.v1 import schedules_pb2, schedules_pb2_grpc
-from rota.tasks.v1 import tasks_pb2, tasks_pb2_grpc
+from rota.tasks.v1 import comments_pb2, comments_pb2_grpc, tasks_pb2, tasks_pb2_grpc
 from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied, PreconditionFailed, Unavailable
 from rota_chassis.events import envelope
 from rota_chassis.events.stream import EVENTS_STREAM
@@ -45,6 +45,7 @@ class Tasks(tasks_pb2_grpc.TaskServiceServicer):
     def __init__(self) -> None:
         self.tasks: dict[str, tasks_pb2.Task] = {}
         self.calls: list[tuple[Principal | None, tasks_pb2.CreateTaskRequest]] = []
+        self.changes: list[tuple[Principal | None, Any]] = []
 
     async def CreateTask(  # noqa: N802 (named by the contract)
         self, request: tasks_pb2.CreateTaskRequest, _context: Any
@@ -55,6 +56,39 @@ class Tasks(tasks_pb2_grpc.TaskServiceServicer):
             raise Unavailable("The answer got lost.")
         return tasks_pb2.CreateTaskResponse(task=task)
 
+    async def UpdateTask(  # noqa: N802 (named by the contract)
+        self, request: tasks_pb2.UpdateTaskRequest, _context: Any
+    ) -> tasks_pb2.UpdateTaskResponse:
+        self.changes.append((current_principal(), request))
+        return tasks_pb2.UpdateTaskResponse()
+
+    async def CompleteTask(  # noqa: N802 (named by the contract)
+        self, request: tasks_pb2.CompleteTaskRequest, _context: Any
+    ) -> tasks_pb2.CompleteTaskResponse:
+        self.changes.append((current_principal(), request))
+        raise NotFound("There is no such task.", code="TASK_NOT_FOUND")
+
+    async def AssignTask(  # noqa: N802 (named by the contract)
+        self, request: tasks_pb2.AssignTaskRequest, _context: Any
+    ) -> tasks_pb2.AssignTaskResponse:
+        self.changes.append((current_principal(), request))
+        return tasks_pb2.AssignTaskResponse()
+
+
+class Comments(comments_pb2_grpc.CommentServiceServicer):
+    """Takes note of what is said; loses its first answer."""
+
+    def __init__(self) -> None:
+        self.calls: list[comments_pb2.CreateCommentRequest] = []
+
+    async def CreateComment(  # noqa: N802 (named by the contract)
+        self, request: comments_pb2.CreateCommentRequest, _context: Any
+    ) -> comments_pb2.CreateCommentResponse:
+        self.calls.append(request)
+        if len(self.calls) == 1:
+            raise Unavailable("The answer got lost.")
+        return comments_pb2.CreateCommentResponse()
+
 
 class World:
     """A scheduler with its neighbours, and two users: an owner, and a viewer of the owner's workspace."""
@@ -63,6 +97,7 @@ class World:
         self.issuer = issuer
         self.auth = auth
         self.tasks = Tasks()
+        self.comments = Comments()
         self.owner = self.user()
         self.viewer = self.user()
         self.auth.add_member(self.owner.workspace_id, self.viewer.id, role="viewer")
@@ -107,11 +142,12 @@ class World:
 
 
 @asynccontextmanager
-async def serving(tasks: Tasks, issuer: TokenIssuer) -> AsyncIterator[str]:
+async def serving(tasks: Tasks, comments: Comments, issuer: TokenIssuer) -> AsyncIterator[str]:
     """The tasks service behind the chassis's own pipeline; yields its address."""
     with tempfile.TemporaryDirectory(prefix="rota-") as folder:
         server = RpcServer(TokenVerifier(issuer.keys, DEVELOPMENT_SECRET))
         server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, tasks)
+        server.add(comments_pb2_grpc.add_CommentServiceServicer_to_server, comments)
         await server.start(f"unix:{folder}/tasks.sock")
         try:
             yield f"unix:{folder}/tasks.sock"
@@ -135,7 +171,7 @@ async def world(
                 nats_url=fresh_nats_url,
                 issuer=issuer,
                 auth_address=world.auth.address,
-                tasks_address=await stack.enter_async_context(serving(world.tasks, issuer)),
+                tasks_address=await stack.enter_async_context(serving(world.tasks, world.comments, issuer)),
             )
         )
         world.stub = schedules_pb2_grpc.ScheduleServiceStub(channel)
@@ -358,6 +394,69 @@ async def test_a_run_started_by_hand_is_one_run_however_often_it_is_asked_for(wo
     assert not (await world.stub.ListLedger(ledger, metadata=world.owner.metadata)).entries
 
 
+async def test_a_past_range_is_backfilled_once_however_often_it_is_asked_for(world: World) -> None:
+    schedule = await world.create(spec=schedules_pb2.ScheduleSpec(every_s=3600))
+    start = schedule.next_fire_at.ToDatetime(tzinfo=UTC) - timedelta(hours=6)
+    request = _backfill(schedule, start, start + timedelta(hours=5), dry_run=True)
+    owner = world.owner.metadata
+    planned = await world.stub.BackfillSchedule(request, metadata=owner)
+    assert (planned.nominal_times, planned.started) == (5, 5)
+    assert not (await world.runs(schedule)).runs
+    request.dry_run = False
+    answers = [await call for call in [world.stub.BackfillSchedule(request, metadata=owner) for _ in range(3)]]
+    assert sorted(answer.started for answer in answers) == [0, 0, 5]
+
+    async def all_ended() -> bool:
+        runs = (await world.runs(schedule)).runs
+        return [run.status for run in runs] == [schedules_pb2.RUN_STATUS_SUCCEEDED] * 5
+
+    await eventually(all_ended, timeout_s=20)
+    ledger = schedules_pb2.ListLedgerRequest(id=schedule.id)
+    entries = (await world.stub.ListLedger(ledger, metadata=owner)).entries
+    assert [entry.nominal_time.ToDatetime(tzinfo=UTC) for entry in entries] == [
+        start + timedelta(hours=hours) for hours in range(5)
+    ]
+    assert {(entry.outcome, entry.backfilled) for entry in entries} == {(schedules_pb2.LEDGER_OUTCOME_RAN, True)}
+
+
+async def test_only_those_who_may_write_backfill_a_schedule(world: World) -> None:
+    schedule = await world.create(interval_s=3600)
+    request = _backfill(schedule, datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC))
+    with pytest.raises(PermissionDenied):
+        await world.stub.BackfillSchedule(request, metadata=world.viewer.metadata)
+    with pytest.raises(NotFound):
+        await world.stub.BackfillSchedule(request, metadata=world.user().metadata)
+
+
+@pytest.mark.parametrize(
+    ("from_s", "to_s", "fields", "code"),
+    [
+        (-10, -20, {}, "INVALID_BACKFILL"),
+        (-10, -10, {}, "INVALID_BACKFILL"),
+        (-10, 60, {}, "INVALID_BACKFILL"),
+        (-10_100, -1, {}, "INVALID_BACKFILL"),
+        (-20, -10, {"overlap": schedules_pb2.OVERLAP_SKIP}, "INVALID_FIELDS"),
+        (-20, -10, {"id": "plants"}, "INVALID_FIELDS"),
+    ],
+)
+async def test_refuses_to_backfill_a_range_that_makes_no_sense(
+    world: World, from_s: int, to_s: int, fields: dict[str, Any], code: str
+) -> None:
+    schedule, now = await world.create(spec=schedules_pb2.ScheduleSpec(every_s=1)), datetime.now(UTC)
+    request = _backfill(schedule, now + timedelta(seconds=from_s), now + timedelta(seconds=to_s), **fields)
+    with pytest.raises(InvalidArgument) as caught:
+        await world.stub.BackfillSchedule(request, metadata=world.owner.metadata)
+    assert caught.value.code == code
+
+
+def _backfill(
+    schedule: schedules_pb2.Schedule, start: datetime, end: datetime, **fields: Any
+) -> schedules_pb2.BackfillScheduleRequest:
+    return schedules_pb2.BackfillScheduleRequest(
+        **{"id": schedule.id, "from": _timestamp(start), "to": _timestamp(end)} | fields
+    )
+
+
 async def test_putting_a_schedule_by_name_twice_at_once_makes_one(world: World) -> None:
     request = schedules_pb2.PutScheduleRequest(name="nightly", cron="0 3 * * *", action=TASK_ACTION)
     calls = [world.stub.PutSchedule(request, metadata=world.owner.metadata) for _ in range(4)]
@@ -422,6 +521,160 @@ async def test_refuses_a_schedule_that_makes_no_sense(
     assert [violation.field for violation in caught.value.violations] == [field]
     listed = await world.stub.ListSchedules(schedules_pb2.ListSchedulesRequest(), metadata=world.owner.metadata)
     assert not listed.schedules
+
+
+async def ended(world: World, action: schedules_pb2.Action) -> schedules_pb2.Run:
+    """The run of a schedule of the owner that fires once, now."""
+    schedule = await world.create(at=_timestamp(datetime.now(UTC)), action=action)
+
+    async def finished() -> Any:
+        return [run for run in (await world.runs(schedule)).runs if run.HasField("finished_at")]
+
+    (run,) = await eventually(finished)
+    return run
+
+
+async def test_a_task_is_moved_and_assigned_on_behalf_of_the_creator(world: World) -> None:
+    task_id, someone = str(uuid7()), str(uuid7())
+    for action in (
+        schedules_pb2.TaskAction(
+            transition=schedules_pb2.TransitionTaskAction(task_id=task_id, status=tasks_pb2.TASK_STATUS_DONE)
+        ),
+        schedules_pb2.TaskAction(assign=schedules_pb2.AssignTaskAction(task_id=task_id, assignee_id=someone)),
+    ):
+        run = await ended(world, schedules_pb2.Action(task=action))
+        assert (run.status, run.task_id) == (schedules_pb2.RUN_STATUS_SUCCEEDED, task_id)
+    (moved, assigned) = (request for _, request in world.tasks.changes)
+    assert (moved.id, moved.status, list(moved.update_mask.paths)) == (task_id, tasks_pb2.TASK_STATUS_DONE, ["status"])
+    assert (assigned.id, assigned.assignee_id) == (task_id, someone)
+    assert {principal.user_id for principal, _ in world.tasks.changes if principal} == {world.owner.id}
+
+
+async def test_a_task_that_the_creator_does_not_see_fails_the_run_at_once(world: World) -> None:
+    complete = schedules_pb2.CompleteTaskAction(task_id=str(uuid7()))
+    run = await ended(world, schedules_pb2.Action(task=schedules_pb2.TaskAction(complete=complete)))
+    assert (run.status, run.attempts) == (schedules_pb2.RUN_STATUS_FAILED, 1)
+    assert run.error.startswith("TASK_NOT_FOUND")
+
+
+async def test_a_comment_is_repeated_under_one_request_id(world: World) -> None:
+    comment = schedules_pb2.CommentTaskAction(task_id=str(uuid7()), body="Still open?")
+    run = await ended(
+        world,
+        schedules_pb2.Action(
+            task=schedules_pb2.TaskAction(comment=comment), retry=schedules_pb2.RetryPolicy(first_delay_s=1)
+        ),
+    )
+    assert (run.status, run.attempts) == (schedules_pb2.RUN_STATUS_SUCCEEDED, 2)
+    assert [call.request_id for call in world.comments.calls] == [run.id, run.id]
+    assert world.comments.calls[0].text == "Still open?"
+
+
+async def test_the_action_task_creates_one_task_under_the_runs_id(world: World) -> None:
+    create = schedules_pb2.CreateTaskAction(title="Water the basil")
+    run = await ended(world, schedules_pb2.Action(task=schedules_pb2.TaskAction(create=create)))
+    (task,) = world.tasks.tasks.values()
+    assert (run.task_id, task.title, list(world.tasks.tasks)) == (task.id, "Water the basil", [run.id])
+
+
+async def test_members_are_notified_by_an_event_of_the_run(world: World) -> None:
+    notify = schedules_pb2.NotifyAction(user_ids=[str(world.viewer.id)], title="Market", body="It is tomorrow.")
+    run = await ended(world, schedules_pb2.Action(notify=notify))
+    assert run.status == schedules_pb2.RUN_STATUS_SUCCEEDED
+    event = await next_event(world, "run.notified")
+    assert (event.workspace_id, event.data.run_id) == (world.owner.workspace_id, run.id)
+    assert (list(event.data.user_ids), event.data.title, event.data.body) == (
+        [str(world.viewer.id)],
+        "Market",
+        "It is tomorrow.",
+    )
+
+
+async def test_nobody_is_notified_when_one_of_them_is_no_member(world: World) -> None:
+    stranger = world.user()
+    notify = schedules_pb2.NotifyAction(user_ids=[str(world.viewer.id), str(stranger.id)], title="Market")
+    run = await ended(world, schedules_pb2.Action(notify=notify))
+    assert (run.status, run.attempts) == (schedules_pb2.RUN_STATUS_FAILED, 1)
+    assert str(stranger.id) in run.error
+    assert str(world.viewer.id) not in run.error
+
+
+async def test_an_event_of_ones_own_is_published(world: World) -> None:
+    action = schedules_pb2.Action(event=schedules_pb2.EventAction(type="plants.thirsty"))
+    action.event.data.update({"plants": ["basil"], "days": 3})
+    run = await ended(world, action)
+    event = await next_event(world, "custom.published")
+    assert (event.data.name, event.data.run_id) == ("custom.plants.thirsty", run.id)
+    assert dict(event.data.data) == dict(action.event.data)
+
+
+async def test_secrets_of_an_action_are_neither_read_nor_published(world: World) -> None:
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    header = schedules_pb2.HttpHeader(name="authorization", value="Bearer hidden", sensitive=True)
+    call = schedules_pb2.HttpAction(url="https://example.com/", headers=[header], signing_secret=secret)
+    schedule = await world.create(interval_s=3600, action=schedules_pb2.Action(http=call))
+    event = await next_event(world, "schedule.created")
+    read = schedules_pb2.GetScheduleRequest(id=schedule.id)
+    got = (await world.stub.GetSchedule(read, metadata=world.viewer.metadata)).schedule
+    for shown in (schedule, event.data.schedule, got):
+        assert "hidden" not in str(shown)
+        assert secret not in str(shown)
+    update = schedules_pb2.UpdateScheduleRequest(id=schedule.id, action=schedule.action)
+    update.update_mask.paths.append("action")
+    with pytest.raises(InvalidArgument):
+        await world.stub.UpdateSchedule(update, metadata=world.owner.metadata)
+
+
+_TASK_ID = "018f0000-0000-7000-8000-000000000000"
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        schedules_pb2.Action(),
+        schedules_pb2.Action(task=schedules_pb2.TaskAction()),
+        schedules_pb2.Action(
+            task=schedules_pb2.TaskAction(transition=schedules_pb2.TransitionTaskAction(task_id=_TASK_ID))
+        ),
+        schedules_pb2.Action(
+            task=schedules_pb2.TaskAction(comment=schedules_pb2.CommentTaskAction(task_id=_TASK_ID, body=" "))
+        ),
+        schedules_pb2.Action(task=schedules_pb2.TaskAction(complete=schedules_pb2.CompleteTaskAction(task_id="no id"))),
+        schedules_pb2.Action(notify=schedules_pb2.NotifyAction(title="To nobody")),
+        schedules_pb2.Action(event=schedules_pb2.EventAction(type="Not So")),
+        schedules_pb2.Action(event=schedules_pb2.EventAction(type="a"), timeout_s=301),
+        schedules_pb2.Action(
+            event=schedules_pb2.EventAction(type="a"), retry=schedules_pb2.RetryPolicy(retry_on=["sometimes"])
+        ),
+        schedules_pb2.Action(
+            event=schedules_pb2.EventAction(type="a"), retry=schedules_pb2.RetryPolicy(max_attempts=21)
+        ),
+        schedules_pb2.Action(
+            http=schedules_pb2.HttpAction(
+                url="https://example.com/", headers=[schedules_pb2.HttpHeader(name="a", value="b\r\nc: d")]
+            )
+        ),
+        schedules_pb2.Action(http=schedules_pb2.HttpAction(url="https://example.com/", success=["2xx"])),
+    ],
+    ids=[
+        "none",
+        "no-kind",
+        "no-status",
+        "blank-comment",
+        "no-id",
+        "nobody",
+        "type",
+        "timeout",
+        "retry-on",
+        "attempts",
+        "header",
+        "success",
+    ],
+)
+async def test_an_action_that_will_not_do_is_refused(world: World, action: schedules_pb2.Action) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        await world.create(interval_s=3600, action=action)
+    assert caught.value.violations
 
 
 def _timestamp(moment: datetime) -> Timestamp:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,14 +23,16 @@ from rota_scheduler.schedules.catchup import due_at
 from rota_scheduler.schedules.dependencies import Schedules
 from rota_scheduler.schedules.domain import Schedule, cursor_of
 from rota_scheduler.schedules.firing import fire_schedules
-from rota_scheduler.schedules.policies import Overlap, Policies
+from rota_scheduler.schedules.policies import Misfire, Overlap, Policies, SkipReason
 from rota_scheduler.schedules.timing import Timing
+from rota_scheduler.schedules.zone_data import follow_zone_data
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from rota_chassis.postgres.database import Database
     from rota_chassis.testing.clock import ManualClock
+    from rota_scheduler.ledger.domain import Entry
     from rota_scheduler.runs.domain import Outcome, Run
 
     Firing = Callable[[Database], Schedules]
@@ -43,7 +46,7 @@ def firing(clock: ManualClock) -> Firing:
 
     def make(database: Database) -> Schedules:
         nothing = lambda: None  # noqa: E731
-        return Schedules(database, None, clock, EgressPolicy(allow_private=True), nothing, nothing)  # type: ignore[arg-type]
+        return Schedules(database, None, clock, EgressPolicy(allow_private=True), nothing, nothing, nothing)  # type: ignore[arg-type]
 
     return make
 
@@ -77,6 +80,18 @@ async def runs_of(database: Database, schedule: Schedule) -> Sequence[Run]:
         database, workspace_id=schedule.workspace_id, schedule_id=schedule.id, limit=1000, before=None
     )
     return list(reversed(found))
+
+
+async def entries_of(database: Database, schedule: Schedule) -> Sequence[Entry]:
+    return await ledger.page(
+        database,
+        workspace_id=schedule.workspace_id,
+        schedule_id=schedule.id,
+        start=None,
+        end=None,
+        after=None,
+        limit=1000,
+    )
 
 
 async def test_an_interval_fires_at_each_of_its_times_for_its_creator(
@@ -136,7 +151,7 @@ async def test_replicas_that_fire_at_once_make_one_run_for_each_nominal_time(
         assert [run.nominal_time for run in await runs_of(replicas[0], schedule)] == expected
 
 
-@pytest.mark.parametrize("overlap", [Overlap.SKIP, Overlap.BUFFER_ONE])
+@pytest.mark.parametrize("overlap", [Overlap.SKIP, Overlap.BUFFER_ONE, Overlap.BUFFER_ALL])
 async def test_a_crash_never_leaves_overlap_stuck(
     replicas: Sequence[Database], clock: ManualClock, firing: Firing, overlap: Overlap
 ) -> None:
@@ -160,12 +175,136 @@ async def test_a_crash_never_leaves_overlap_stuck(
     assert found[0].id == lost.id
     expected = {
         Overlap.SKIP: [(10, Status.SUCCEEDED), (30, Status.PENDING)],
-        Overlap.BUFFER_ONE: [(10, Status.SUCCEEDED), (20, Status.SUCCEEDED), (30, Status.PENDING)],
-    }[overlap]
+    }.get(overlap, [(10, Status.SUCCEEDED), (20, Status.SUCCEEDED), (30, Status.PENDING)])
     start = schedule.created_at
     assert [(run.nominal_time, run.status) for run in found] == [
         (start + timedelta(seconds=seconds), status) for seconds, status in expected
     ]
+
+
+@pytest.mark.parametrize("overlap", [Overlap.CANCEL_OTHER, Overlap.TERMINATE_OTHER])
+async def test_a_run_that_must_be_alone_ends_the_others_and_what_they_report_does_not_count(
+    replicas: Sequence[Database],
+    clock: ManualClock,
+    firing: Firing,
+    events: Callable[[], Awaitable[list[Any]]],
+    overlap: Overlap,
+) -> None:
+    schedule = await add(replicas[0], clock, Timing(interval_s=10), overlap=overlap)
+    begun, broken_off = asyncio.Event(), asyncio.Event()
+
+    async def endless(_run: Run) -> Outcome:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            broken_off.set()
+        return Succeeded()
+
+    worker = Worker(replicas[1], clock, {"create_task": endless}, slots=4)
+    clock.advance(10)
+    await fire_schedules(firing(replicas[0]))
+    await worker.tick()
+    await begun.wait()
+    clock.advance(10)
+    await fire_schedules(firing(replicas[0]))
+    ended, alone = await runs_of(replicas[0], schedule)
+    assert (ended.status, ended.finished_at, alone.status) == (Status.CANCELLED, clock.now(), Status.PENDING)
+    await worker.renew()
+    await worker.idle()
+    assert broken_off.is_set()
+    async with replicas[1].transaction() as work:
+        assert not await runs.finish(work, replace(ended, status=Status.SUCCEEDED, fence=1))
+    assert [event.run.id for event in await events()] == [str(ended.id)]
+
+
+async def test_a_run_that_is_cancelled_before_it_starts_is_accounted_for_as_skipped(
+    database: Database, clock: ManualClock, firing: Firing
+) -> None:
+    schedule = await add(database, clock, Timing(interval_s=10), overlap=Overlap.CANCEL_OTHER)
+    for _ in range(2):
+        clock.advance(10)
+        await fire_schedules(firing(database))
+    first, second = await entries_of(database, schedule)
+    assert (first.outcome, first.reason) == (Outcomes.SKIPPED, SkipReason.CANCELLED)
+    assert second.outcome == Outcomes.PENDING
+
+
+async def test_replicas_that_fire_claim_and_finish_at_once_leave_one_run_of_each_schedule_whose_runs_end_others(
+    replicas: Sequence[Database], clock: ManualClock, firing: Firing
+) -> None:
+    schedules = [await add(replicas[0], clock, Timing(interval_s=1), overlap=Overlap.CANCEL_OTHER) for _ in range(10)]
+    workers = [Worker(each, clock, {"create_task": succeed}, slots=8) for each in replicas[1:]]
+    for _ in range(10):
+        clock.advance(1)
+        await asyncio.gather(
+            *(fire_schedules(firing(each)) for each in replicas), *(worker.tick() for worker in workers)
+        )
+        await asyncio.gather(*(worker.renew() for worker in workers))
+    await eventually(lambda: _fires(replicas[0], clock, firing))
+    for worker in workers:
+        await worker.tick()
+    await asyncio.gather(*(worker.idle() for worker in workers))
+    for schedule in schedules:
+        entries = await entries_of(replicas[0], schedule)
+        assert [entry.nominal_time for entry in entries] == [
+            schedule.created_at + timedelta(seconds=s) for s in range(1, 11)
+        ]
+        unfinished = [run for run in await runs_of(replicas[0], schedule) if run.finished_at is None]
+        assert unfinished == []
+
+
+async def test_when_the_rules_of_zones_change_what_is_ahead_is_worked_out_anew(
+    replicas: Sequence[Database], clock: ManualClock
+) -> None:
+    database = replicas[0]
+    await follow_zone_data(database, clock, on_due=lambda: None)
+    zoned = await add(database, clock, Timing(cron="30 8 * * *", timezone="Asia/Kathmandu"))
+    plain = await add(database, clock, Timing(interval_s=3600))
+    other = replace(zoned, next_fire_at=clock.now() + timedelta(hours=1))
+    async with database.transaction() as work:
+        await store.save(work, other)
+    woken: list[bool] = []
+    # Its cursor is what older rules made of it; the replicas start at once with newer ones.
+    assert await follow_zone_data(database, clock, on_due=lambda: None) == 0
+    moved = await asyncio.gather(
+        *(follow_zone_data(each, clock, on_due=lambda: woken.append(True), version="2099z") for each in replicas)
+    )
+    assert (sorted(moved), woken) == ([0, 0, 1], [True])
+    async with database.transaction() as work:
+        for schedule in (zoned, plain):
+            found = await store.lock_alone(work, workspace_id=schedule.workspace_id, schedule_id=schedule.id)
+            assert found is not None
+            assert found.next_fire_at == schedule.next_fire_at
+
+
+async def _fires(database: Database, clock: ManualClock, firing: Firing) -> bool:
+    await fire_schedules(firing(database))
+    return await _is_all_fired(database, clock)
+
+
+async def test_buffered_runs_start_one_after_the_other_and_beyond_a_hundred_times_are_skipped(
+    database: Database, clock: ManualClock, firing: Firing
+) -> None:
+    schedule = await add(database, clock, Timing(interval_s=1), overlap=Overlap.BUFFER_ALL, misfire=Misfire.ALL)
+    clock.advance(103)
+    for _ in range(2):
+        await fire_schedules(firing(database))
+    entries = await entries_of(database, schedule)
+    assert [entry.reason for entry in entries] == [None] * 101 + [SkipReason.BUFFER_FULL] * 2
+    at_once: list[int] = []
+
+    async def alone(_run: Run) -> Outcome:
+        at_once.append(len([run for run in await runs_of(database, schedule) if run.status is Status.RUNNING]))
+        return Succeeded()
+
+    worker = Worker(database, clock, {"create_task": alone}, slots=4)
+    for _ in range(101):
+        await worker.tick()
+        await worker.idle()
+    found = await runs_of(database, schedule)
+    assert [run.status for run in found] == [Status.SUCCEEDED] * 101
+    assert set(at_once) == {1}
 
 
 async def succeed(_run: Run) -> Outcome:

@@ -1,0 +1,186 @@
+"""What changes workflows and their runs.
+
+Two at once: the row is locked first, so they take turns. Dying before the commit leaves nothing, after it everything,
+the runs of actions included. Starting twice with one request id gives one run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from rota_chassis.errors import Conflict, InvalidArgument, Violation
+from rota_chassis.ids import uuid7
+from rota_chassis.memberships import WRITERS, require_role
+
+from rota_scheduler.expressions import MAX_RESULT_BYTES
+from rota_scheduler.workflows import queries, store
+from rota_scheduler.workflows.definition import RefusedDefinition, from_yaml, parse
+from rota_scheduler.workflows.domain import FINISHED, Order, Signalled, begin
+from rota_scheduler.workflows.engine import KINDS, apply
+from rota_scheduler.workflows.model import Workflow, WorkflowRun
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from rota_chassis.identity import UserPrincipal
+
+    from rota_scheduler.workflows.dependencies import Workflows
+
+
+async def create_workflow(
+    workflows: Workflows, user: UserPrincipal, *, workspace_id: UUID, name: str, definition: Mapping[str, Any] | str
+) -> Workflow:
+    """Create a workflow, of JSON or YAML.
+
+    Raises:
+        InvalidArgument: the definition will not do (code INVALID_DEFINITION).
+        NotFound: the workspace does not exist for the user.
+        PermissionDenied: the user's role does not allow writing.
+    """
+    content = await asyncio.to_thread(_checked, definition)
+    await workflows.memberships.require(user.user_id, workspace_id, WRITERS)
+    workflow = Workflow(
+        workspace_id=workspace_id,
+        id=uuid7(),
+        name=name,
+        definition=content,
+        created_by=user.user_id,
+        created_at=workflows.clock.now(),
+    )
+    async with workflows.database.transaction() as work:
+        await store.add(work, workflow)
+    return workflow
+
+
+async def put_workflow(
+    workflows: Workflows, user: UserPrincipal, *, workflow_id: UUID, name: str, definition: Mapping[str, Any] | str
+) -> Workflow:
+    """Make the next version of a workflow; what is the same already makes none.
+
+    Raises:
+        InvalidArgument: the definition will not do (code INVALID_DEFINITION).
+        NotFound: the workflow does not exist, or not for the user.
+        PermissionDenied: the user's role does not allow writing.
+    """
+    content = await asyncio.to_thread(_checked, definition)
+    await queries.get_workflow(workflows, user, workflow_id=workflow_id)
+    async with workflows.database.transaction() as work:
+        found = await store.lock(work, user_id=user.user_id, workflow_id=workflow_id)
+        if found is None:
+            raise queries.no_such_workflow()
+        before, role = found
+        require_role(role, WRITERS)
+        if (before.name, before.definition) == (name, content):
+            return before
+        after = replace(
+            before,
+            name=name,
+            definition=content,
+            created_by=user.user_id,
+            created_at=workflows.clock.now(),
+            version=before.version + 1,
+        )
+        await store.save(work, after)
+    return after
+
+
+async def start_workflow(
+    workflows: Workflows, user: UserPrincipal, *, workflow_id: UUID, content: Any, request_id: str | None
+) -> WorkflowRun:
+    """Start a run of the newest version.
+
+    Raises:
+        InvalidArgument: the input is too large.
+        NotFound: the workflow does not exist, or not for the user.
+        PermissionDenied: the user's role does not allow writing.
+    """
+    _check_size(content, "input")
+    await queries.get_workflow(workflows, user, workflow_id=workflow_id)
+    async with workflows.database.transaction() as work:
+        found = await store.lock(work, user_id=user.user_id, workflow_id=workflow_id)
+        if found is None:
+            raise queries.no_such_workflow()
+        workflow, role = found
+        require_role(role, WRITERS)
+        run = WorkflowRun(
+            workspace_id=workflow.workspace_id,
+            id=uuid7(),
+            workflow_id=workflow.id,
+            workflow_version=workflow.version,
+            definition=workflow.definition,
+            state=begin(parse(workflow.definition, KINDS), content),
+            started_by=user.user_id,
+            created_at=workflows.clock.now(),
+            request_key=f"{user.user_id}/{request_id}" if request_id else None,
+        )
+        there = await store.add_run(work, run)
+        run = there or await apply(workflows, work, run, Order.WAKE)
+    workflows.on_runs()
+    workflows.on_waits()
+    return run
+
+
+async def order(workflows: Workflows, user: UserPrincipal, *, run_id: UUID, given: Order) -> WorkflowRun:
+    """Pause, resume or cancel a run. One that is so already, or has finished, stays as it is.
+
+    Raises:
+        NotFound: the run does not exist, or not for the user.
+        PermissionDenied: the user's role does not allow writing.
+    """
+    return await _advance(workflows, user, run_id, given)
+
+
+async def signal(workflows: Workflows, user: UserPrincipal, *, run_id: UUID, name: str, data: Any) -> WorkflowRun:
+    """Send a signal to a run.
+
+    Raises:
+        InvalidArgument: the data is too large.
+        NotFound: the run does not exist, or not for the user.
+        PermissionDenied: the user's role does not allow writing.
+        Conflict: the run has finished.
+    """
+    _check_size(data, "data")
+    return await _advance(workflows, user, run_id, Signalled(name, data))
+
+
+async def _advance(workflows: Workflows, user: UserPrincipal, run_id: UUID, event: Order | Signalled) -> WorkflowRun:
+    await queries.get_run(workflows, user, run_id=run_id)
+    async with workflows.database.transaction() as work:
+        found = await store.lock_run(work, user_id=user.user_id, run_id=run_id)
+        if found is None:
+            raise queries.no_such_run()
+        run, role = found
+        require_role(role, WRITERS)
+        if isinstance(event, Signalled) and run.state.status in FINISHED:
+            raise Conflict("The run has finished; start another.", code="WORKFLOW_RUN_FINISHED")
+        run = await apply(workflows, work, run, event)
+    workflows.on_runs()
+    workflows.on_waits()
+    return run
+
+
+def _checked(definition: Mapping[str, Any] | str) -> Mapping[str, Any]:
+    try:
+        content = from_yaml(definition) if isinstance(definition, str) else definition
+        parse(content, KINDS)
+    except RefusedDefinition as error:
+        raise InvalidArgument(
+            str(error),
+            code="INVALID_DEFINITION",
+            violations=[Violation("definition", str(error), "invalid_definition")],
+        ) from error
+    return content
+
+
+def _check_size(content: Any, field: str) -> None:
+    if len(orjson.dumps(content)) > MAX_RESULT_BYTES:
+        description = f"is larger than {MAX_RESULT_BYTES} bytes"
+        raise InvalidArgument(
+            f"The {field} {description}.",
+            code="CONTENT_TOO_LARGE",
+            violations=[Violation(field, description, "content_too_large")],
+        )

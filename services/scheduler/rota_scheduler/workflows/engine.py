@@ -1,0 +1,139 @@
+"""Advancing runs of workflows.
+
+One transaction per advance: the run's row is locked, the domain decides, and the state and the runs of the actions it
+orders are written together. So a process that dies leaves either nothing or all of it; an event that is delivered
+again finds its step done.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid5
+
+from protovalidate import Validator
+from rota.scheduler.v1 import schedules_pb2
+from rota_chassis import codec
+from rota_chassis.codec.problems import DecodeError
+from rota_chassis.errors import InvalidArgument
+from rota_chassis.rpc.pipeline import violations_of
+
+from rota_scheduler.actions.checks import check_action
+from rota_scheduler.runs import store as runs
+from rota_scheduler.runs.domain import Run
+from rota_scheduler.ticker import next_tick
+from rota_scheduler.workflows import store
+from rota_scheduler.workflows.definition import parse
+from rota_scheduler.workflows.domain import FINISHED, ActionEnded, Order, advance
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from rota_chassis.events.consumer import Handler
+    from rota_chassis.events.envelope import Event
+    from rota_chassis.postgres.database import UnitOfWork
+
+    from rota_scheduler.workflows.dependencies import Workflows
+    from rota_scheduler.workflows.domain import Event as DomainEvent
+    from rota_scheduler.workflows.domain import TakeAction
+    from rota_scheduler.workflows.model import WorkflowRun
+
+BATCH = 50
+KINDS = tuple(field.name for field in schedules_pb2.Action.DESCRIPTOR.oneofs_by_name["kind"].fields)
+_decode = codec.decoder(schedules_pb2.Action)
+_encode = codec.encoder(schedules_pb2.Action)
+_VALIDATOR = Validator()
+
+
+async def apply(workflows: Workflows, work: UnitOfWork, run: WorkflowRun, event: DomainEvent) -> WorkflowRun:
+    """Advance a locked run by an event, and have its actions taken; the run as it then is.
+
+    An action that turns out to be none, now that its expressions have values, has failed.
+    """
+    now = workflows.clock.now()
+    definition, state = parse(run.definition, KINDS), run.state
+    events = deque([event])
+    while events:
+        state, commands = advance(definition, state, events.popleft(), now)
+        for command in commands:
+            refused = await _take(workflows, work, run, command, now)
+            if refused is not None:
+                events.append(ActionEnded(command.key, error=refused))
+    if state == run.state:
+        return run
+    finished_at = now if state.status in FINISHED else None
+    advanced = replace(run, state=state, finished_at=finished_at, version=run.version + 1)
+    await store.save_run(work, advanced)
+    return advanced
+
+
+async def _take(
+    workflows: Workflows, work: UnitOfWork, run: WorkflowRun, command: TakeAction, now: datetime
+) -> str | None:
+    """Start the run of an action; why not, if it is none."""
+    try:
+        message = _decode(command.action)
+        action = _encode(message)
+        violations = violations_of(_VALIDATOR, message)
+        check_action(action, workflows.egress)
+    except (DecodeError, InvalidArgument) as error:
+        return f"The action will not do: {error}"
+    if violations:
+        return f"The action will not do: {violations[0].field} {violations[0].description}"
+    run_id = uuid5(run.id, command.key)
+    # Until runs may be without a schedule, each of these stands for one of its own.
+    started = Run(
+        workspace_id=run.workspace_id,
+        id=run_id,
+        schedule_id=run_id,
+        nominal_time=now,
+        action=action,
+        acts_for=run.started_by,
+        available_at=now,
+    )
+    await runs.add(work, [started])
+    await store.add_action(work, run, run_id=run_id, key=command.key)
+    return None
+
+
+async def wake_runs(workflows: Workflows) -> datetime | None:
+    """Advance a batch of the runs that have waited long enough.
+
+    Returns:
+        When to wake next: at once while there may be more, None when no run waits for a time.
+    """
+    due = await store.next_due(workflows.database)
+    now = workflows.clock.now()
+    if due is None or due > now:
+        return due
+    async with workflows.database.transaction() as work:
+        taken = await store.take_due(work, now=now, limit=BATCH)
+        for run in taken:
+            await apply(workflows, work, run, Order.WAKE)
+    workflows.on_runs()
+    return next_tick(now, taken=len(taken), batch=BATCH, due=await store.next_due(workflows.database))
+
+
+def handlers(workflows: Workflows) -> Mapping[str, Handler]:
+    """The events that advance runs, for `Runtime.consume`."""
+
+    async def on_run_finished(work: UnitOfWork, event: Event) -> None:
+        ended: schedules_pb2.Run = event.data.run
+        found = await store.action_of(work, workspace_id=event.workspace_id, run_id=UUID(ended.id))
+        if found is None:
+            return
+        workflow_run_id, key = found
+        run = await store.lock_alone(work, workspace_id=event.workspace_id, run_id=workflow_run_id)
+        if run is not None:
+            await apply(workflows, work, run, _ended(key, ended))
+
+    return {"run.finished": on_run_finished}
+
+
+def _ended(key: str, run: schedules_pb2.Run) -> ActionEnded:
+    if run.status != schedules_pb2.RUN_STATUS_SUCCEEDED:
+        return ActionEnded(key, error=run.error or "The action failed.")
+    output: dict[str, Any] = {name: getattr(run, name) for name in ("task_id", "http_status") if run.HasField(name)}
+    return ActionEnded(key, output=output)

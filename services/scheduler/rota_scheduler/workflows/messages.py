@@ -1,0 +1,95 @@
+"""Workflows and their runs as the contract writes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rota.scheduler.v1 import workflows_pb2
+from rota_chassis import codec
+
+from rota_scheduler.workflows.definition import parse, shown
+from rota_scheduler.workflows.domain import StepStatus
+from rota_scheduler.workflows.engine import KINDS
+
+if TYPE_CHECKING:
+    from rota_scheduler.workflows.domain import StepState
+    from rota_scheduler.workflows.model import Workflow, WorkflowRun
+
+_decode_workflow = codec.decoder(workflows_pb2.Workflow)
+_decode_run = codec.decoder(workflows_pb2.WorkflowRun)
+_decode_step = codec.decoder(workflows_pb2.WorkflowStep)
+
+
+def workflow_message(workflow: Workflow) -> workflows_pb2.Workflow:
+    """The workflow as the API shows it."""
+    message: workflows_pb2.Workflow = _decode_workflow(
+        {
+            "id": str(workflow.id),
+            "workspace_id": str(workflow.workspace_id),
+            "name": workflow.name,
+            "definition": shown(workflow.definition),
+            "created_by": str(workflow.created_by),
+            "version": workflow.version,
+        }
+    )
+    message.created_at.FromDatetime(workflow.created_at)
+    return message
+
+
+def run_message(run: WorkflowRun) -> workflows_pb2.WorkflowRun:
+    """The run as the API shows it."""
+    state = run.state
+    message: workflows_pb2.WorkflowRun = _decode_run(
+        {
+            "id": str(run.id),
+            "workspace_id": str(run.workspace_id),
+            "workflow_id": str(run.workflow_id),
+            "workflow_version": run.workflow_version,
+            "status": state.status.value,
+            "input": state.input,
+            "output": state.output,
+            "error": state.error,
+            "started_by": str(run.started_by),
+            "version": run.version,
+        }
+    )
+    message.created_at.FromDatetime(run.created_at)
+    if run.finished_at is not None:
+        message.finished_at.FromDatetime(run.finished_at)
+    message.steps.extend(_steps(run))
+    return message
+
+
+def graph_message(run: WorkflowRun) -> workflows_pb2.GetWorkflowRunGraphResponse:
+    """The steps of a run and what they need."""
+    edges = [(need, step.id) for step in parse(run.definition, KINDS).steps.values() for need in step.needs]
+    nodes = _steps(run)
+    # The names of steps are of a-z, 0-9 and _; a prefix keeps them apart from the words of Mermaid.
+    lines = [
+        "flowchart TD",
+        *(f'  s_{name}["{name}: {run.state.steps[name].status}"]' for name in (node.name for node in nodes)),
+        *(f"  s_{before} --> s_{after}" for before, after in edges),
+    ]
+    message = workflows_pb2.GetWorkflowRunGraphResponse(nodes=nodes, mermaid="\n".join(lines))
+    message.edges.extend(workflows_pb2.WorkflowEdge(**{"from": before, "to": after}) for before, after in edges)
+    return message
+
+
+def _steps(run: WorkflowRun) -> list[workflows_pb2.WorkflowStep]:
+    return [_step(name, run.state.steps[name]) for name in parse(run.definition, KINDS).steps]
+
+
+def _step(name: str, step: StepState) -> workflows_pb2.WorkflowStep:
+    content: dict[str, Any] = {"name": name, "status": step.status.value, "error": step.error}
+    if step.output is not None:
+        content["output"] = step.output
+    message: workflows_pb2.WorkflowStep = _decode_step(content)
+    waits_until = step.until if step.status is StepStatus.WAITING else None
+    for field, moment in (
+        ("waits_until", waits_until),
+        ("started_at", step.started_at),
+        ("finished_at", step.finished_at),
+    ):
+        if moment is not None:
+            getattr(message, field).FromDatetime(moment)
+    return message

@@ -1,0 +1,43 @@
+"""Workflows and their runs as they are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from uuid import UUID
+
+    from rota_scheduler.workflows.domain import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workflow:
+    """One version of a workflow; `created_by` and `created_at` are the version's."""
+
+    workspace_id: UUID
+    id: UUID
+    name: str
+    definition: Mapping[str, Any]
+    created_by: UUID
+    created_at: datetime
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowRun:
+    """A run, with the definition that it began with; `version` counts its changes."""
+
+    workspace_id: UUID
+    id: UUID
+    workflow_id: UUID
+    workflow_version: int
+    definition: Mapping[str, Any]
+    state: State
+    started_by: UUID
+    created_at: datetime
+    request_key: str | None = None
+    finished_at: datetime | None = None
+    version: int = 1

@@ -1,0 +1,190 @@
+"""rota.scheduler.v1.WorkflowService: messages in, use cases, messages out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from rota.scheduler.v1 import workflows_pb2, workflows_pb2_grpc
+from rota_chassis.codec.wellknown import struct_json, value_json
+from rota_chassis.errors import InvalidArgument, Violation
+from rota_chassis.identity import require_user
+from rota_chassis.pagination import page_size
+
+from rota_scheduler.workflows import commands, queries
+from rota_scheduler.workflows.domain import Order
+from rota_scheduler.workflows.messages import graph_message, run_message, workflow_message
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rota_chassis.pagination import PageTokens
+
+    from rota_scheduler.workflows.dependencies import Workflows
+
+
+class WorkflowServicer(workflows_pb2_grpc.WorkflowServiceServicer):
+    """Serves workflows and their runs."""
+
+    def __init__(self, workflows: Workflows, page_tokens: PageTokens) -> None:
+        self._workflows = workflows
+        self._page_tokens = page_tokens
+
+    async def CreateWorkflow(
+        self, request: workflows_pb2.CreateWorkflowRequest, _context: Any
+    ) -> workflows_pb2.CreateWorkflowResponse:
+        user = require_user()
+        workflow = await commands.create_workflow(
+            self._workflows,
+            user,
+            workspace_id=UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id,
+            name=request.name,
+            definition=_definition(request),
+        )
+        return workflows_pb2.CreateWorkflowResponse(workflow=workflow_message(workflow))
+
+    async def PutWorkflow(
+        self, request: workflows_pb2.PutWorkflowRequest, _context: Any
+    ) -> workflows_pb2.PutWorkflowResponse:
+        workflow = await commands.put_workflow(
+            self._workflows,
+            require_user(),
+            workflow_id=UUID(request.id),
+            name=request.name,
+            definition=_definition(request),
+        )
+        return workflows_pb2.PutWorkflowResponse(workflow=workflow_message(workflow))
+
+    async def GetWorkflow(
+        self, request: workflows_pb2.GetWorkflowRequest, _context: Any
+    ) -> workflows_pb2.GetWorkflowResponse:
+        workflow = await queries.get_workflow(self._workflows, require_user(), workflow_id=UUID(request.id))
+        return workflows_pb2.GetWorkflowResponse(workflow=workflow_message(workflow))
+
+    async def ListWorkflows(
+        self, request: workflows_pb2.ListWorkflowsRequest, _context: Any
+    ) -> workflows_pb2.ListWorkflowsResponse:
+        user, workspace_id = require_user(), _uuid(request, "workspace_id")
+        bound_to = ["workflows", user.user_id, workspace_id]
+        before = self._before(request, bound_to)
+        limit = page_size(request.page_size)
+        found = await queries.list_workflows(
+            self._workflows,
+            user,
+            limit=limit + 1,
+            before=UUID(before) if before else None,
+            workspace_id=workspace_id,
+        )
+        answer = workflows_pb2.ListWorkflowsResponse(workflows=map(workflow_message, found[:limit]))
+        if len(found) > limit:
+            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
+        return answer
+
+    async def ListWorkflowVersions(
+        self, request: workflows_pb2.ListWorkflowVersionsRequest, _context: Any
+    ) -> workflows_pb2.ListWorkflowVersionsResponse:
+        user, workflow_id = require_user(), UUID(request.id)
+        bound_to = ["workflow_versions", user.user_id, workflow_id]
+        before = self._before(request, bound_to)
+        limit = page_size(request.page_size)
+        found = await queries.list_versions(
+            self._workflows, user, workflow_id=workflow_id, limit=limit + 1, before=int(before) if before else None
+        )
+        answer = workflows_pb2.ListWorkflowVersionsResponse(versions=map(workflow_message, found[:limit]))
+        if len(found) > limit:
+            answer.next_page_token = self._page_tokens.encode([str(found[limit - 1].version)], bound_to=bound_to)
+        return answer
+
+    async def StartWorkflow(
+        self, request: workflows_pb2.StartWorkflowRequest, _context: Any
+    ) -> workflows_pb2.StartWorkflowResponse:
+        run = await commands.start_workflow(
+            self._workflows,
+            require_user(),
+            workflow_id=UUID(request.id),
+            content=value_json(request.input),
+            request_id=request.request_id or None,
+        )
+        return workflows_pb2.StartWorkflowResponse(run=run_message(run))
+
+    async def ListWorkflowRuns(
+        self, request: workflows_pb2.ListWorkflowRunsRequest, _context: Any
+    ) -> workflows_pb2.ListWorkflowRunsResponse:
+        user = require_user()
+        workspace_id, workflow_id = _uuid(request, "workspace_id"), _uuid(request, "workflow_id")
+        bound_to = ["workflow_runs", user.user_id, workspace_id, workflow_id]
+        before = self._before(request, bound_to)
+        limit = page_size(request.page_size)
+        found = await queries.list_runs(
+            self._workflows,
+            user,
+            limit=limit + 1,
+            before=UUID(before) if before else None,
+            workspace_id=workspace_id,
+            workflow_id=workflow_id,
+        )
+        answer = workflows_pb2.ListWorkflowRunsResponse(runs=map(run_message, found[:limit]))
+        if len(found) > limit:
+            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
+        return answer
+
+    async def GetWorkflowRun(
+        self, request: workflows_pb2.GetWorkflowRunRequest, _context: Any
+    ) -> workflows_pb2.GetWorkflowRunResponse:
+        run = await queries.get_run(self._workflows, require_user(), run_id=UUID(request.id))
+        return workflows_pb2.GetWorkflowRunResponse(run=run_message(run))
+
+    async def GetWorkflowRunGraph(
+        self, request: workflows_pb2.GetWorkflowRunGraphRequest, _context: Any
+    ) -> workflows_pb2.GetWorkflowRunGraphResponse:
+        return graph_message(await queries.get_run(self._workflows, require_user(), run_id=UUID(request.id)))
+
+    async def PauseWorkflowRun(
+        self, request: workflows_pb2.PauseWorkflowRunRequest, _context: Any
+    ) -> workflows_pb2.PauseWorkflowRunResponse:
+        run = await commands.order(self._workflows, require_user(), run_id=UUID(request.id), given=Order.PAUSE)
+        return workflows_pb2.PauseWorkflowRunResponse(run=run_message(run))
+
+    async def ResumeWorkflowRun(
+        self, request: workflows_pb2.ResumeWorkflowRunRequest, _context: Any
+    ) -> workflows_pb2.ResumeWorkflowRunResponse:
+        run = await commands.order(self._workflows, require_user(), run_id=UUID(request.id), given=Order.RESUME)
+        return workflows_pb2.ResumeWorkflowRunResponse(run=run_message(run))
+
+    async def CancelWorkflowRun(
+        self, request: workflows_pb2.CancelWorkflowRunRequest, _context: Any
+    ) -> workflows_pb2.CancelWorkflowRunResponse:
+        run = await commands.order(self._workflows, require_user(), run_id=UUID(request.id), given=Order.CANCEL)
+        return workflows_pb2.CancelWorkflowRunResponse(run=run_message(run))
+
+    async def SignalWorkflowRun(
+        self, request: workflows_pb2.SignalWorkflowRunRequest, _context: Any
+    ) -> workflows_pb2.SignalWorkflowRunResponse:
+        run = await commands.signal(
+            self._workflows,
+            require_user(),
+            run_id=UUID(request.id),
+            name=request.name,
+            data=value_json(request.data),
+        )
+        return workflows_pb2.SignalWorkflowRunResponse(run=run_message(run))
+
+    def _before(self, request: Any, bound_to: list[Any]) -> str:
+        if not request.page_token:
+            return ""
+        return str(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
+
+
+def _uuid(request: Any, field: str) -> UUID | None:
+    return UUID(getattr(request, field)) if request.HasField(field) else None
+
+
+def _definition(request: Any) -> Mapping[str, Any] | str:
+    if request.HasField("definition") == bool(request.definition_yaml):
+        description = "exactly one of definition and definition_yaml must be given"
+        raise InvalidArgument(
+            f"In the request, {description}.",
+            code="INVALID_FIELDS",
+            violations=[Violation("definition", description, "invalid_fields")],
+        )
+    return request.definition_yaml or struct_json(request.definition)

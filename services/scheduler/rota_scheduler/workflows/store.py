@@ -1,0 +1,305 @@
+"""Workflows in PostgreSQL; what users ask for is scoped to the workspaces they belong to."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from rota_chassis.memberships import MEMBERSHIPS, newest_visible, visible_workspaces
+from rota_chassis.postgres.statements import statement
+from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text, bindparam, func, or_, select, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+
+from rota_scheduler.workflows.domain import RunStatus, State, StepState, StepStatus
+from rota_scheduler.workflows.model import Workflow, WorkflowRun
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from rota_chassis.postgres.database import Reader, UnitOfWork
+
+_METADATA = MetaData()
+
+
+def _of_version() -> list[Column[Any]]:
+    return [
+        Column("name", Text, nullable=False),
+        Column("definition", JSONB, nullable=False),
+        Column("created_by", PgUUID, nullable=False),
+        Column("created_at", DateTime(timezone=True), nullable=False),
+    ]
+
+
+WORKFLOWS = Table(
+    "workflows",
+    _METADATA,
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("id", PgUUID, primary_key=True),
+    *_of_version(),
+    Column("version", Integer, nullable=False),
+)
+VERSIONS = Table(
+    "workflow_versions",
+    _METADATA,
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("id", PgUUID, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    *_of_version(),
+)
+RUNS = Table(
+    "workflow_runs",
+    _METADATA,
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("id", PgUUID, primary_key=True),
+    Column("workflow_id", PgUUID, nullable=False),
+    Column("workflow_version", Integer, nullable=False),
+    Column("definition", JSONB, nullable=False),
+    Column("state", JSONB, nullable=False),
+    Column("wake_at", DateTime(timezone=True)),
+    Column("request_key", Text),
+    Column("started_by", PgUUID, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("finished_at", DateTime(timezone=True)),
+    Column("version", Integer, nullable=False),
+)
+ACTIONS = Table(
+    "workflow_actions",
+    _METADATA,
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("run_id", PgUUID, primary_key=True),
+    Column("workflow_run_id", PgUUID, nullable=False),
+    Column("key", Text, nullable=False),
+)
+_WORKSPACE = bindparam("workspace_id", type_=PgUUID)
+_ID = bindparam("id", type_=PgUUID)
+_NOW = bindparam("now", type_=DateTime(timezone=True))
+_WORKFLOW_ID = bindparam("workflow_id", type_=PgUUID)
+_BEFORE = bindparam("before", type_=Integer)
+
+
+def _insert(table: Table) -> Any:
+    return insert(table).values({column.name: bindparam(column.name) for column in table.c})
+
+
+def _mine(table: Table) -> Any:
+    """A row that the user may write, if their role does, and that role."""
+    return (
+        select(table, MEMBERSHIPS.c.role)
+        .join_from(table, MEMBERSHIPS, table.c.workspace_id == MEMBERSHIPS.c.workspace_id)
+        .where(table.c.id == _ID, MEMBERSHIPS.c.user_id == bindparam("user_id"), ~MEMBERSHIPS.c.removed)
+        .with_for_update(of=table)
+    )
+
+
+def _seen(table: Table) -> Any:
+    return select(table).where(table.c.id == _ID, table.c.workspace_id.in_(visible_workspaces()))
+
+
+_ADD = statement(_insert(WORKFLOWS))
+_ADD_VERSION = statement(_insert(VERSIONS))
+_GET = statement(_seen(WORKFLOWS))
+_LOCK = statement(_mine(WORKFLOWS))
+_SAVE = statement(
+    update(WORKFLOWS)
+    .where(WORKFLOWS.c.workspace_id == bindparam("of_workspace"), WORKFLOWS.c.id == bindparam("of_id"))
+    .values({c.name: bindparam(c.name) for c in WORKFLOWS.c if not c.primary_key})
+)
+_LIST = statement(newest_visible(WORKFLOWS)[1])
+_LIST_VERSIONS = statement(
+    select(VERSIONS)
+    .where(
+        VERSIONS.c.workspace_id == _WORKSPACE,
+        VERSIONS.c.id == _ID,
+        or_(_BEFORE.is_(None), VERSIONS.c.version < _BEFORE),
+    )
+    .order_by(VERSIONS.c.version.desc())
+    .limit(bindparam("limit", type_=Integer))
+)
+_ADD_RUN = statement(
+    _insert(RUNS).on_conflict_do_nothing(index_elements=[RUNS.c.workspace_id, RUNS.c.workflow_id, RUNS.c.request_key])
+)
+_REQUESTED = statement(
+    select(RUNS).where(
+        RUNS.c.workspace_id == _WORKSPACE,
+        RUNS.c.workflow_id == _WORKFLOW_ID,
+        RUNS.c.request_key == bindparam("request_key"),
+    )
+)
+_GET_RUN = statement(_seen(RUNS))
+_LOCK_RUN = statement(_mine(RUNS))
+_LOCK_ALONE = statement(select(RUNS).where(RUNS.c.workspace_id == _WORKSPACE, RUNS.c.id == _ID).with_for_update())
+_SAVE_RUN = statement(
+    update(RUNS)
+    .where(RUNS.c.workspace_id == bindparam("of_workspace"), RUNS.c.id == bindparam("of_id"))
+    .values({name: bindparam(name) for name in ("state", "wake_at", "finished_at", "version")})
+)
+_LIST_RUNS = statement(newest_visible(RUNS, or_(_WORKFLOW_ID.is_(None), RUNS.c.workflow_id == _WORKFLOW_ID))[1])
+_TAKE_DUE = statement(
+    select(RUNS)
+    .where(RUNS.c.wake_at <= _NOW)
+    .order_by(RUNS.c.wake_at)
+    .limit(bindparam("limit", type_=Integer))
+    .with_for_update(skip_locked=True)
+)
+_NEXT = statement(select(func.min(RUNS.c.wake_at)).where(RUNS.c.wake_at.is_not(None)))
+_ADD_ACTION = statement(_insert(ACTIONS))
+_ACTION = statement(
+    select(ACTIONS).where(ACTIONS.c.workspace_id == _WORKSPACE, ACTIONS.c.run_id == bindparam("run_id"))
+)
+
+
+async def add(work: UnitOfWork, workflow: Workflow) -> None:
+    """Write a new workflow."""
+    await work.execute(_ADD, **asdict(workflow))
+    await work.execute(_ADD_VERSION, **asdict(workflow))
+
+
+async def save(work: UnitOfWork, workflow: Workflow) -> None:
+    """Write the next version of a locked workflow."""
+    columns = asdict(workflow)
+    await work.execute(_ADD_VERSION, **columns)
+    await work.execute(_SAVE, of_workspace=columns.pop("workspace_id"), of_id=columns.pop("id"), **columns)
+
+
+async def get(reader: Reader, *, user_id: UUID, workflow_id: UUID) -> Workflow | None:
+    """The workflow, if the user may see it."""
+    row = await reader.fetch_one(_GET, user_id=user_id, id=workflow_id)
+    return None if row is None else _workflow(row)
+
+
+async def lock(work: UnitOfWork, *, user_id: UUID, workflow_id: UUID) -> tuple[Workflow, str] | None:
+    """The workflow, locked until the transaction ends, and the user's role in its workspace."""
+    row = await work.fetch_one(_LOCK, user_id=user_id, id=workflow_id)
+    return None if row is None else (_workflow(row), row["role"])
+
+
+async def page(
+    reader: Reader, *, user_id: UUID, limit: int, before: UUID | None, workspace_id: UUID | None
+) -> Sequence[Workflow]:
+    """The newest workflows that the user may see, at most `limit`, older than `before`."""
+    rows = await reader.fetch(_LIST, user_id=user_id, limit=limit, before=before, workspace_id=workspace_id)
+    return [_workflow(row) for row in rows]
+
+
+async def versions(
+    reader: Reader, *, workspace_id: UUID, workflow_id: UUID, limit: int, before: int | None
+) -> Sequence[Workflow]:
+    """The newest versions of a workflow, at most `limit`, lower than `before`."""
+    rows = await reader.fetch(_LIST_VERSIONS, workspace_id=workspace_id, id=workflow_id, limit=limit, before=before)
+    return [_workflow(row) for row in rows]
+
+
+async def add_run(work: UnitOfWork, run: WorkflowRun) -> WorkflowRun | None:
+    """Write a new run; the one that has its request key, if there is one."""
+    columns = {each.name: getattr(run, each.name) for each in fields(run)}
+    columns |= {"state": _state_json(run.state), "wake_at": run.state.wake_at}
+    if await work.execute(_ADD_RUN, **columns):
+        return None
+    row = await work.fetch_one(
+        _REQUESTED, workspace_id=run.workspace_id, workflow_id=run.workflow_id, request_key=run.request_key
+    )
+    return None if row is None else _run(row)
+
+
+async def save_run(work: UnitOfWork, run: WorkflowRun) -> None:
+    """Write a locked run as it is now."""
+    await work.execute(
+        _SAVE_RUN,
+        of_workspace=run.workspace_id,
+        of_id=run.id,
+        state=_state_json(run.state),
+        wake_at=run.state.wake_at,
+        finished_at=run.finished_at,
+        version=run.version,
+    )
+
+
+async def get_run(reader: Reader, *, user_id: UUID, run_id: UUID) -> WorkflowRun | None:
+    """The run, if the user may see it."""
+    row = await reader.fetch_one(_GET_RUN, user_id=user_id, id=run_id)
+    return None if row is None else _run(row)
+
+
+async def lock_run(work: UnitOfWork, *, user_id: UUID, run_id: UUID) -> tuple[WorkflowRun, str] | None:
+    """The run, locked until the transaction ends, and the user's role in its workspace."""
+    row = await work.fetch_one(_LOCK_RUN, user_id=user_id, id=run_id)
+    return None if row is None else (_run(row), row["role"])
+
+
+async def lock_alone(work: UnitOfWork, *, workspace_id: UUID, run_id: UUID) -> WorkflowRun | None:
+    """The run, locked until the transaction ends, whoever asks."""
+    row = await work.fetch_one(_LOCK_ALONE, workspace_id=workspace_id, id=run_id)
+    return None if row is None else _run(row)
+
+
+async def page_of_runs(
+    reader: Reader,
+    *,
+    user_id: UUID,
+    limit: int,
+    before: UUID | None,
+    workspace_id: UUID | None,
+    workflow_id: UUID | None,
+) -> Sequence[WorkflowRun]:
+    """The newest runs that the user may see, at most `limit`, older than `before`."""
+    rows = await reader.fetch(
+        _LIST_RUNS, user_id=user_id, limit=limit, before=before, workspace_id=workspace_id, workflow_id=workflow_id
+    )
+    return [_run(row) for row in rows]
+
+
+async def take_due(work: UnitOfWork, *, now: datetime, limit: int) -> Sequence[WorkflowRun]:
+    """Lock at most `limit` runs that have waited long enough and that nobody else has locked."""
+    return [_run(row) for row in await work.fetch(_TAKE_DUE, now=now, limit=limit)]
+
+
+async def next_due(reader: Reader) -> datetime | None:
+    """When the next run has waited long enough, over all workspaces."""
+    found: datetime | None = await reader.fetch_value(_NEXT)
+    return found
+
+
+async def add_action(work: UnitOfWork, run: WorkflowRun, *, run_id: UUID, key: str) -> None:
+    """Note which run takes the action of a step."""
+    await work.execute(_ADD_ACTION, workspace_id=run.workspace_id, run_id=run_id, workflow_run_id=run.id, key=key)
+
+
+async def action_of(work: UnitOfWork, *, workspace_id: UUID, run_id: UUID) -> tuple[UUID, str] | None:
+    """The workflow run that a run takes an action for, and the action's key."""
+    row = await work.fetch_one(_ACTION, workspace_id=workspace_id, run_id=run_id)
+    return None if row is None else (row["workflow_run_id"], row["key"])
+
+
+def _workflow(row: Mapping[str, Any]) -> Workflow:
+    return Workflow(**{each.name: row[each.name] for each in fields(Workflow)})
+
+
+def _run(row: Mapping[str, Any]) -> WorkflowRun:
+    columns = {each.name: row[each.name] for each in fields(WorkflowRun)}
+    return WorkflowRun(**columns | {"state": _state(row["state"])})
+
+
+def _state_json(state: State) -> dict[str, Any]:
+    steps = {
+        name: {key: value.isoformat() if isinstance(value, datetime) else value for key, value in asdict(step).items()}
+        for name, step in state.steps.items()
+    }
+    rest = {each.name: getattr(state, each.name) for each in fields(state) if each.name != "steps"}
+    return {**rest, "signals": [list(signal) for signal in state.signals], "steps": steps}
+
+
+def _state(stored: Mapping[str, Any]) -> State:
+    steps = {
+        name: StepState(**step | _instants(step) | {"status": StepStatus(step["status"])})
+        for name, step in stored["steps"].items()
+    }
+    signals = tuple((name, data) for name, data in stored["signals"])
+    return State(**{**stored, "status": RunStatus(stored["status"]), "steps": steps, "signals": signals})
+
+
+def _instants(step: Mapping[str, Any]) -> dict[str, datetime | None]:
+    names = ("until", "started_at", "finished_at")
+    return {name: datetime.fromisoformat(step[name]) if step[name] else None for name in names}

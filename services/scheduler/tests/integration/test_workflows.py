@@ -1,0 +1,256 @@
+"""Workflows on real servers: definitions in, steps taken, runs told of."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from google.protobuf.json_format import MessageToDict, ParseDict
+from rota.scheduler.v1 import workflows_pb2, workflows_pb2_grpc
+from rota.tasks.v1 import tasks_pb2, tasks_pb2_grpc
+from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied
+from rota_chassis.ids import uuid7
+from rota_chassis.rpc.server import RpcServer
+from rota_chassis.settings import DEVELOPMENT_SECRET
+from rota_chassis.testing.auth import small_auth
+from rota_chassis.testing.services import User, running
+from rota_chassis.testing.waiting import eventually
+from rota_chassis.tokens import TokenVerifier
+from rota_scheduler.bootstrap import SERVICE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from rota_chassis.testing.service_plugin import MakeDatabase
+    from rota_chassis.testing.tokens import TokenIssuer
+
+
+def task(title: str, **step: Any) -> dict[str, Any]:
+    return {"action": {"create_task": {"title": title}}} | step
+
+
+class Tasks(tasks_pb2_grpc.TaskServiceServicer):
+    """Keeps the titles; refuses those that say so."""
+
+    def __init__(self) -> None:
+        self.titles: list[str] = []
+
+    async def CreateTask(  # noqa: N802 (named by the contract)
+        self, request: tasks_pb2.CreateTaskRequest, _context: Any
+    ) -> tasks_pb2.CreateTaskResponse:
+        self.titles.append(request.title)
+        if request.title == "refuse":
+            raise InvalidArgument("No.")
+        return tasks_pb2.CreateTaskResponse(task=tasks_pb2.Task(id=str(uuid7()), title=request.title))
+
+
+class World:
+    """A scheduler, and two users: an owner, and a viewer of the owner's workspace."""
+
+    def __init__(self, issuer: TokenIssuer, auth: Any) -> None:
+        self.tasks = Tasks()
+        self.owner, self.viewer, self.stranger = User(issuer), User(issuer), User(issuer)
+        for user in (self.owner, self.viewer, self.stranger):
+            auth.add_user(user)
+        auth.add_member(self.owner.workspace_id, self.viewer.id, role="viewer")
+        self.stub: Any = None
+
+    async def create(self, definition: dict[str, Any] | str) -> Any:
+        request = workflows_pb2.CreateWorkflowRequest(name="Ship")
+        if isinstance(definition, str):
+            request.definition_yaml = definition
+        else:
+            ParseDict(definition, request.definition)
+        return (await self.stub.CreateWorkflow(request, metadata=self.owner.metadata)).workflow
+
+    async def start(self, definition: dict[str, Any], content: Any = None, request_id: str = "") -> Any:
+        workflow = await self.create(definition)
+        request = workflows_pb2.StartWorkflowRequest(id=workflow.id, request_id=request_id)
+        ParseDict(content, request.input)
+        return (await self.stub.StartWorkflow(request, metadata=self.owner.metadata)).run
+
+    async def get(self, run: Any) -> Any:
+        request = workflows_pb2.GetWorkflowRunRequest(id=run.id)
+        return (await self.stub.GetWorkflowRun(request, metadata=self.owner.metadata)).run
+
+    async def finished(self, run: Any) -> Any:
+        async def look() -> Any:
+            found = await self.get(run)
+            return found if found.HasField("finished_at") else None
+
+        return await eventually(look)
+
+    async def signal(self, run: Any, name: str, data: Any, user: User | None = None) -> Any:
+        request = workflows_pb2.SignalWorkflowRunRequest(id=run.id, name=name)
+        ParseDict(data, request.data)
+        return (await self.stub.SignalWorkflowRun(request, metadata=(user or self.owner).metadata)).run
+
+
+@pytest.fixture
+async def world(
+    make_database: MakeDatabase, postgres_url: str, redis_url: str, fresh_nats_url: str, issuer: TokenIssuer
+) -> AsyncIterator[World]:
+    """Everything, running."""
+    async with AsyncExitStack() as stack:
+        auth = await stack.enter_async_context(small_auth())
+        world = World(issuer, auth)
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="rota-"))
+        server = RpcServer(TokenVerifier(issuer.keys, DEVELOPMENT_SECRET))
+        server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, world.tasks)
+        await server.start(f"unix:{folder}/tasks.sock")
+        stack.push_async_callback(server.stop, 0)
+        channel = await stack.enter_async_context(
+            running(
+                SERVICE,
+                server_url=postgres_url,
+                database_url=await make_database("scheduler"),
+                redis_url=redis_url,
+                nats_url=fresh_nats_url,
+                issuer=issuer,
+                auth_address=auth.address,
+                tasks_address=f"unix:{folder}/tasks.sock",
+            )
+        )
+        world.stub = workflows_pb2_grpc.WorkflowServiceStub(channel)
+        yield world
+
+
+def statuses(run: Any) -> dict[str, str]:
+    names = workflows_pb2.WorkflowStepStatus
+    return {step.name: names.Name(step.status).removeprefix("WORKFLOW_STEP_STATUS_") for step in run.steps}
+
+
+async def test_steps_follow_what_they_need_and_outputs_flow_between_them(world: World) -> None:
+    run = await world.start(
+        {
+            "steps": {
+                "b": task("after ${steps.a.output.task_id}", needs=["a"]),
+                "a": task("Pack ${input.order}"),
+                "c": task("never", needs=["a"], **{"if": "input.order > 100"}),
+            },
+            "output": {"first": "${steps.a.output.task_id}"},
+        },
+        {"order": 7},
+    )
+    ended = await world.finished(run)
+    assert statuses(ended) == {"a": "SUCCEEDED", "b": "SUCCEEDED", "c": "SKIPPED"}
+    first = MessageToDict(ended.output)["first"]
+    assert world.tasks.titles == ["Pack 7", f"after {first}"]
+    request = workflows_pb2.GetWorkflowRunGraphRequest(id=run.id)
+    graph = await world.stub.GetWorkflowRunGraph(request, metadata=world.owner.metadata)
+    assert "s_a --> s_b" in graph.mermaid
+    assert 's_c["c: skipped"]' in graph.mermaid
+
+
+async def test_what_succeeded_is_compensated_in_reverse_when_a_step_fails(world: World) -> None:
+    undo = {"create_task": {"title": "undo a"}}
+    run = await world.start(
+        {
+            "steps": {
+                "a": task("a", compensate=undo),
+                "b": task("b", needs=["a"], compensate={"create_task": {"title": "undo b"}}),
+                "c": task("refuse", needs=["b"]),
+                "d": task("never", needs=["c"]),
+            }
+        }
+    )
+    ended = await world.finished(run)
+    assert ended.status == workflows_pb2.WORKFLOW_RUN_STATUS_FAILED
+    assert statuses(ended) == {"a": "COMPENSATED", "b": "COMPENSATED", "c": "FAILED", "d": "CANCELLED"}
+    assert world.tasks.titles == ["a", "b", "refuse", "undo b", "undo a"]
+
+
+async def test_fifty_signals_at_once_are_each_taken_once(world: World) -> None:
+    steps = {f"w{number}": {"wait": {"signal": "go"}} for number in range(50)}
+    run = await world.start({"steps": steps})
+    await asyncio.gather(*(world.signal(run, "go", number) for number in range(50)))
+    ended = await world.finished(run)
+    assert sorted(step.output.number_value for step in ended.steps) == list(range(50))
+    with pytest.raises(Conflict):
+        await world.signal(run, "go", 1)
+
+
+async def test_a_wait_ends_when_its_time_has_passed(world: World) -> None:
+    run = await world.start({"steps": {"w": {"wait": {"for_s": 1}}, "a": task("then", needs=["w"])}})
+    assert run.steps[0].HasField("waits_until")
+    assert statuses(await world.finished(run)) == {"w": "SUCCEEDED", "a": "SUCCEEDED"}
+
+
+async def test_signals_and_cancels_at_once_leave_one_end(world: World) -> None:
+    run = await world.start({"steps": {"w": {"wait": {"signal": "go"}}, "a": task("then", needs=["w"])}})
+    cancel = workflows_pb2.CancelWorkflowRunRequest(id=run.id)
+    await asyncio.gather(
+        *(world.stub.CancelWorkflowRun(cancel, metadata=world.owner.metadata) for _ in range(5)),
+        *(world.signal(run, "go", None) for _ in range(5)),
+        return_exceptions=True,
+    )
+    ended = await world.finished(run)
+    assert ended.status == workflows_pb2.WORKFLOW_RUN_STATUS_CANCELLED
+    assert len(world.tasks.titles) <= 1
+
+
+async def test_a_paused_run_starts_nothing_until_it_is_resumed(world: World) -> None:
+    run = await world.start({"steps": {"w": {"wait": {"signal": "go"}}, "a": task("then", needs=["w"])}})
+    pause, resume = workflows_pb2.PauseWorkflowRunRequest(id=run.id), workflows_pb2.ResumeWorkflowRunRequest(id=run.id)
+    await world.stub.PauseWorkflowRun(pause, metadata=world.owner.metadata)
+    assert statuses(await world.signal(run, "go", None)) == {"w": "WAITING", "a": "PENDING"}
+    await world.stub.ResumeWorkflowRun(resume, metadata=world.owner.metadata)
+    assert statuses(await world.finished(run)) == {"w": "SUCCEEDED", "a": "SUCCEEDED"}
+
+
+async def test_a_run_keeps_the_version_that_it_began_with(world: World) -> None:
+    workflow = await world.create(
+        "steps:\n  w: {wait: {signal: go}}\n  a: {needs: [w], action: {create_task: {title: old}}}"
+    )
+    metadata = world.owner.metadata
+    request = workflows_pb2.StartWorkflowRequest(id=workflow.id, request_id="once")
+    runs = await asyncio.gather(*(world.stub.StartWorkflow(request, metadata=metadata) for _ in range(3)))
+    assert len({answer.run.id for answer in runs}) == 1
+    put = workflows_pb2.PutWorkflowRequest(
+        id=workflow.id, name="Ship", definition_yaml="steps: {b: {wait: {for_s: 5}}}"
+    )
+    assert (await world.stub.PutWorkflow(put, metadata=metadata)).workflow.version == 2
+    assert (await world.stub.PutWorkflow(put, metadata=metadata)).workflow.version == 2
+    listed = await world.stub.ListWorkflowVersions(
+        workflows_pb2.ListWorkflowVersionsRequest(id=workflow.id), metadata=metadata
+    )
+    assert [each.version for each in listed.versions] == [2, 1]
+    await world.signal(runs[0].run, "go", None)
+    assert (await world.finished(runs[0].run)).workflow_version == 1
+    assert world.tasks.titles == ["old"]
+
+
+async def test_others_see_nothing_and_viewers_change_nothing(world: World) -> None:
+    run = await world.start({"steps": {"w": {"wait": {"signal": "go"}}}})
+    with pytest.raises(PermissionDenied):
+        await world.signal(run, "go", None, world.viewer)
+    with pytest.raises(NotFound):
+        await world.signal(run, "go", None, world.stranger)
+    listed = await world.stub.ListWorkflowRuns(
+        workflows_pb2.ListWorkflowRunsRequest(), metadata=world.stranger.metadata
+    )
+    assert not listed.runs
+
+
+@pytest.mark.parametrize(
+    ("definition", "words"),
+    [
+        ({"steps": {"a": task("x", needs=["b"]), "b": task("x", needs=["a"])}}, "circle: "),
+        ({"steps": {"a": task("x", needs=["z"])}}, "names z"),
+        ({"steps": {"a": task("x", nedes=[])}}, "steps.a.nedes"),
+        ({"steps": {"a": task("${1 + }")}}, "character"),
+        ({"steps": {"a": {"action": {"fly": {}}}}}, "fly"),
+        ({"steps": {}}, "1 to 200"),
+        ("a: &a [x]\nb: *a", "alias in line 2"),
+        ("steps: [", "cannot be read"),
+    ],
+    ids=["cycle", "missing", "unknown-key", "expression", "kind", "empty", "alias", "yaml"],
+)
+async def test_a_definition_that_will_not_do_is_refused_with_the_place(
+    world: World, definition: dict[str, Any] | str, words: str
+) -> None:
+    with pytest.raises(InvalidArgument, match=words):
+        await world.create(definition)
