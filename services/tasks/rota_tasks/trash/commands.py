@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from rota_chassis.errors import NotFound
 from rota_chassis.memberships import WRITERS, require_role
 
 from rota_tasks.boards import store as boards
@@ -68,14 +69,17 @@ async def remove(work: UnitOfWork, task: Task, *, by: UUID, now: datetime) -> No
 
 
 async def restore_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> Task:
-    """Bring a deleted task back with all that was deleted along with it; the task as it then is.
+    """Bring a deleted task back with all that was deleted along with it; the task as it is then, or lives already.
 
     Raises:
-        NotFound: it is not in the trash, or not for the user.
+        NotFound: there is none, or not for the user.
         PermissionDenied: the user's role does not allow writing.
         Conflict: it went with a task above it (code DELETED_WITH_PARENT).
     """
-    trashed, role = await queries.get_trashed(tasks, user, task_id=task_id)
+    try:
+        trashed, role = await queries.get_trashed(tasks, user, task_id=task_id)
+    except NotFound:
+        return await get_task(tasks, user, task_id=task_id)
     require_role(role, WRITERS)
     workspace_id, now = trashed.task.workspace_id, tasks.clock.now()
     async with tasks.database.transaction() as work:
