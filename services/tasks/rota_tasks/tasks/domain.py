@@ -8,12 +8,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import date, datetime
+    from datetime import date
     from uuid import UUID
 
 MAX_ASSIGNEES = 50
@@ -107,12 +109,30 @@ class Task:
     standing: Standing | None = field(default=None, compare=False)
 
     @property
+    def due(self) -> datetime | None:
+        """The last instant at which it is not overdue: that of `due_at`, or the last microsecond of `due_on`."""
+        return self.due_at if self.due_on is None else _instant(self.due_on, time.max, self.time_zone)
+
+    @property
+    def start(self) -> datetime | None:
+        """The first instant at which work may start: that of `start_at`, or the first of `start_on`."""
+        return self.start_at if self.start_on is None else _instant(self.start_on, time.min, self.time_zone)
+
+    @property
     def etag(self) -> str:
         """Strong entity tag, quotes included: the version, and a digest of what can change without a new one."""
         if not self.label_ids and (self.standing or Standing()) == Standing():
             return f'"v{self.version}"'
         digest = hashlib.blake2b(repr((self.label_ids, self.standing)).encode(), digest_size=6)
         return f'"v{self.version}.{digest.hexdigest()}"'
+
+
+def _instant(day: date, clock: time, zone: str) -> datetime:
+    try:
+        return datetime.combine(day, clock, ZoneInfo(zone or "UTC")).astimezone(UTC)
+    except OverflowError:
+        # The first or the last day there is, whose rest lies beyond it in UTC.
+        return datetime.combine(day, clock, UTC)
 
 
 @dataclass(frozen=True, slots=True)

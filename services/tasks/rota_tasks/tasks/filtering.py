@@ -18,10 +18,11 @@ from rota_tasks.tasks.domain import OPEN, Priority, Status
 from rota_tasks.tasks.tables import TASKS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from rota_chassis.filters.ast import Filter
     from rota_chassis.filters.literals import Context
+    from sqlalchemy import Column
 
 SCHEMA: Mapping[str, Field] = {
     field.name: field
@@ -34,9 +35,12 @@ SCHEMA: Mapping[str, Field] = {
         Field("category", Kind.TEXT),
         Field("status", Kind.ENUM, choices=tuple(Status)),
         Field("priority", Kind.ENUM, choices=tuple(Priority)),
+        Field("due", Kind.INSTANT, nullable=True),
         Field("due_at", Kind.INSTANT, nullable=True),
         Field("remind_at", Kind.INSTANT, nullable=True),
+        Field("start", Kind.INSTANT, nullable=True),
         Field("start_at", Kind.INSTANT, nullable=True),
+        Field("deadline", Kind.INSTANT, nullable=True),
         Field("deadline_at", Kind.INSTANT, nullable=True),
         Field("created_at", Kind.INSTANT),
         Field("updated_at", Kind.INSTANT),
@@ -46,10 +50,13 @@ SCHEMA: Mapping[str, Field] = {
         Field("estimate_s", Kind.INTEGER, nullable=True),
         Field("progress", Kind.INTEGER),
         Field("version", Kind.INTEGER),
+        Field("state_id", Kind.ID, nullable=True),
+        Field("section_id", Kind.ID, nullable=True),
         Field("parent_id", Kind.ID, nullable=True),
         Field("subtask_of", Kind.ID, nullable=True),
         Field("is_blocked", Kind.BOOLEAN),
         Field("assignee", Kind.IDS),
+        Field("watcher", Kind.IDS),
         Field("label", Kind.NAMES, key=name_key),
         Field("label_id", Kind.IDS),
         Field("blocked_by", Kind.IDS),
@@ -59,10 +66,10 @@ SCHEMA: Mapping[str, Field] = {
 _BLOCKERS = TASKS.alias("blockers")
 
 
-def _assignees(wanted: ColumnElement[Any] | None) -> ColumnElement[bool]:
-    if wanted is None:
-        return func.cardinality(TASKS.c.assignee_ids) > 0
-    holds: ColumnElement[bool] = TASKS.c.assignee_ids.overlap(wanted)
+def _users(ids: Column[Any]) -> Callable[[ColumnElement[Any] | None], ColumnElement[bool]]:
+    def holds(wanted: ColumnElement[Any] | None) -> ColumnElement[bool]:
+        return func.cardinality(ids) > 0 if wanted is None else ids.overlap(wanted)
+
     return holds
 
 
@@ -107,11 +114,13 @@ def _blockers(wanted: ColumnElement[Any] | None) -> ColumnElement[bool]:
 
 _COLUMNS: Mapping[str, ColumnElement[Any]] = {
     **{name: TASKS.c[name] for name in SCHEMA if name in TASKS.c},
+    "deadline": TASKS.c.deadline_at,
     "subtask_of": TASKS.c.parent_id,
     "is_blocked": _blockers(None),
 }
 _COLLECTIONS = {
-    "assignee": _assignees,
+    "assignee": _users(TASKS.c.assignee_ids),
+    "watcher": _users(TASKS.c.watcher_ids),
     "label": _label_names,
     "label_id": _label_ids,
     "blocked_by": _blockers,

@@ -18,7 +18,9 @@ _KEYS: Mapping[str, ColumnElement[Any]] = {
     # Ids are UUIDv7, which grow with the time of creation.
     "created_at": TASKS.c.id,
     "updated_at": TASKS.c.updated_at,
+    "due": TASKS.c.due,
     "due_at": TASKS.c.due_at,
+    "start": TASKS.c.start,
     "start_at": TASKS.c.start_at,
     "deadline_at": TASKS.c.deadline_at,
     # As the index on it has it.
@@ -27,7 +29,7 @@ _KEYS: Mapping[str, ColumnElement[Any]] = {
     ),
     "title": TASKS.c.title.collate("C"),
 }
-_NULLABLE = ("due_at", "start_at", "deadline_at")
+_NULLABLE = ("due", "due_at", "start", "start_at", "deadline_at")
 _WORDS = 2
 
 

@@ -18,7 +18,18 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from rota_tasks.labels.store import LABELS
 from rota_tasks.search import documents
 from rota_tasks.tasks.messages import task_of
-from rota_tasks.tasks.tables import FAVOURITES, FIELDS, KEY, LISTS, REQUESTS, TASKS, is_favourite, shown, task_of_row
+from rota_tasks.tasks.tables import (
+    DERIVED,
+    FAVOURITES,
+    FIELDS,
+    KEY,
+    LISTS,
+    REQUESTS,
+    TASKS,
+    is_favourite,
+    shown,
+    task_of_row,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,10 +82,11 @@ _SUBTASKS = statement(
     .order_by(TASKS.c.id)
     .limit(bindparam("limit", type_=Integer))
 )
-_NEW = insert(TASKS).values({name: bindparam(name) for name in FIELDS})
+_WRITTEN = (*FIELDS, *DERIVED)
+_NEW = insert(TASKS).values({name: bindparam(name) for name in _WRITTEN})
 _SAVE = statement(
     _NEW.on_conflict_do_update(
-        index_elements=list(KEY), set_={name: _NEW.excluded[name] for name in FIELDS if name not in KEY}
+        index_elements=list(KEY), set_={name: _NEW.excluded[name] for name in _WRITTEN if name not in KEY}
     )
 )
 _DELETE = statement(
@@ -250,5 +262,5 @@ async def record_request(
 
 
 def _row(task: Task) -> dict[str, Any]:
-    values = {name: getattr(task, name) for name in FIELDS}
+    values = {name: getattr(task, name) for name in _WRITTEN}
     return values | {name: list(values[name]) for name in LISTS}

@@ -72,6 +72,8 @@ TASKS = Table(
     Column("position", Text),
     Column("status_before", Text),
     Column("state_id_before", PgUUID),
+    Column("due", DateTime(timezone=True)),
+    Column("start", DateTime(timezone=True)),
 )
 REQUESTS = Table(
     "requests",
@@ -90,7 +92,9 @@ FAVOURITES = Table(
     Column("task_id", PgUUID, primary_key=True),
 )
 
-FIELDS = tuple(column.name for column in TASKS.c)
+DERIVED = ("due", "start")
+"""Columns that follow from others, for filters and orders; reads do not show them."""
+FIELDS = tuple(column.name for column in TASKS.c if column.name not in DERIVED)
 LISTS = ("assignee_ids", "label_ids", "watcher_ids")
 KEY = ("workspace_id", "id")
 _CHILDREN, _BLOCKERS = TASKS.alias("children"), TASKS.alias("blockers")

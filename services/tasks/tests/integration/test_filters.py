@@ -62,6 +62,30 @@ async def test_a_filter_finds_what_it_says(stage: Stage) -> None:
     ]
 
 
+async def test_due_and_start_are_those_of_the_day_in_its_zone_or_the_instant(stage: Stage) -> None:
+    await stage.create("east", due_on="2026-11-25", start_on="2026-11-25", time_zone="Pacific/Auckland")
+    await stage.create("west", due_on="2026-11-25", start_on="2026-11-25", time_zone="America/New_York")
+    noon = Timestamp(seconds=int(datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()))
+    await stage.create("noon", due_at=noon, start_at=noon)
+    await stage.create("last", due_on="9999-12-31", start_on="0001-01-01", time_zone="America/New_York")
+    await stage.create("never")
+    assert await titles(stage, order_by="due asc") == ["east", "noon", "west", "last", "never"]
+    assert await titles(stage, order_by="start desc") == ["noon", "west", "east", "last", "never"]
+    assert await titles(stage, "due < 2026-11-25T11:00:00Z", order_by="due") == ["east"]
+    zone = {"time_zone": "America/New_York", "order_by": "due"}
+    assert await titles(stage, "due >= 2026-11-25 AND due < 2026-11-26", **zone) == ["east", "noon", "west"]
+    assert await titles(stage, "due = null OR start < 2026-01-01", **zone) == ["last", "never"]
+
+
+async def test_a_filter_asks_for_watchers_states_and_sections(stage: Stage) -> None:
+    task = await stage.create("watched")
+    await stage.create("not watched")
+    await stage.tasks.WatchTask(tasks_pb2.WatchTaskRequest(id=task.id), metadata=stage.ada.metadata)
+    assert await titles(stage, "watcher = me") == ["watched"]
+    assert await titles(stage, "watcher IS NULL") == ["not watched"]
+    assert await titles(stage, "state_id = null AND section_id = null AND watcher = me") == ["watched"]
+
+
 @pytest.mark.parametrize("order", ["created_at", "updated_at", "due_at", "start_at", "priority", "title"])
 @pytest.mark.parametrize("way", ["asc", "desc"])
 async def test_pages_in_any_order_show_each_task_once_and_those_without_a_value_last(

@@ -64,6 +64,8 @@ def _lists() -> dict[str, Select[Any]]:
     filters = {
         "status = todo": "",
         "priority >= high AND due_at < now+7d": "due_at asc",
+        "due < now+7d": "due asc",
+        "start >= today": "start desc",
         "status = done AND progress = 0": "updated_at desc",
         "label = garden": "",
         f"label_id = {LABEL}": "due_at desc",
