@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rota.tasks.v1 import (
     batch_pb2_grpc,
     boards_pb2_grpc,
+    checklists_pb2_grpc,
     comments_pb2_grpc,
     history_pb2_grpc,
     labels_pb2_grpc,
@@ -22,6 +23,7 @@ from rota_chassis.service import Service
 
 from rota_tasks.batch.servicer import BatchServicer
 from rota_tasks.boards.servicer import BoardServicer
+from rota_tasks.checklists.servicer import ChecklistServicer
 from rota_tasks.comments.servicer import CommentServicer
 from rota_tasks.history.servicer import HistoryServicer
 from rota_tasks.labels.dependencies import Labels
@@ -62,6 +64,9 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
     runtime.serve(batch_pb2_grpc.add_BatchServiceServicer_to_server, BatchServicer(tasks))
     runtime.serve(
         boards_pb2_grpc.add_BoardServiceServicer_to_server, BoardServicer(projects, tasks, runtime.page_tokens)
+    )
+    runtime.serve(
+        checklists_pb2_grpc.add_ChecklistServiceServicer_to_server, ChecklistServicer(tasks, runtime.page_tokens)
     )
     runtime.consume(memberships.handlers())
 

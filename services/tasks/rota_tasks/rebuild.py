@@ -15,6 +15,9 @@ from rota_chassis.events.types import event_types
 from rota_tasks.boards import store as boards
 from rota_tasks.boards.domain import ColumnDeleted, ColumnUpdated
 from rota_tasks.boards.messages import section_of, state_of
+from rota_tasks.checklists import store as checklists
+from rota_tasks.checklists.domain import ChecklistItemDeleted, ChecklistItemUpdated
+from rota_tasks.checklists.messages import item_of
 from rota_tasks.comments import store as comments
 from rota_tasks.comments.domain import CommentDeleted, CommentEvent
 from rota_tasks.comments.messages import comment_of
@@ -92,6 +95,11 @@ async def _project_state(work: UnitOfWork, kind: str, data: Any) -> None:
     await boards.project(work, event(state_of(data.state)))
 
 
+async def _project_checklist_item(work: UnitOfWork, kind: str, data: Any) -> None:
+    event = ChecklistItemDeleted if kind == "checklist_item.deleted" else ChecklistItemUpdated
+    await checklists.project(work, event(item_of(data.checklist_item)))
+
+
 async def _project_comment(work: UnitOfWork, kind: str, data: Any) -> None:
     event = CommentDeleted if kind == "comment.deleted" else CommentEvent
     await comments.project(work, event(comment_of(data.comment)))
@@ -145,12 +153,14 @@ _TABLES = {
     "states": "workspace_id, id",
     "tasks": "workspace_id, id",
     "relations": "workspace_id, source_id, type, task_id",
+    "checklist_items": "workspace_id, id",
     "comments": "workspace_id, id",
     "trash": "workspace_id, id",
     "trashed_comments": "workspace_id, id",
     "trashed_relations": "workspace_id, id",
 }
 _PROJECTIONS: Mapping[str, Callable[[UnitOfWork, str, Any], Awaitable[None]]] = {
+    "checklist_item": _project_checklist_item,
     "comment": _project_comment,
     "label": _project_label,
     "project": _project_project,

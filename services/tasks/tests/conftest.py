@@ -9,6 +9,7 @@ import pytest
 from rota.tasks.v1 import (
     batch_pb2_grpc,
     boards_pb2_grpc,
+    checklists_pb2_grpc,
     comments_pb2_grpc,
     history_pb2_grpc,
     labels_pb2_grpc,
@@ -44,6 +45,7 @@ class Stage:
     history: history_pb2_grpc.HistoryServiceStub
     batches: batch_pb2_grpc.BatchServiceStub
     boards: boards_pb2_grpc.BoardServiceStub
+    checklists: checklists_pb2_grpc.ChecklistServiceStub
     auth: SmallAuth
     ada: User
     grace: User
@@ -93,6 +95,7 @@ async def stage(
             history_pb2_grpc.HistoryServiceStub(channel),
             batch_pb2_grpc.BatchServiceStub(channel),
             boards_pb2_grpc.BoardServiceStub(channel),
+            checklists_pb2_grpc.ChecklistServiceStub(channel),
             auth,
             ada,
             grace,

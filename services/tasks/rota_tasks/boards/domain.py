@@ -33,6 +33,7 @@ class Guard(StrEnum):
 
     ALL_SUBTASKS_DONE = "all_subtasks_done"
     NOT_BLOCKED = "not_blocked"
+    CHECKLIST_DONE = "checklist_done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +196,8 @@ def refusals(source: State | None, to: State, task: Task, role: str) -> Sequence
         found.append(Refusal(Guard.ALL_SUBTASKS_DONE, "subtasks", f"{standing.open_subtasks} subtasks are open"))
     if Guard.NOT_BLOCKED in way.guards and standing and standing.blocked_by:
         found.append(Refusal(Guard.NOT_BLOCKED, "blocked_by", f"{len(standing.blocked_by)} open tasks block it"))
+    if Guard.CHECKLIST_DONE in way.guards and standing and standing.open_items:
+        found.append(Refusal(Guard.CHECKLIST_DONE, "checklist", f"{standing.open_items} checklist items are open"))
     if way.role and _ROLES.index(role) < _ROLES.index(way.role):
         found.append(Refusal("role", "state_id", f"needs the role {way.role} at least"))
     found.extend(

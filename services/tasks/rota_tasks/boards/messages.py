@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _GUARDS = {
     Guard.ALL_SUBTASKS_DONE: boards_pb2.TRANSITION_GUARD_ALL_SUBTASKS_DONE,
     Guard.NOT_BLOCKED: boards_pb2.TRANSITION_GUARD_NOT_BLOCKED,
+    Guard.CHECKLIST_DONE: boards_pb2.TRANSITION_GUARD_CHECKLIST_DONE,
 }
 _GUARD_OF = {number: guard for guard, number in _GUARDS.items()}
 _ROLES = {

@@ -28,7 +28,7 @@ _UNTOLD = frozenset(
         "status_before",
         "state_id_before",
     }
-    | {"subtasks", "is_blocked", "blocked_by"}
+    | {"subtasks", "is_blocked", "blocked_by", "checklist"}
 )
 
 

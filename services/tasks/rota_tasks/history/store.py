@@ -40,6 +40,7 @@ def _names(aggregate: str, field: str) -> Any:
 _ALL = union_all(
     _newest(EVENTS.c.aggregate_id == bindparam("task_id", type_=PgUUID)),
     _newest(_names("comment", "task_id")),
+    _newest(_names("checklist_item", "task_id")),
     _newest(_names("relation", "source_id")),
     _newest(_names("relation", "task_id")),
 ).subquery("found")
@@ -69,7 +70,7 @@ _AT_VERSION = statement(
 
 
 async def page(reader: Reader, *, workspace_id: UUID, task_id: UUID, limit: int, before: int | None) -> Sequence[Entry]:
-    """What happened last to a task, its comments and relations, at most `limit`, before the position `before`."""
+    """What happened last to a task and what belongs to it, at most `limit`, before the position `before`."""
     rows = await reader.fetch(
         _PAGE, workspace_id=workspace_id, task_id=task_id, task_text=str(task_id), limit=limit, before=before
     )

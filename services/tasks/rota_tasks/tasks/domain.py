@@ -58,12 +58,16 @@ class Standing:
         subtasks: How many are directly below it.
         blocked_by: The open tasks that block it.
         is_favourite: Whether it is a favourite of whoever reads.
+        open_items: How many items of its checklist are not ticked off.
+        items: How many its checklist has.
     """
 
     open_subtasks: int = 0
     subtasks: int = 0
     blocked_by: tuple[UUID, ...] = ()
     is_favourite: bool = False
+    open_items: int = 0
+    items: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

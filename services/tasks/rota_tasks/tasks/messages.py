@@ -82,6 +82,7 @@ def task_message(task: Task) -> tasks_pb2.Task:
         position=task.position,
         status_before=STATUS_NUMBERS[task.status_before] if task.status_before else tasks_pb2.TASK_STATUS_UNSPECIFIED,
         state_id_before=_text(task.state_id_before),
+        checklist=_checklist(task.standing),
     )
 
 
@@ -178,6 +179,12 @@ def _subtasks(standing: Standing | None) -> tasks_pb2.SubtaskCounts | None:
     if standing is None:
         return None
     return tasks_pb2.SubtaskCounts(open=standing.open_subtasks, total=standing.subtasks)
+
+
+def _checklist(standing: Standing | None) -> tasks_pb2.ChecklistCounts | None:
+    if standing is None:
+        return None
+    return tasks_pb2.ChecklistCounts(open=standing.open_items, total=standing.items)
 
 
 def _day(value: date | None) -> str | None:

@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
+from rota_tasks.checklists.store import CHECKLIST_ITEMS
 from rota_tasks.labels.store import LABELS
 from rota_tasks.relations.domain import RelationType
 from rota_tasks.relations.store import RELATIONS
@@ -156,10 +157,17 @@ def shown(tasks: FromClause) -> list[Any]:
         .correlate(tasks)
         .scalar_subquery()
     )
+    items = (
+        select(array([func.count().filter(~CHECKLIST_ITEMS.c.is_done), func.count()]))
+        .where(CHECKLIST_ITEMS.c.workspace_id == tasks.c.workspace_id, CHECKLIST_ITEMS.c.task_id == tasks.c.id)
+        .correlate(tasks)
+        .scalar_subquery()
+    )
     return [
         *own(tasks),
         children.label("subtasks"),
         func.array(blockers).label("blocked_by"),
+        items.label("checklist"),
     ]
 
 
@@ -183,7 +191,10 @@ def task_of_row(row: Mapping[str, Any]) -> Task:
     standing = None
     if "subtasks" in row:
         open_subtasks, subtasks = row["subtasks"]
-        standing = Standing(open_subtasks, subtasks, tuple(row["blocked_by"]), row.get("is_favourite", False))
+        open_items, items = row["checklist"]
+        standing = Standing(
+            open_subtasks, subtasks, tuple(row["blocked_by"]), row.get("is_favourite", False), open_items, items
+        )
     return Task(
         **values
         | {

@@ -14,6 +14,7 @@ from rota_chassis.errors import Conflict, NotFound, Violation
 from rota_tasks.boards import domain as boards
 from rota_tasks.boards import store
 from rota_tasks.boards.domain import Section, State
+from rota_tasks.tasks import store as task_store
 from rota_tasks.tasks.domain import Status, Task
 
 if TYPE_CHECKING:
@@ -129,6 +130,10 @@ async def _settle_state(
         source = next((each for each in states if each.id == task.state_id), None)
         role = await tasks.memberships.require(user.user_id, task.workspace_id, reader=work)
         shown = replace(task, **{name: value for name, value in changes.items() if name != "place"})
+        if source is not None and any(way.guards for way in source.transitions):
+            # What was done to its subtasks, blockers and checklist while this waited for its row counts as well.
+            fresh = await task_store.get(work, user_id=user.user_id, task_id=task.id)
+            shown = replace(shown, standing=fresh.standing if fresh else None)
         refused = boards.refusals(source, to, shown, role)
         if refused:
             raise Conflict(

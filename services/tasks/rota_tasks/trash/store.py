@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
+from rota_tasks.checklists import store as checklists
 from rota_tasks.comments import store as comments
 from rota_tasks.comments.domain import CommentEvent
 from rota_tasks.comments.messages import comment_of
@@ -274,10 +275,11 @@ async def add(work: UnitOfWork, deleted: Sequence[TaskDeleted]) -> None:
 
 
 async def put_back(work: UnitOfWork, restored: Sequence[Task]) -> None:
-    """Move tasks with their comments from the trash to the read tables, those above others first."""
+    """Move tasks with their checklists and comments from the trash to the read tables, those above others first."""
     workspace_id, ids = restored[0].workspace_id, [task.id for task in restored]
     await tasks.save(work, restored)
     await work.execute(_REMOVE, workspace_id=workspace_id, ids=ids)
+    await checklists.put_back(work, workspace_id=workspace_id, task_ids=ids)
     for row in await work.fetch(_COMMENTS_OF, workspace_id=workspace_id, ids=ids):
         await comments.project(work, CommentEvent(comment_of(event_types()[row["type"]].decode(row["data"]).comment)))
     await work.execute(_REMOVE_COMMENTS, workspace_id=workspace_id, ids=ids)

@@ -88,6 +88,13 @@ def test_a_status_means_the_current_state_or_the_first_of_its_group() -> None:
         ({}, {}, "member", []),
         ({"guards": (Guard.ALL_SUBTASKS_DONE,)}, {"standing": Standing(1, 2)}, "owner", ["all_subtasks_done"]),
         ({"guards": (Guard.NOT_BLOCKED,)}, {"standing": Standing(0, 0, (USER,))}, "owner", ["not_blocked"]),
+        (
+            {"guards": (Guard.CHECKLIST_DONE,)},
+            {"standing": Standing(open_items=1, items=2)},
+            "owner",
+            ["checklist_done"],
+        ),
+        ({"guards": (Guard.CHECKLIST_DONE,)}, {"standing": Standing(items=2)}, "owner", []),
         ({"role": "admin"}, {}, "member", ["role"]),
         ({"role": "admin"}, {}, "owner", []),
         ({"required_fields": ("due_at", "assignee_ids")}, {"due_at": NOW}, "member", ["required_fields"]),
