@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import asyncpg
 import orjson
@@ -13,14 +14,18 @@ from rota_chassis.errors import Unavailable
 from rota_chassis.events.log import INSERT_EVENT, INSERT_EVENTS, PendingEvent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 
     from rota_chassis.events.log import NewEvent
     from rota_chassis.postgres.statements import Statement
 
+Answer = TypeVar("Answer")
+
 ACQUIRE_TIMEOUT_S = 5.0
+_ORDERED_ATTEMPTS = 10
 _STATEMENTS_KEPT = 1_000
 _EVENTS_AT_ONCE = 1_000
+_HOLD = "SELECT pg_advisory_xact_lock{}(hashtextextended($1, 0))"
 _SESSION = {
     "statement_timeout": "15s",
     "lock_timeout": "5s",
@@ -44,6 +49,22 @@ _UNAVAILABLE = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """Something by its name that a transaction holds until it ends: alone, or with others that share it."""
+
+    name: str
+    alone: bool = True
+
+
+class LateLockError(Exception):
+    """A transaction needs locks that it did not begin with (see `Database.ordered`)."""
+
+    def __init__(self, locks: Iterable[Lock]) -> None:
+        self.locks = tuple(locks)
+        super().__init__(", ".join(lock.name for lock in self.locks))
 
 
 class Reader(Protocol):
@@ -142,6 +163,29 @@ class Database:
         if work.has_events:
             self.events_committed.set()
 
+    async def ordered(self, act: Callable[[UnitOfWork], Awaitable[Answer]], *locks: Lock) -> Answer:
+        """Run `act` in one transaction, which begins with its locks in the order of their names.
+
+        Two transactions that take the same locks in different orders would wait for each other. So all come first, in
+        one order. One that finds on its way that it needs another (`UnitOfWork.hold`) is undone and begins again with
+        that as well.
+
+        Args:
+            act: What to do; as it may run again, it writes through the unit of work alone.
+            locks: Those that it is known to need.
+
+        Raises:
+            Unavailable: it needed another each time (code DATABASE_UNAVAILABLE).
+        """
+        for _attempt in range(_ORDERED_ATTEMPTS):
+            try:
+                async with self.transaction() as work:
+                    await work.begin_with(locks)
+                    return await act(work)
+            except LateLockError as late:
+                locks = (*locks, *late.locks)
+        raise Unavailable("Too much changes here at once; try again shortly.", code="DATABASE_UNAVAILABLE")
+
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         """A connection of one's own, for what lives longer than a transaction (advisory locks)."""
@@ -156,6 +200,8 @@ class UnitOfWork:
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
         self._events: list[PendingEvent] = []
+        self._held: dict[str, Lock] = {}
+        self._ordered = False
 
     @property
     def connection(self) -> asyncpg.Connection:
@@ -191,19 +237,48 @@ class UnitOfWork:
         if rows:
             await self._connection.executemany(statement.sql, [statement.arguments(row) for row in rows])
 
+    async def begin_with(self, locks: Iterable[Lock]) -> None:
+        """Hold these locks, in the order of their names, and no other later. `Database.ordered` calls it."""
+        # Of two with one name, the one that is held alone goes first, and counts.
+        for lock in sorted(locks, key=lambda lock: (lock.name, not lock.alone)):
+            await self.hold(lock)
+        self._ordered = True
+
+    async def hold(self, *locks: Lock) -> bool:
+        """Hold locks until the transaction ends, waiting for others that do.
+
+        Returns:
+            Whether one of them was not held before, so that what was read before may be out of date.
+
+        Raises:
+            LateLockError: the transaction is ordered, and did not begin with all of them.
+        """
+        missing = [lock for lock in locks if not self._holds(lock)]
+        if missing and self._ordered:
+            raise LateLockError(missing)
+        for lock in missing:
+            await self._connection.execute(_HOLD.format("" if lock.alone else "_shared"), lock.name)
+            self._held[lock.name] = lock
+        return bool(missing)
+
+    def _holds(self, lock: Lock) -> bool:
+        held = self._held.get(lock.name)
+        return held is not None and (held.alone or not lock.alone)
+
     def append(self, *events: NewEvent) -> None:
         """Add events to the log; they are written as the last step before the commit, in this order."""
         self._events.extend(PendingEvent.of(event) for event in events)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
-        """A part of the transaction: when the block raises, it alone is undone, its events included."""
-        appended = len(self._events)
+        """A part of the transaction: when the block raises, it alone is undone, its events and locks included."""
+        appended, held = len(self._events), dict(self._held)
         try:
             async with self._connection.transaction():
                 yield
         except BaseException:
             del self._events[appended:]
+            self._held = held
             raise
 
     async def write_events(self) -> None:

@@ -1,8 +1,9 @@
 """Does many things to the tasks of a workspace, in one transaction.
 
 Two at once: those that do more than create take turns on the structure of the workspace, which is held before any row
-is locked, so that their row locks cannot cross. Dying before the commit leaves nothing. A repeated call with the same
-request id gets the answer of the first, which commits with what it did.
+is locked, as the boards of all projects concerned are (see `locks`), so that their row locks cannot cross. Dying before
+the commit leaves nothing. A repeated call with the same request id gets the answer of the first, which commits with
+what it did.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from rota_chassis.errors import InvalidArgument, RotaError, Unprocessable, Viola
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS
 
+from rota_tasks import locks
 from rota_tasks.batch import domain, store
 from rota_tasks.batch.domain import Assign, Complete, Create, Delete, Edit, Relate, Reopen, Unassign
 from rota_tasks.relations import commands as relation_commands
 from rota_tasks.relations.domain import Relation
-from rota_tasks.tasks import commands, queries, requirements, tree
+from rota_tasks.tasks import commands, queries, requirements
 from rota_tasks.tasks import domain as task_domain
 from rota_tasks.tasks.domain import Standing, Status, Task
 from rota_tasks.trash import commands as trash
@@ -76,19 +78,32 @@ async def run_batch(
         raise InvalidArgument(f"One call may assign at most {MAX_PEOPLE} users; make several.", code="INVALID_FIELDS")
     strangers = frozenset(await tasks.memberships.strangers(workspace_id, people))
     key = {"workspace_id": workspace_id, "user_id": user.user_id}
-    async with tasks.database.transaction() as work:
+
+    async def run(work: UnitOfWork) -> bytes:
         if request is not None:
             first = await store.record(work, **key, request_id=request.id, fingerprint=request.fingerprint)
             if first is not None:
                 return _answered_before(request, *first)
-        if any(domain.needs_structure(each) for each in valid):
-            await tree.lock(work, workspace_id, exclusive=not all(isinstance(each, Create) for each in valid))
         batch = _Batch(work, tasks, user, workspace_id, strangers)
         outcomes = [await _outcome(batch, index, each, atomic=atomic) for index, each in enumerate(operations)]
         answer = answer_of(outcomes)
         if request is not None:
             await store.keep_answer(work, **key, request_id=request.id, answer=answer)
-    return answer
+        return answer
+
+    held = [locks.board(each) for each in await _boards(tasks, workspace_id, valid)]
+    if any(domain.needs_structure(each) for each in valid):
+        alone = not all(isinstance(each, Create) for each in valid)
+        held.append(locks.structure(workspace_id, alone=alone))
+    return await tasks.database.ordered(run, *held)
+
+
+async def _boards(tasks: Tasks, workspace_id: UUID, operations: Sequence[Operation]) -> set[UUID]:
+    """The projects on whose boards the operations put tasks, as far as is known before."""
+    named = {each for operation in operations for each in domain.projects(operation)}
+    task_ids = [each.task_id for each in operations if domain.places(each)]
+    of_tasks = await store.projects_of(tasks.database, workspace_id=workspace_id, task_ids=task_ids) if task_ids else []
+    return named | set(of_tasks)
 
 
 class _Batch:

@@ -98,3 +98,18 @@ def people(operation: Operation) -> tuple[UUID, ...]:
 def needs_structure(operation: Operation) -> bool:
     """Whether the operation adds a part to a whole, or is more than an addition."""
     return not isinstance(operation, Create) or operation.fields.get("parent_id") is not None
+
+
+def places(operation: Operation) -> bool:
+    """Whether the operation may give a task that exists another place on the board of its project."""
+    if isinstance(operation, Edit):
+        return not operation.changes.keys().isdisjoint({"status", "state_id", "section_id", "project_id"})
+    return isinstance(operation, Complete | Reopen)
+
+
+def projects(operation: Operation) -> tuple[UUID, ...]:
+    """The project that the operation brings a task to."""
+    match operation:
+        case Create(fields=values) | Edit(changes=values) if values.get("project_id") is not None:
+            return (values["project_id"],)
+    return ()

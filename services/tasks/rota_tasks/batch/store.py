@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Column, LargeBinary, MetaData, Table, Text, and_, bindparam, select, update
+from sqlalchemy import Column, LargeBinary, MetaData, Table, Text, and_, bindparam, func, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
-from sqlalchemy.dialects.postgresql import insert
+
+from rota_tasks.tasks.tables import TASKS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.database import Reader, UnitOfWork
 
 REQUESTS = Table(
     "batch_requests",
@@ -40,6 +43,21 @@ _RECORD = statement(
 )
 _GET = statement(select(REQUESTS.c.fingerprint, REQUESTS.c.answer).where(_IS_KEY))
 _ANSWER = statement(update(REQUESTS).values(answer=bindparam("result")).where(_IS_KEY))
+_PROJECTS_OF = statement(
+    select(TASKS.c.project_id)
+    .where(
+        TASKS.c.workspace_id == bindparam("workspace_id", type_=PgUUID),
+        TASKS.c.id == func.any(bindparam("ids", type_=ARRAY(PgUUID))),
+        TASKS.c.project_id.is_not(None),
+    )
+    .distinct()
+)
+
+
+async def projects_of(reader: Reader, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> Sequence[UUID]:
+    """The projects of tasks of a workspace."""
+    rows = await reader.fetch(_PROJECTS_OF, workspace_id=workspace_id, ids=list(task_ids))
+    return [row["project_id"] for row in rows]
 
 
 async def record(

@@ -13,7 +13,7 @@ from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS
 
 from rota_tasks.boards import domain, queries, store
-from rota_tasks.boards.domain import MAX_COLUMNS, ColumnCreated, ColumnEvent, State
+from rota_tasks.boards.domain import MAX_COLUMNS, MAX_POSITION, ColumnCreated, ColumnEvent, State
 from rota_tasks.boards.messages import event_message
 from rota_tasks.preconditions import require_version
 
@@ -96,7 +96,14 @@ async def edit_column(
                     code=f"{kind.__name__.upper()}_NOT_FOUND",
                     violations=[Violation("after_id", "is not another of the project", "not_found")],
                 ) from error
-        events = domain.edit(column, fields, now=projects.clock.now())
+        now = projects.clock.now()
+        if len(fields.get("position", "")) > MAX_POSITION:
+            positions = domain.spread(columns, column_id, fields["position"])
+            fields["position"] = positions.pop(column_id)
+            for other in columns:
+                if other.id in positions:
+                    await _apply(work, domain.edit(other, {"position": positions[other.id]}, now=now))
+        events = domain.edit(column, fields, now=now)
         await _apply(work, events)
         changed: Any = events[-1].column if events else column
         result: AnyColumn = changed

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from fractional_indexing import generate_key_between
+from fractional_indexing import generate_key_between, generate_n_keys_between
 
 from rota_tasks.tasks.domain import OPEN, Status
 
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 MAX_COLUMNS = 50
 """States of a project, and sections of a project."""
+
+MAX_POSITION = 64
+"""How long a position may be, in characters; before one would be longer, those around it are spread out."""
+ROOMY = 48
+"""How long the positions of those spread out may be, so that it does not happen again at once."""
 
 _DIGITS = "0123456789abcdef"
 _ROLES = ("viewer", "member", "admin", "owner")
@@ -132,6 +137,12 @@ def between(lower: str | None, upper: str | None) -> str:
     return key
 
 
+def keys_between(lower: str | None, upper: str | None, count: int) -> Sequence[str]:
+    """So many positions behind `lower` and before `upper`, in order, as short as can be."""
+    keys: list[str] = generate_n_keys_between(lower, upper, count, _DIGITS)
+    return keys
+
+
 def rank(task_id: UUID, position: str | None) -> str:
     """Where a task stands in its project: by hand, or else by its id, which grows with time."""
     return position or f"l{task_id.hex}8"
@@ -151,6 +162,13 @@ def place_of_column(columns: Sequence[Column], column_id: UUID | None, after_id:
             behind = others[index + 1].position if index + 1 < len(others) else None
             return between(each.position, behind)
     raise KeyError(after_id)
+
+
+def spread(columns: Sequence[Column], column_id: UUID, position: str) -> dict[UUID, str]:
+    """Short positions of all columns in their order, in which one of them goes to a position that is too long."""
+    in_order = sorted(columns, key=lambda each: position if each.id == column_id else each.position)
+    keys = keys_between(None, None, len(in_order))
+    return {each.id: key for each, key in zip(in_order, keys, strict=True)}
 
 
 def target(states: Sequence[State], task: Task, *, status: Status | None, state_id: UUID | None) -> State | None:
@@ -174,6 +192,12 @@ def initial(states: Sequence[State]) -> State:
     todo = (state for state in states if state.group is Status.TODO)
     is_open = (state for state in states if state.group in OPEN)
     return next(todo, None) or next(is_open, None) or states[0]
+
+
+def guards(source: State | None, to: State) -> frozenset[Guard]:
+    """What must hold for the way from one state to the other."""
+    ways = source.transitions if source is not None else ()
+    return frozenset(guard for way in ways if way.to_state_id == to.id for guard in way.guards)
 
 
 def refusals(source: State | None, to: State, task: Task, role: str) -> Sequence[Refusal]:

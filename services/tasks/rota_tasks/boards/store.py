@@ -1,7 +1,7 @@
 """States, sections and the manual order of tasks in PostgreSQL; every query is scoped to one workspace.
 
-Whoever changes what a board holds takes turns on a lock of the project, after the row of the task itself, so that
-limits and positions are decided one after another.
+Whoever changes what a board holds takes turns on a lock of the project (`lock`), so that limits and positions are
+decided one after another.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from uuid import UUID
 
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import (
-    BigInteger,
     Column,
     DateTime,
     Integer,
@@ -23,7 +22,6 @@ from sqlalchemy import (
     case,
     delete,
     func,
-    literal,
     literal_column,
     or_,
     select,
@@ -32,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
+from rota_tasks import locks
 from rota_tasks.boards.domain import ColumnDeleted, ColumnEvent, Guard, Section, State, Transition
 from rota_tasks.tasks.domain import Status, Task
 from rota_tasks.tasks.tables import TASKS, shown, task_of_row
@@ -73,9 +72,6 @@ _WORKSPACE, _PROJECT = bindparam("workspace_id", type_=PgUUID), bindparam("proje
 _ID = bindparam("id", type_=PgUUID)
 _LIMIT = bindparam("limit", type_=Integer)
 
-_LOCK = statement(
-    select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("name", type_=Text), literal(0, BigInteger))))
-)
 _LIST = {
     kind: statement(
         select(table)
@@ -97,22 +93,16 @@ def _save(table: Table) -> Any:
 
 
 _SAVE = {kind: _save(table) for kind, table in _TABLES.items()}
-_OF_PROJECT = and_(TASKS.c.workspace_id == _WORKSPACE, TASKS.c.project_id == _PROJECT)
+OF_PROJECT = and_(TASKS.c.workspace_id == _WORKSPACE, TASKS.c.project_id == _PROJECT)
 # The expression of the index `tasks_rank`, word for word.
-_RANK: Any = literal_column(
+RANK: Any = literal_column(
     "coalesce(tasks.position, 'l' || replace(tasks.id::text, '-', '') || '8') COLLATE \"C\"", Text
 )
-_OTHERS = and_(_OF_PROJECT, TASKS.c.id != _ID)
+_OTHERS = and_(OF_PROJECT, TASKS.c.id != _ID)
 _COUNT_IN = {
     State: statement(select(func.count()).where(_OTHERS, TASKS.c.state_id == bindparam("column_id", type_=PgUUID))),
     Section: statement(select(func.count()).where(_OTHERS, TASKS.c.section_id == bindparam("column_id", type_=PgUUID))),
 }
-_RANK_OF = statement(select(_RANK).where(_OF_PROJECT, TASKS.c.id == _ID))
-_LAST = statement(select(_RANK).where(_OTHERS).order_by(_RANK.desc()).limit(1))
-_NEXT = statement(select(_RANK).where(_OTHERS, bindparam("rank", type_=Text) < _RANK).order_by(_RANK).limit(1))
-_PREVIOUS = statement(
-    select(_RANK).where(_OTHERS, bindparam("rank", type_=Text) > _RANK).order_by(_RANK.desc()).limit(1)
-)
 _BARE_STATUS = case((TASKS.c.state_id.is_(None), TASKS.c.status), else_=None)
 
 
@@ -120,11 +110,11 @@ def _board(*partition: Any) -> Any:
     page = (
         select(
             *TASKS.c,
-            _RANK.label("rank"),
-            func.row_number().over(partition_by=partition, order_by=[_RANK, TASKS.c.id]).label("place"),
+            RANK.label("rank"),
+            func.row_number().over(partition_by=partition, order_by=[RANK, TASKS.c.id]).label("place"),
             func.count().over(partition_by=partition).label("size"),
         )
-        .where(_OF_PROJECT)
+        .where(OF_PROJECT)
         .subquery("page")
     )
     return statement(
@@ -133,12 +123,12 @@ def _board(*partition: Any) -> Any:
 
 
 def _rest(in_column: Any) -> Any:
-    size = select(func.count()).select_from(TASKS).where(_OF_PROJECT, in_column).scalar_subquery()
-    after = tuple_(_RANK, TASKS.c.id) > tuple_(bindparam("rank", type_=Text), _ID)
+    size = select(func.count()).select_from(TASKS).where(OF_PROJECT, in_column).scalar_subquery()
+    after = tuple_(RANK, TASKS.c.id) > tuple_(bindparam("rank", type_=Text), _ID)
     page = (
-        select(*TASKS.c, _RANK.label("rank"), size.label("size"))
-        .where(_OF_PROJECT, in_column, after)
-        .order_by(_RANK, TASKS.c.id)
+        select(*TASKS.c, RANK.label("rank"), size.label("size"))
+        .where(OF_PROJECT, in_column, after)
+        .order_by(RANK, TASKS.c.id)
         .limit(_LIMIT)
         .subquery("page")
     )
@@ -155,9 +145,9 @@ _REST = {
 }
 
 
-async def lock(work: UnitOfWork, project_id: UUID) -> None:
-    """Hold the board of a project alone until the transaction ends."""
-    await work.fetch(_LOCK, name=f"board of {project_id}")
+async def lock(work: UnitOfWork, *project_ids: UUID) -> bool:
+    """Hold the boards of projects alone until the transaction ends; whether one was not held before (see `locks`)."""
+    return await work.hold(*map(locks.board, project_ids))
 
 
 async def columns(
@@ -186,26 +176,6 @@ async def count_in(
         id=besides or UUID(int=0),
     )
     return tasks
-
-
-async def gap(
-    reader: Reader, task: Task, *, project_id: UUID, before_id: UUID | None, after_id: UUID | None
-) -> tuple[str | None, str | None] | None:
-    """Between which ranks a task goes that is put before or after another, or behind all.
-
-    Returns:
-        None when the other is not a task of the project.
-    """
-    among: dict[str, Any] = {"workspace_id": task.workspace_id, "project_id": project_id}
-    neighbor_id = before_id or after_id
-    if neighbor_id is None:
-        return await reader.fetch_value(_LAST, **among, id=task.id), None
-    rank = await reader.fetch_value(_RANK_OF, **among, id=neighbor_id)
-    if rank is None:
-        return None
-    if before_id is not None:
-        return await reader.fetch_value(_PREVIOUS, **among, id=task.id, rank=rank), rank
-    return rank, await reader.fetch_value(_NEXT, **among, id=task.id, rank=rank)
 
 
 async def board(

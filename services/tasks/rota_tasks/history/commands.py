@@ -9,9 +9,10 @@ from rota_chassis.errors import Conflict, NotFound
 from rota_chassis.events.types import event_types
 from rota_chassis.memberships import WRITERS, require_role
 
+from rota_tasks import locks
 from rota_tasks.history import store
 from rota_tasks.preconditions import require_version
-from rota_tasks.tasks import domain, requirements, tree, workflow
+from rota_tasks.tasks import domain, requirements, workflow
 from rota_tasks.tasks import store as task_store
 from rota_tasks.tasks.messages import event_message, task_of
 from rota_tasks.tasks.queries import get_task, no_such_task
@@ -52,8 +53,8 @@ async def undo_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_matc
     if earlier is not None:
         newcomers = [each for each in earlier.assignee_ids if each not in seen.assignee_ids]
         await requirements.require_members(tasks, seen.workspace_id, newcomers)
-    async with tasks.database.transaction() as work:
-        await tree.lock(work, seen.workspace_id, exclusive=True)
+
+    async def undo(work: UnitOfWork) -> Task:
         found = await task_store.lock(work, user_id=user.user_id, task_id=task_id)
         if found is None:
             raise no_such_task()
@@ -74,8 +75,9 @@ async def undo_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_matc
         for event in events:
             work.append(event_message(event))
             await task_store.project(work, event)
-        shown = await task_store.get(work, user_id=user.user_id, task_id=task_id)
-    return shown or task
+        return await task_store.get(work, user_id=user.user_id, task_id=task_id) or task
+
+    return await tasks.database.ordered(undo, locks.structure(seen.workspace_id, alone=True))
 
 
 async def _undo_deletion(tasks: Tasks, user: UserPrincipal, task_id: UUID, if_match: str) -> Task:

@@ -1,8 +1,8 @@
 """What changes tasks: one function a use case, one transaction each.
 
-Two at once: the task's row is locked first, so they take turns, and `If-Match` tells the loser. Dying before the
-commit leaves nothing; after it everything, the event included. A repeated call with the same request id returns the
-task of the first.
+Two at once: the task's row is locked first, behind what else the change needs (see `locks`), so they take turns, and
+`If-Match` tells the loser. Dying before the commit leaves nothing; after it everything, the event included. A repeated
+call with the same request id returns the task of the first.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from rota_chassis.errors import (
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import VIEWER, WRITERS, require_role
 
+from rota_tasks import locks
 from rota_tasks.preconditions import require_version
 from rota_tasks.tasks import domain, queries, requirements, store, tree, workflow
-from rota_tasks.tasks.domain import Standing, Status, Task
+from rota_tasks.tasks.domain import OPEN, Standing, Status, Task
 from rota_tasks.tasks.messages import event_message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
     from rota_chassis.identity import UserPrincipal
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.database import Lock, UnitOfWork
 
     from rota_tasks.tasks.dependencies import Tasks
     from rota_tasks.tasks.domain import TaskEvent
@@ -76,7 +77,8 @@ async def create_task(
         standing=Standing(),
         **fields,
     )
-    async with tasks.database.transaction() as work:
+
+    async def create(work: UnitOfWork) -> Task:
         if request is not None:
             first = await store.record_request(
                 work,
@@ -88,10 +90,11 @@ async def create_task(
             )
             if first is not None:
                 return await _made_before(work, user, request, first)
-        if task.parent_id is not None:
-            # Any number may be added at once, but not while something moves or is deleted.
-            await tree.lock(work, workspace_id, exclusive=False)
         return await add(work, task)
+
+    # Any number may be added to others at once, but not while something moves or is deleted.
+    held = [locks.structure(workspace_id, alone=False)] if task.parent_id is not None else []
+    return await tasks.database.ordered(create, *held)
 
 
 async def add(work: UnitOfWork, task: Task) -> Task:
@@ -124,9 +127,10 @@ async def edit_task(
         Conflict: an assignee is not a member.
         PreconditionFailed: the task's entity tag is another.
     """
-    structure = None
+    held = []
     if changes.get("parent_id") is not None:
-        structure = (await queries.get_task(tasks, user, task_id=task_id)).workspace_id
+        workspace_id = (await queries.get_task(tasks, user, task_id=task_id)).workspace_id
+        held.append(locks.structure(workspace_id, alone=True))
     if changes.get("assignee_ids"):
         task = await queries.get_task(tasks, user, task_id=task_id)
         newcomers = [each for each in changes["assignee_ids"] if each not in task.assignee_ids]
@@ -135,7 +139,7 @@ async def edit_task(
     async def decide(work: UnitOfWork, task: Task) -> Sequence[TaskEvent]:
         return await edit(work, tasks, user, task, changes)
 
-    return await _change(tasks, user, task_id, decide, if_match=if_match, structure=structure)
+    return await _change(tasks, user, task_id, decide, if_match=if_match, held=held)
 
 
 async def edit(
@@ -156,6 +160,9 @@ async def edit(
     if parent_id != task.parent_id:
         await requirements.require_place(work, task.workspace_id, task.id, parent_id)
     settled = await workflow.settle(work, tasks, user, task, changes)
+    if task.status not in OPEN and settled.get("status") in OPEN:
+        # Others may rely on it: what it is a part of, and what it blocks.
+        await tree.lock(work, task.workspace_id, exclusive=False)
     return domain.edit(task, settled, by=user.user_id, now=tasks.clock.now())
 
 
@@ -269,7 +276,7 @@ async def _change(
     decide: Callable[..., Any],
     *,
     if_match: str = "",
-    structure: UUID | None = None,
+    held: Iterable[Lock] = (),
     roles: frozenset[str] = WRITERS,
 ) -> Task:
     """Lock the task, let `decide` say what happens to it, and make it so; the task as it then is.
@@ -280,18 +287,22 @@ async def _change(
         task_id: Which.
         decide: The transaction and the task -> the events that follow.
         if_match: The entity tag it must have.
-        structure: The workspace whose structure may change, held before anything else is locked.
+        held: What else is held, as far as it is known before.
         roles: Who may.
     """
+
+    async def change(work: UnitOfWork) -> Task | None:
+        task = await lock(work, user, task_id, if_match, roles=roles)
+        if task is None:
+            return None
+        events = await decide(work, task)
+        await apply(work, events)
+        return events[-1].task if events else task
+
     for _attempt in range(2):
-        async with tasks.database.transaction() as work:
-            if structure is not None:
-                await tree.lock(work, structure, exclusive=True)
-            task = await lock(work, user, task_id, if_match, roles=roles)
-            if task is not None:
-                events = await decide(work, task)
-                await apply(work, events)
-                return events[-1].task if events else task
+        changed = await tasks.database.ordered(change, *held)
+        if changed is not None:
+            return changed
         await tasks.memberships.refresh(user.user_id)
     raise queries.no_such_task()
 

@@ -323,6 +323,11 @@ def delete(task: Task, *, by: UUID, root_id: UUID, now: datetime) -> TaskDeleted
     return TaskDeleted(_next(task, now), root_id, by)
 
 
+def spread(task: Task, position: str, *, now: datetime) -> TaskUpdated:
+    """Give it another position between the same neighbors, so that there is room for others."""
+    return TaskUpdated(_next(task, now, position=position), (FieldChange("position", task.position, position),))
+
+
 def undo(before: Task, task: Task, *, now: datetime) -> Sequence[TaskEvent]:
     """Give what the last change set its old values back, as a change of the same kind; nothing when nothing differs.
 

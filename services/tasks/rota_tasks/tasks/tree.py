@@ -1,8 +1,7 @@
 """The structure of a workspace in PostgreSQL: which task is a part of which.
 
-A row cannot say that no two changes together close a circle, so that writers of the structure, which is the tree and
-the relations, take turns on a lock of the workspace: adding a leaf shares it, for leaves do no harm to one another; a
-move, a relation or a deletion has it alone. It is taken before any row is locked.
+A row cannot say that no two changes together close a circle, so that writers of the structure take turns on a lock of
+the workspace (`lock`).
 """
 
 from __future__ import annotations
@@ -10,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import BigInteger, Integer, Text, bindparam, func, literal, select
+from sqlalchemy import Integer, bindparam, func, literal, select
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
+from rota_tasks import locks
 from rota_tasks.tasks.tables import TASKS, own, task_of_row
 
 if TYPE_CHECKING:
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from rota_chassis.postgres.database import Reader, UnitOfWork
 
     from rota_tasks.tasks.domain import Task
-
-_KEY = func.hashtextextended(bindparam("name", type_=Text), literal(0, BigInteger))
-_LOCK_ALONE = statement(select(func.pg_advisory_xact_lock(_KEY)))
-_LOCK_SHARED = statement(select(func.pg_advisory_xact_lock_shared(_KEY)))
 
 _WORKSPACE, _ID = bindparam("workspace_id", type_=PgUUID), bindparam("id", type_=PgUUID)
 _START = select(TASKS.c.id, TASKS.c.parent_id, literal(1, Integer).label("level")).where(
@@ -55,8 +51,8 @@ _LOCK_BELOW = statement(
 
 
 async def lock(work: UnitOfWork, workspace_id: UUID, *, exclusive: bool) -> None:
-    """Hold the structure of a workspace until the transaction ends: alone, or with others who only add leaves."""
-    await work.fetch(_LOCK_ALONE if exclusive else _LOCK_SHARED, name=f"structure of {workspace_id}")
+    """Hold the structure of a workspace until the transaction ends, alone or shared (see `locks`)."""
+    await work.hold(locks.structure(workspace_id, alone=exclusive))
 
 
 async def path(reader: Reader, *, workspace_id: UUID, task_id: UUID) -> Sequence[UUID]:

@@ -1,7 +1,8 @@
 """Where a task may stand in its project: which state and section, and at which place.
 
-Every path that changes a task goes through `settle`, so that guards and limits hold on each of them. The board of the
-project is held (`boards.store.lock`) from the decision to the commit; the task's own row was locked before.
+Every path that changes a task goes through `settle`, so that guards and limits hold on each of them. From the decision
+to the commit the board of the project is held, and where a guard asks what stands around the task, the structure of the
+workspace; their transactions are ordered (see `locks`), so that both were held before the task's row was read.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 from rota_chassis.errors import Conflict, NotFound, Violation
 
 from rota_tasks.boards import domain as boards
-from rota_tasks.boards import store
-from rota_tasks.boards.domain import Section, State
+from rota_tasks.boards import positions, store
+from rota_tasks.boards.domain import MAX_POSITION, Guard, Section, State
+from rota_tasks.tasks import domain, tree
 from rota_tasks.tasks import store as task_store
 from rota_tasks.tasks.domain import Status, Task
+from rota_tasks.tasks.messages import event_message
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from rota_chassis.identity import UserPrincipal
@@ -48,11 +52,7 @@ async def place_new(work: UnitOfWork, task: Task) -> Task:
         if task.state_id is not None:
             raise _no_such_state()
         return task
-    among: dict[str, Any] = {"workspace_id": task.workspace_id, "project_id": task.project_id}
-    states = await store.columns(work, State, **among)
-    if states:
-        await store.lock(work, task.project_id)
-        states = await store.columns(work, State, **among)
+    states = await _states(work, task.workspace_id, task.project_id)
     if not states and task.state_id is None:
         return task
     state = next((each for each in states if each.id == task.state_id), None)
@@ -97,7 +97,7 @@ async def settle(
     if wants_state:
         settled |= await _settle_state(work, tasks, user, task, settled)
     if place is not None:
-        settled["position"] = await _position(work, task, place)
+        settled["position"] = await _position(work, task, place, now=tasks.clock.now())
     return settled
 
 
@@ -108,11 +108,7 @@ async def _settle_state(
     state_id, status = changes.get("state_id"), changes.get("status")
     if status is None and state_id is None:
         status = task.status
-    among: dict[str, Any] = {"workspace_id": task.workspace_id, "project_id": project_id}
-    states = await store.columns(work, State, **among) if project_id is not None else []
-    if states:
-        await store.lock(work, project_id)
-        states = await store.columns(work, State, **among)
+    states = await _states(work, task.workspace_id, project_id) if project_id is not None else []
     if not states:
         if status is None:
             raise _no_such_state()
@@ -130,7 +126,10 @@ async def _settle_state(
         source = next((each for each in states if each.id == task.state_id), None)
         role = await tasks.memberships.require(user.user_id, task.workspace_id, reader=work)
         shown = replace(task, **{name: value for name, value in changes.items() if name != "place"})
-        if source is not None and any(way.guards for way in source.transitions):
+        guards = boards.guards(source, to)
+        if guards - {Guard.CHECKLIST_DONE}:
+            await tree.lock(work, task.workspace_id, exclusive=True)
+        if guards:
             # What was done to its subtasks, blockers and checklist while this waited for its row counts as well.
             fresh = await task_store.get(work, user_id=user.user_id, task_id=task.id)
             shown = replace(shown, standing=fresh.standing if fresh else None)
@@ -145,14 +144,35 @@ async def _settle_state(
     return {"status": to.group, "state_id": to.id}
 
 
-async def _position(work: UnitOfWork, task: Task, place: Place) -> str:
+async def _states(work: UnitOfWork, workspace_id: UUID, project_id: UUID) -> Sequence[State]:
+    """The states of a project, whose board is held from then on if it has any."""
+    states = await store.columns(work, State, workspace_id=workspace_id, project_id=project_id)
+    if states and await store.lock(work, project_id):
+        states = await store.columns(work, State, workspace_id=workspace_id, project_id=project_id)
+    return states
+
+
+async def _position(work: UnitOfWork, task: Task, place: Place, *, now: datetime) -> str:
     if task.project_id is None:
         raise Conflict("Only a task of a project has a place; give it a project first.", code="TASK_WITHOUT_PROJECT")
     neighbor_id = place.before_id or place.after_id
     if neighbor_id == task.id:
         return boards.rank(task.id, task.position)
     await store.lock(work, task.project_id)
-    gap = await store.gap(work, task, project_id=task.project_id, before_id=place.before_id, after_id=place.after_id)
+    gap = await _gap(work, task, task.project_id, place)
+    position = boards.between(*gap)
+    if len(position) > MAX_POSITION:
+        await tree.lock(work, task.workspace_id, exclusive=True)
+        around = await positions.around(work, task, project_id=task.project_id, gap=gap)
+        events = [domain.spread(each, position, now=now) for each, position in around]
+        work.append(*map(event_message, events))
+        await positions.place(work, [event.task for event in events])
+        position = boards.between(*await _gap(work, task, task.project_id, place))
+    return position
+
+
+async def _gap(work: UnitOfWork, task: Task, project_id: UUID, place: Place) -> tuple[str | None, str | None]:
+    gap = await positions.gap(work, task, project_id=project_id, before_id=place.before_id, after_id=place.after_id)
     if gap is None:
         field = "before_id" if place.before_id else "after_id"
         raise NotFound(
@@ -160,7 +180,7 @@ async def _position(work: UnitOfWork, task: Task, place: Place) -> str:
             code="NEIGHBOR_NOT_FOUND",
             violations=[Violation(field, "is not a task of the project", "not_found")],
         )
-    return boards.between(*gap)
+    return gap
 
 
 async def _require_room(work: UnitOfWork, task: Task, state: State) -> None:

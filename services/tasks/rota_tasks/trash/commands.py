@@ -1,7 +1,9 @@
 """What moves tasks to the trash, back, and out of it: one transaction each.
 
-Two at once: each holds the structure of the workspace first (`tree.lock`), so that deletions, restorations and purges
+Two at once: each holds the structure of the workspace first (see `locks`), so that deletions, restorations and purges
 take turns; an edit and a deletion take turns on the task's row. Dying before the commit leaves nothing.
+
+A restored task returns to its state although that be full: a limit must not keep it in the trash until it is purged.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rota_chassis.errors import NotFound
 from rota_chassis.memberships import WRITERS, require_role
 
+from rota_tasks import locks
 from rota_tasks.boards import store as boards
 from rota_tasks.boards.domain import Section, State
 from rota_tasks.projects import store as projects
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
     from rota_tasks.tasks.dependencies import Tasks
     from rota_tasks.tasks.domain import Task
+    from rota_tasks.trash.domain import Trashed
 
 _COLUMNS = ("state_id", "section_id", "state_id_before")
 _PLACE = ("project_id", "position", *_COLUMNS)
@@ -51,12 +55,14 @@ async def delete_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_ma
         PreconditionFailed: the task's entity tag is another.
     """
     workspace_id = (await get_task(tasks, user, task_id=task_id)).workspace_id
-    async with tasks.database.transaction() as work:
-        await tree.lock(work, workspace_id, exclusive=True)
+
+    async def delete(work: UnitOfWork) -> None:
         task = await lock(work, user, task_id, if_match)
         if task is None:
             raise no_such_task()
         await remove(work, task, by=user.user_id, now=tasks.clock.now())
+
+    await tasks.database.ordered(delete, locks.structure(workspace_id, alone=True))
 
 
 async def remove(work: UnitOfWork, task: Task, *, by: UUID, now: datetime) -> None:
@@ -82,21 +88,23 @@ async def restore_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> T
         return await get_task(tasks, user, task_id=task_id)
     require_role(role, WRITERS)
     workspace_id, now = trashed.task.workspace_id, tasks.clock.now()
-    async with tasks.database.transaction() as work:
-        await tree.lock(work, workspace_id, exclusive=True)
-        if await store.find(work, user_id=user.user_id, task_id=task_id) is None:
+
+    async def restore(work: UnitOfWork) -> Task:
+        # It may have been restored meanwhile: then it lives.
+        if await _found(work, user, task_id) is not None:
+            levels = domain.by_level(await store.together(work, workspace_id=workspace_id, root_id=task_id))
+            events = [domain.restore(task, now=now) for level in levels for task in level]
+            events[0] = replace(events[0], task=await _placed(work, events[0].task, levels=len(levels)))
+            restored = await _placed_in_projects(work, [event.task for event in events])
+            await store.put_back(work, restored)
+            await _relate(work, workspace_id, [task.id for task in restored], now=now)
+            work.append(*(event_message(task_domain.TaskRestored(task)) for task in restored))
+        living = await task_store.get(work, user_id=user.user_id, task_id=task_id)
+        if living is None:
             raise no_such_task()
-        levels = domain.by_level(await store.together(work, workspace_id=workspace_id, root_id=task_id))
-        events = [domain.restore(task, now=now) for level in levels for task in level]
-        events[0] = replace(events[0], task=await _placed(work, events[0].task, levels=len(levels)))
-        restored = await _placed_in_projects(work, [event.task for event in events])
-        await store.put_back(work, restored)
-        await _relate(work, workspace_id, [task.id for task in restored], now=now)
-        work.append(*(event_message(task_domain.TaskRestored(task)) for task in restored))
-        shown = await task_store.get(work, user_id=user.user_id, task_id=task_id)
-    if shown is None:
-        raise no_such_task()
-    return shown
+        return living
+
+    return await tasks.database.ordered(restore, locks.structure(workspace_id, alone=True))
 
 
 async def purge_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> None:
@@ -104,12 +112,25 @@ async def purge_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> Non
     trashed, role = await queries.get_trashed(tasks, user, task_id=task_id)
     require_role(role, WRITERS)
     workspace_id = trashed.task.workspace_id
-    async with tasks.database.transaction() as work:
-        await tree.lock(work, workspace_id, exclusive=True)
-        gone = await store.together(work, workspace_id=workspace_id, root_id=task_id)
-        if all(task.id != task_id for task in gone):
+
+    async def purge(work: UnitOfWork) -> None:
+        if await _found(work, user, task_id) is None:
             raise no_such_task()
+        gone = await store.together(work, workspace_id=workspace_id, root_id=task_id)
         await _purge(work, workspace_id, gone, now=tasks.clock.now())
+
+    await tasks.database.ordered(purge, locks.structure(workspace_id, alone=True))
+
+
+async def _found(work: UnitOfWork, user: UserPrincipal, task_id: UUID) -> Trashed | None:
+    """The deleted task, which the user may change, at the head of its deletion; None when it is not in the trash."""
+    found = await store.find(work, user_id=user.user_id, task_id=task_id)
+    if found is None:
+        return None
+    trashed, role = found
+    require_role(role, WRITERS)
+    queries.require_root(trashed)
+    return trashed
 
 
 async def purge_trash(tasks: Tasks, *, before: datetime, limit: int) -> int:
@@ -120,11 +141,13 @@ async def purge_trash(tasks: Tasks, *, before: datetime, limit: int) -> int:
     workspace_id = await store.overdue_workspace(tasks.database, before=before)
     if workspace_id is None:
         return 0
-    async with tasks.database.transaction() as work:
-        await tree.lock(work, workspace_id, exclusive=True)
+
+    async def purge(work: UnitOfWork) -> int:
         gone = await store.overdue(work, workspace_id=workspace_id, before=before, limit=limit)
         await _purge(work, workspace_id, gone, now=tasks.clock.now())
-    return len(gone)
+        return len(gone)
+
+    return await tasks.database.ordered(purge, locks.structure(workspace_id, alone=True))
 
 
 async def _purge(work: UnitOfWork, workspace_id: UUID, gone: Sequence[Task], *, now: datetime) -> None:
@@ -145,12 +168,13 @@ async def _placed(work: UnitOfWork, task: Task, *, levels: int) -> Task:
 async def _placed_in_projects(work: UnitOfWork, restored: Sequence[Task]) -> Sequence[Task]:
     """The tasks, without the projects, states and sections that are gone."""
     columns: dict[UUID | None, set[UUID]] = {}
-    for task in restored:
-        if task.project_id is not None and task.project_id not in columns:
-            among: dict[str, UUID] = {"workspace_id": task.workspace_id, "project_id": task.project_id}
-            if await projects.exists(work, **among):
-                found = [*await boards.columns(work, State, **among), *await boards.columns(work, Section, **among)]
-                columns[task.project_id] = {each.id for each in found}
+    project_ids = {task.project_id for task in restored if task.project_id is not None}
+    await boards.lock(work, *project_ids)
+    for project_id in project_ids:
+        among = {"workspace_id": restored[0].workspace_id, "project_id": project_id}
+        if await projects.exists(work, **among):
+            found = [*await boards.columns(work, State, **among), *await boards.columns(work, Section, **among)]
+            columns[project_id] = {each.id for each in found}
     placed = []
     for task in restored:
         if task.project_id not in columns:

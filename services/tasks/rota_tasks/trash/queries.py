@@ -33,13 +33,22 @@ async def get_trashed(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> tu
         found = await store.find(tasks.database, user_id=user.user_id, task_id=task_id)
     if found is None:
         raise no_such_task()
-    if found[0].root_id != task_id:
-        raise Conflict(
-            f"The task was deleted along with task {found[0].root_id}; restore or purge that one.",
-            code="DELETED_WITH_PARENT",
-            metadata={"root_id": str(found[0].root_id)},
-        )
+    require_root(found[0])
     return found
+
+
+def require_root(trashed: Trashed) -> None:
+    """Return if the task was deleted by itself.
+
+    Raises:
+        Conflict: it went with a task above it (code DELETED_WITH_PARENT).
+    """
+    if trashed.root_id != trashed.task.id:
+        raise Conflict(
+            f"The task was deleted along with task {trashed.root_id}; restore or purge that one.",
+            code="DELETED_WITH_PARENT",
+            metadata={"root_id": str(trashed.root_id)},
+        )
 
 
 async def list_trash(

@@ -20,6 +20,7 @@ from rota_tasks.boards.domain import (
     place_of_column,
     rank,
     refusals,
+    spread,
     target,
 )
 from rota_tasks.tasks.domain import Standing, Status, Task
@@ -124,3 +125,10 @@ def test_a_column_goes_behind_another_or_in_front() -> None:
     assert "a0" < place_of_column([first, second], None, first.id) < "a1"
     with pytest.raises(KeyError):
         place_of_column([first, second], first.id, first.id)
+
+
+def test_columns_are_spread_out_in_their_order_with_short_positions() -> None:
+    columns = [replace(a_state(name, Status.TODO, f"a{place}"), id=uuid7()) for place, name in enumerate("abc")]
+    positions = spread(columns, columns[0].id, "a1" + "0" * 100 + "1")
+    assert sorted(positions, key=positions.__getitem__) == [columns[1].id, columns[0].id, columns[2].id]
+    assert max(map(len, positions.values())) <= 2
