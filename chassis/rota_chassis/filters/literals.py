@@ -106,7 +106,13 @@ def _id(_field: Field, text: str, context: Context) -> UUID:
     return UUID(text)
 
 
-def _instant(_field: Field, text: str, context: Context) -> datetime:
+def instant(text: str, context: Context) -> datetime:
+    """The instant that a text writes: an instant, a date, or a relative word such as `today+7d`.
+
+    Raises:
+        ValueError: it writes none.
+        OverflowError: it lies beyond the dates there are.
+    """
     relative = _RELATIVE.fullmatch(text)
     if relative is None:
         given = datetime.fromisoformat(text.upper())
@@ -119,6 +125,10 @@ def _instant(_field: Field, text: str, context: Context) -> datetime:
     days, rest = (away, timedelta()) if unit in {"d", "w"} else (timedelta(), away)
     day = context.now.astimezone(context.zone).date() + timedelta(days=_DAYS[word]) + days
     return datetime.combine(day, time(), context.zone).astimezone(UTC) + rest
+
+
+def _instant(_field: Field, text: str, context: Context) -> datetime:
+    return instant(text, context)
 
 
 _READERS: dict[Kind, Callable[[Field, str, Context], Value]] = {

@@ -12,6 +12,7 @@ from rota.tasks.v1 import (
     comments_pb2_grpc,
     history_pb2_grpc,
     labels_pb2_grpc,
+    planning_pb2_grpc,
     projects_pb2_grpc,
     relations_pb2_grpc,
     search_pb2_grpc,
@@ -28,6 +29,7 @@ from rota_tasks.comments.servicer import CommentServicer
 from rota_tasks.history.servicer import HistoryServicer
 from rota_tasks.labels.dependencies import Labels
 from rota_tasks.labels.servicer import LabelServicer
+from rota_tasks.planning.servicer import PlanningServicer
 from rota_tasks.projects.dependencies import Projects
 from rota_tasks.projects.servicer import ProjectServicer
 from rota_tasks.relations.servicer import RelationServicer
@@ -67,6 +69,9 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
     )
     runtime.serve(
         checklists_pb2_grpc.add_ChecklistServiceServicer_to_server, ChecklistServicer(tasks, runtime.page_tokens)
+    )
+    runtime.serve(
+        planning_pb2_grpc.add_PlanningServiceServicer_to_server, PlanningServicer(projects, tasks, runtime.page_tokens)
     )
     runtime.consume(memberships.handlers())
 

@@ -13,6 +13,7 @@ from rota.tasks.v1 import (
     comments_pb2_grpc,
     history_pb2_grpc,
     labels_pb2_grpc,
+    planning_pb2_grpc,
     projects_pb2_grpc,
     relations_pb2_grpc,
     search_pb2_grpc,
@@ -46,6 +47,7 @@ class Stage:
     batches: batch_pb2_grpc.BatchServiceStub
     boards: boards_pb2_grpc.BoardServiceStub
     checklists: checklists_pb2_grpc.ChecklistServiceStub
+    planning: planning_pb2_grpc.PlanningServiceStub
     auth: SmallAuth
     ada: User
     grace: User
@@ -96,6 +98,7 @@ async def stage(
             batch_pb2_grpc.BatchServiceStub(channel),
             boards_pb2_grpc.BoardServiceStub(channel),
             checklists_pb2_grpc.ChecklistServiceStub(channel),
+            planning_pb2_grpc.PlanningServiceStub(channel),
             auth,
             ada,
             grace,

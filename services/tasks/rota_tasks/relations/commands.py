@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 async def create_relation(
-    tasks: Tasks, user: UserPrincipal, *, source_id: UUID, kind: RelationType, task_id: UUID
+    tasks: Tasks, user: UserPrincipal, *, source_id: UUID, kind: RelationType, task_id: UUID, lag_s: int = 0
 ) -> Relation:
     """Relate a task to another; the relation there is, when they are so related already.
 
@@ -45,6 +45,7 @@ async def create_relation(
         task_id=task_id,
         created_by=user.user_id,
         created_at=tasks.clock.now(),
+        lag_s=lag_s,
     )
     async with tasks.database.transaction() as work:
         await tree.lock(work, workspace_id, exclusive=True)

@@ -43,7 +43,11 @@ _DIRECTED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
-    """A relation as one of its tasks, the source, sees it; the fields are those of rota.tasks.v1.Relation."""
+    """A relation as one of its tasks, the source, sees it; the fields are those of rota.tasks.v1.Relation.
+
+    Attributes:
+        lag_s: Of types that order: how long after the one has finished the other may begin, in seconds.
+    """
 
     id: UUID
     workspace_id: UUID
@@ -52,6 +56,7 @@ class Relation:
     task_id: UUID
     created_by: UUID
     created_at: datetime
+    lag_s: int = 0
 
     @property
     def inverse(self) -> Relation:

@@ -26,6 +26,7 @@ def relation_message(relation: Relation) -> relations_pb2.Relation:
         task_id=str(relation.task_id),
         created_by=str(relation.created_by),
         created_at=timestamp(relation.created_at),
+        lag_s=relation.lag_s,
     )
 
 
@@ -39,6 +40,7 @@ def relation_of(message: relations_pb2.Relation) -> Relation:
         task_id=UUID(message.task_id),
         created_by=UUID(message.created_by),
         created_at=message.created_at.ToDatetime(UTC),
+        lag_s=message.lag_s,
     )
 
 

@@ -34,6 +34,7 @@ class RelationServicer(relations_pb2_grpc.RelationServiceServicer):
             source_id=UUID(request.id),
             kind=TYPES[request.type],
             task_id=UUID(request.task_id),
+            lag_s=request.lag_s,
         )
         return relations_pb2.CreateRelationResponse(relation=relation_message(relation))
 

@@ -44,6 +44,7 @@ RELATIONS = Table(
     Column("id", PgUUID, nullable=False),
     Column("created_by", PgUUID, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("lag_s", Integer, nullable=False),
 )
 _FIELDS = tuple(column.name for column in RELATIONS.c)
 _WORKSPACE = bindparam("workspace_id", type_=PgUUID)
