@@ -37,7 +37,17 @@ class Channel(StrEnum):
 
 # What each channel tells of; of other aggregates none does.
 AGGREGATES = {
-    Channel.TASKS: ("task", "project", "section", "state", "label", "relation", "checklist_item", "comment"),
+    Channel.TASKS: (
+        "task",
+        "project",
+        "section",
+        "state",
+        "label",
+        "relation",
+        "checklist_item",
+        "comment",
+        "reaction",
+    ),
     Channel.NOTIFICATIONS: ("notification",),
 }
 CHANNEL_OF = {aggregate: channel for channel, aggregates in AGGREGATES.items() for aggregate in aggregates}

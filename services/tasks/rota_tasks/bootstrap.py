@@ -14,6 +14,7 @@ from rota.tasks.v1 import (
     labels_pb2_grpc,
     planning_pb2_grpc,
     projects_pb2_grpc,
+    reactions_pb2_grpc,
     relations_pb2_grpc,
     search_pb2_grpc,
     tasks_pb2_grpc,
@@ -32,6 +33,7 @@ from rota_tasks.labels.servicer import LabelServicer
 from rota_tasks.planning.servicer import PlanningServicer
 from rota_tasks.projects.dependencies import Projects
 from rota_tasks.projects.servicer import ProjectServicer
+from rota_tasks.reactions.servicer import ReactionServicer
 from rota_tasks.relations.servicer import RelationServicer
 from rota_tasks.search.servicer import SearchServicer
 from rota_tasks.settings import TasksSettings
@@ -72,6 +74,9 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
     )
     runtime.serve(
         planning_pb2_grpc.add_PlanningServiceServicer_to_server, PlanningServicer(projects, tasks, runtime.page_tokens)
+    )
+    runtime.serve(
+        reactions_pb2_grpc.add_ReactionServiceServicer_to_server, ReactionServicer(tasks, runtime.page_tokens)
     )
     runtime.consume(memberships.handlers())
 

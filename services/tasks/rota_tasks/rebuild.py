@@ -27,6 +27,9 @@ from rota_tasks.labels.messages import label_of
 from rota_tasks.projects import store as projects
 from rota_tasks.projects.domain import ProjectDeleted, ProjectUpdated
 from rota_tasks.projects.messages import project_of
+from rota_tasks.reactions import domain as reaction_domain
+from rota_tasks.reactions import store as reactions
+from rota_tasks.reactions.messages import reaction_of
 from rota_tasks.relations import domain as relation_domain
 from rota_tasks.relations import store as relations
 from rota_tasks.relations.messages import relation_of
@@ -115,6 +118,14 @@ async def _project_project(work: UnitOfWork, kind: str, data: Any) -> None:
     await projects.project(work, event(project_of(data.project)))
 
 
+async def _project_reaction(work: UnitOfWork, kind: str, data: Any) -> None:
+    reaction = reaction_of(data.reaction)
+    if kind == "reaction.removed":
+        await reactions.project(work, reaction_domain.remove(reaction, now=reaction.created_at))
+    else:
+        await reactions.project(work, reaction_domain.add(reaction))
+
+
 async def _project_relation(work: UnitOfWork, kind: str, data: Any) -> None:
     relation = relation_of(data.relation)
     if kind == "relation.removed":
@@ -155,6 +166,7 @@ _TABLES = {
     "relations": "workspace_id, source_id, type, task_id",
     "checklist_items": "workspace_id, id",
     "comments": "workspace_id, id",
+    "reactions": "workspace_id, comment_id, emoji, user_id",
     "trash": "workspace_id, id",
     "trashed_comments": "workspace_id, id",
     "trashed_relations": "workspace_id, id",
@@ -164,6 +176,7 @@ _PROJECTIONS: Mapping[str, Callable[[UnitOfWork, str, Any], Awaitable[None]]] = 
     "comment": _project_comment,
     "label": _project_label,
     "project": _project_project,
+    "reaction": _project_reaction,
     "relation": _project_relation,
     "section": _project_section,
     "state": _project_state,

@@ -15,6 +15,7 @@ from rota.tasks.v1 import (
     labels_pb2_grpc,
     planning_pb2_grpc,
     projects_pb2_grpc,
+    reactions_pb2_grpc,
     relations_pb2_grpc,
     search_pb2_grpc,
     tasks_pb2,
@@ -41,6 +42,7 @@ class Stage:
     labels: labels_pb2_grpc.LabelServiceStub
     relations: relations_pb2_grpc.RelationServiceStub
     comments: comments_pb2_grpc.CommentServiceStub
+    reactions: reactions_pb2_grpc.ReactionServiceStub
     search: search_pb2_grpc.SearchServiceStub
     trash: trash_pb2_grpc.TrashServiceStub
     history: history_pb2_grpc.HistoryServiceStub
@@ -92,6 +94,7 @@ async def stage(
             labels_pb2_grpc.LabelServiceStub(channel),
             relations_pb2_grpc.RelationServiceStub(channel),
             comments_pb2_grpc.CommentServiceStub(channel),
+            reactions_pb2_grpc.ReactionServiceStub(channel),
             search_pb2_grpc.SearchServiceStub(channel),
             trash_pb2_grpc.TrashServiceStub(channel),
             history_pb2_grpc.HistoryServiceStub(channel),

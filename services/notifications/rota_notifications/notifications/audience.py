@@ -12,7 +12,7 @@ from rota_notifications.notifications.domain import Kind, Occasion
 from rota_notifications.notifications.wording import Words, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from rota_chassis.events.envelope import Event
@@ -24,10 +24,10 @@ _REMINDER_KINDS = {
 }
 
 
-def occasion_of(event: Event) -> Occasion | None:
-    """Why and whom to tell of the event; None when it concerns nobody."""
-    occasion = OCCASIONS[event.type](event)
-    return occasion if occasion is not None and occasion.recipient_ids else None
+def occasions_of(event: Event) -> Sequence[Occasion]:
+    """Why and whom to tell of the event: a user for one reason at most; nothing when it concerns nobody."""
+    occasions = [find(event) for find in OCCASIONS[event.type]]
+    return [each for each in occasions if each is not None and each.recipient_ids]
 
 
 def _created(event: Event) -> Occasion:
@@ -58,12 +58,18 @@ def _reminded(event: Event) -> Occasion | None:
     )
 
 
+def _mentioned(event: Event) -> Occasion:
+    return _of_comment(event, Kind.TASK_MENTIONED, event.data.comment.mentioned_ids)
+
+
 def _commented(event: Event) -> Occasion:
-    return _of_comment(event, event.data.comment.mentioned_ids)
+    mentioned = set(event.data.comment.mentioned_ids)
+    watchers = [each for each in event.data.watcher_ids if each not in mentioned]
+    return _of_comment(event, Kind.TASK_COMMENTED, watchers)
 
 
 def _comment_updated(event: Event) -> Occasion:
-    return _of_comment(event, event.data.added_ids)
+    return _of_comment(event, Kind.TASK_MENTIONED, event.data.added_ids)
 
 
 def _run_notified(event: Event) -> Occasion:
@@ -76,14 +82,14 @@ def _run_notified(event: Event) -> Occasion:
     )
 
 
-OCCASIONS: dict[str, Callable[[Event], Occasion | None]] = {
-    "task.created": _created,
-    "task.assigned": _assigned,
-    "task.completed": _completed,
-    "reminder.fired": _reminded,
-    "comment.created": _commented,
-    "comment.updated": _comment_updated,
-    "run.notified": _run_notified,
+OCCASIONS: dict[str, tuple[Callable[[Event], Occasion | None], ...]] = {
+    "task.created": (_created,),
+    "task.assigned": (_assigned,),
+    "task.completed": (_completed,),
+    "reminder.fired": (_reminded,),
+    "comment.created": (_mentioned, _commented),
+    "comment.updated": (_comment_updated,),
+    "run.notified": (_run_notified,),
 }
 """What each type of event tells people; these are the types that are consumed."""
 
@@ -102,12 +108,12 @@ def _of_task(event: Event, kind: Kind, user_ids: Iterable[str], *, moment: datet
     )
 
 
-def _of_comment(event: Event, user_ids: Iterable[str]) -> Occasion:
+def _of_comment(event: Event, kind: Kind, user_ids: Iterable[str]) -> Occasion:
     actor_id = _actor_id(event)
     return Occasion(
         event_id=event.id,
         workspace_id=event.workspace_id,
-        kind=Kind.TASK_MENTIONED,
+        kind=kind,
         task_id=UUID(event.data.comment.task_id),
         task_title=event.data.task_title,
         actor_id=actor_id,

@@ -28,6 +28,7 @@ class Kind(StrEnum):
     TASK_REMINDER = "task.reminder"
     TASK_DUE = "task.due"
     TASK_MENTIONED = "task.mentioned"
+    TASK_COMMENTED = "task.commented"
     SCHEDULE_MESSAGE = "schedule.message"
 
 

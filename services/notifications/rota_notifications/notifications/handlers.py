@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rota_notifications.notifications import commands
-from rota_notifications.notifications.audience import OCCASIONS, occasion_of
+from rota_notifications.notifications.audience import OCCASIONS, occasions_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +20,7 @@ def handlers(clock: Clock) -> Mapping[str, Handler]:
     """A handler for each type of event, for `Runtime.consume`."""
 
     async def on_event(work: UnitOfWork, event: Event) -> None:
-        occasion = occasion_of(event)
-        if occasion is not None:
+        for occasion in occasions_of(event):
             await commands.tell(work, occasion, happened_at=event.time, now=clock.now())
 
     return dict.fromkeys(OCCASIONS, on_event)

@@ -18,6 +18,7 @@ _TITLES = {
     "task.reminder": "Reminder: {task}",
     "task.due": "Due: {task}",
     "task.mentioned": "You were mentioned: {task}",
+    "task.commented": "New comment: {task}",
 }
 _BREAKS_A_LINE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
@@ -39,7 +40,7 @@ def words(kind: str, *, task_title: str, actor_name: str | None, moment: datetim
     """What to say.
 
     Args:
-        kind: Why: "task.assigned", "task.completed", "task.reminder", "task.due" or "task.mentioned".
+        kind: Why: "task.assigned", "task.completed", "task.reminder", "task.due", "task.mentioned" or "task.commented".
         task_title: What the task is called.
         actor_name: Who did it, if known.
         moment: The time it is about, if any.
@@ -59,6 +60,8 @@ def words(kind: str, *, task_title: str, actor_name: str | None, moment: datetim
             body = f"This task was due on {when}, and is still open." if when else "This task is due, and still open."
         case "task.mentioned":
             body = f"{actor} mentioned you in a comment." if actor else "You were mentioned in a comment."
+        case "task.commented":
+            body = f"{actor} commented on this task." if actor else "Someone commented on this task."
         case _:
             raise ValueError(f"there are no words for {kind}")
     return Words(one_line(_TITLES[kind].format(task=task_title)), body)

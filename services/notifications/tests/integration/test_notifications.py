@@ -106,6 +106,22 @@ async def test_completion_and_reminders_are_told(stage: Stage) -> None:
     assert (heard.kind, heard.task_id) == ("task.completed", task.id)
 
 
+async def test_whoever_watches_a_task_is_told_of_comments_and_completion(stage: Stage) -> None:
+    task = tasks_pb2.Task(
+        id=str(uuid7()), title="Water", created_by=str(stage.ada.id), watcher_ids=[str(stage.grace.id)]
+    )
+    comment = comments_pb2.Comment(id=str(uuid7()), task_id=task.id, text="?", author_id=str(stage.ada.id))
+    for data in (
+        events_pb2.CommentCreated(comment=comment, task_title="Water", watcher_ids=task.watcher_ids),
+        events_pb2.TaskCompleted(task=task),
+    ):
+        await stage.publish(data, workspace_id=stage.ada.workspace_id, actor=f"user:{stage.ada.id}")
+    told = {each.kind: each.title for each in await stage.listed(stage.grace, 2)}
+    assert told == {"task.commented": "New comment: Water", "task.completed": "Completed: Water"}
+    await stage.settled(2)
+    assert not stage.mailed(stage.ada)
+
+
 async def test_whoever_is_mentioned_in_a_comment_is_told_and_mailed(stage: Stage) -> None:
     comment = comments_pb2.Comment(
         id=str(uuid7()), task_id=str(uuid7()), text="Look", mentioned_ids=[str(stage.grace.id), str(stage.ada.id)]

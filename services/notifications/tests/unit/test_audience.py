@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rota.events.v1 import events_pb2
 from rota.tasks.v1 import comments_pb2, tasks_pb2
 from rota_chassis.events.envelope import Event
-from rota_notifications.notifications.audience import OCCASIONS, occasion_of
+from rota_notifications.notifications.audience import OCCASIONS, occasions_of
 from rota_notifications.notifications.domain import Kind
 
 if TYPE_CHECKING:
@@ -40,6 +40,13 @@ def task(*assignees: UUID, created_by: UUID = ADA) -> tasks_pb2.Task:
     return tasks_pb2.Task(
         id=str(TASK), title="Water the plants", created_by=str(created_by), assignee_ids=map(str, assignees), due_at=due
     )
+
+
+def occasion_of(happened: Event) -> Occasion | None:
+    """The one occasion, if there is one."""
+    occasions = occasions_of(happened)
+    assert len(occasions) <= 1
+    return occasions[0] if occasions else None
 
 
 def told(occasion: Occasion | None) -> tuple[UUID, ...]:
@@ -122,6 +129,26 @@ def test_those_whom_a_comment_mentions_are_told_but_not_its_author() -> None:
     assert occasion is not None
     assert (occasion.kind, occasion.recipient_ids, occasion.actor_id) == (Kind.TASK_MENTIONED, (GRACE,), ADA)
     assert (occasion.task_id, occasion.task_title) == (TASK, "Water the plants")
+
+
+def test_those_who_watch_a_task_are_told_of_comments_but_not_their_author_nor_twice() -> None:
+    data = events_pb2.CommentCreated(
+        comment=comment(GRACE), task_title="Water the plants", watcher_ids=map(str, (ADA, GRACE, LINUS))
+    )
+    occasions = occasions_of(event("comment.created", data))
+    assert [(each.kind, each.recipient_ids) for each in occasions] == [
+        (Kind.TASK_MENTIONED, (GRACE,)),
+        (Kind.TASK_COMMENTED, (LINUS,)),
+    ]
+    alone = events_pb2.CommentCreated(comment=comment(), task_title="x", watcher_ids=[str(ADA)])
+    assert not occasions_of(event("comment.created", alone))
+
+
+def test_those_who_watch_a_task_are_told_when_it_is_completed() -> None:
+    watched = task(created_by=ADA)
+    watched.watcher_ids.extend([str(LINUS), str(GRACE)])
+    data = events_pb2.TaskCompleted(task=watched)
+    assert told(occasion_of(event("task.completed", data, actor=f"user:{GRACE}"))) == (ADA, LINUS)
 
 
 def test_a_changed_comment_tells_those_who_are_newly_mentioned() -> None:

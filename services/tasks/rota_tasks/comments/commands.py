@@ -83,10 +83,10 @@ async def create_comment(
             )
             if first is not None:
                 return await _made_before(work, user, task_id, request, first)
-        task_title = await store.hold_task(work, workspace_id=workspace_id, task_id=task_id)
-        if task_title is None:
+        held = await store.hold_task(work, workspace_id=workspace_id, task_id=task_id)
+        if held is None:
             raise no_such_task()
-        await _apply(work, [domain.CommentCreated(comment, task_title)])
+        await _apply(work, [domain.CommentCreated(comment, *held)])
     return comment
 
 

@@ -5,7 +5,8 @@ Pure: functions take a comment and return the events that follow; the last event
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,9 +15,22 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 
+@dataclass(frozen=True, slots=True)
+class ReactionCount:
+    """How many users reacted with an emoji, and whether the reader is one of them."""
+
+    emoji: str
+    count: int
+    me: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comment:
-    """Something said about a task; the fields are those of rota.tasks.v1.Comment."""
+    """Something said about a task; the fields are those of rota.tasks.v1.Comment.
+
+    Attributes:
+        reactions: As a read found them: they are no part of the comment itself.
+    """
 
     id: UUID
     workspace_id: UUID
@@ -27,11 +41,15 @@ class Comment:
     created_at: datetime
     updated_at: datetime
     version: int = 1
+    reactions: tuple[ReactionCount, ...] = field(default=(), compare=False)
 
     @property
     def etag(self) -> str:
-        """Strong entity tag of this version, quotes included."""
-        return f'"v{self.version}"'
+        """Strong entity tag, quotes included: the version, and a digest of the reactions if there are any."""
+        if not self.reactions:
+            return f'"v{self.version}"'
+        digest = hashlib.blake2b(repr(self.reactions).encode(), digest_size=6)
+        return f'"v{self.version}.{digest.hexdigest()}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +61,10 @@ class CommentEvent:
 
 @dataclass(frozen=True, slots=True)
 class CommentCreated(CommentEvent):
-    """It was written, about a task of this title."""
+    """It was written, about a task of this title; `watcher_ids` watched the task then."""
 
     task_title: str
+    watcher_ids: tuple[UUID, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -30,6 +31,9 @@ def comment_message(comment: Comment) -> comments_pb2.Comment:
         updated_at=timestamp(comment.updated_at),
         version=comment.version,
         etag=comment.etag,
+        reactions=[
+            comments_pb2.ReactionCount(emoji=each.emoji, count=each.count, me=each.me) for each in comment.reactions
+        ],
     )
 
 
@@ -60,10 +64,12 @@ def event_message(event: CommentEvent) -> NewEvent:
 
 
 def _data(event: CommentEvent) -> Message:
-    comment = comment_message(event.comment)
+    comment = comment_message(replace(event.comment, reactions=()))
     match event:
         case CommentCreated():
-            return events_pb2.CommentCreated(comment=comment, task_title=event.task_title)
+            return events_pb2.CommentCreated(
+                comment=comment, task_title=event.task_title, watcher_ids=map(str, event.watcher_ids)
+            )
         case CommentUpdated():
             return events_pb2.CommentUpdated(
                 comment=comment, task_title=event.task_title, added_ids=map(str, event.added)

@@ -43,7 +43,14 @@ async def list_comments(
         NotFound: the task does not exist, or not for the user.
     """
     task = await get_task(tasks, user, task_id=task_id)
-    return await store.page(tasks.database, workspace_id=task.workspace_id, task_id=task_id, limit=limit, after=after)
+    return await store.page(
+        tasks.database,
+        user_id=user.user_id,
+        workspace_id=task.workspace_id,
+        task_id=task_id,
+        limit=limit,
+        after=after,
+    )
 
 
 async def list_comment_versions(

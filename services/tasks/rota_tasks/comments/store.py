@@ -15,8 +15,9 @@ from sqlalchemy import Column, DateTime, Integer, LargeBinary, MetaData, Table, 
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
-from rota_tasks.comments.domain import Comment, CommentDeleted, CommentEvent
+from rota_tasks.comments.domain import Comment, CommentDeleted, CommentEvent, ReactionCount
 from rota_tasks.comments.messages import comment_of
+from rota_tasks.reactions.tables import reaction_counts
 from rota_tasks.search import documents
 from rota_tasks.tasks.tables import TASKS
 
@@ -53,15 +54,17 @@ _FIELDS = tuple(column.name for column in COMMENTS.c)
 _KEY = ("workspace_id", "id")
 _LIMIT = bindparam("limit", type_=Integer)
 
+_SHOWN = (*COMMENTS.c, reaction_counts(COMMENTS))
+
 _GET = statement(
-    select(COMMENTS).where(
+    select(*_SHOWN).where(
         COMMENTS.c.id == bindparam("id"),
         COMMENTS.c.task_id == bindparam("task_id"),
         COMMENTS.c.workspace_id.in_(visible_workspaces()),
     )
 )
 _LOCK = statement(
-    select(COMMENTS, MEMBERSHIPS.c.role, TASKS.c.title.label("task_title"))
+    select(*_SHOWN, MEMBERSHIPS.c.role, TASKS.c.title.label("task_title"))
     .join_from(COMMENTS, MEMBERSHIPS, COMMENTS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
     .join(TASKS, (TASKS.c.workspace_id == COMMENTS.c.workspace_id) & (TASKS.c.id == COMMENTS.c.task_id))
     .where(
@@ -73,13 +76,13 @@ _LOCK = statement(
     .with_for_update(of=COMMENTS)
 )
 _HOLD_TASK = statement(
-    select(TASKS.c.title)
+    select(TASKS.c.title, TASKS.c.watcher_ids)
     .where(TASKS.c.workspace_id == bindparam("workspace_id"), TASKS.c.id == bindparam("id"))
     .with_for_update(read=True, key_share=True)
 )
 _AFTER = bindparam("after", type_=PgUUID)
 _PAGE = statement(
-    select(COMMENTS)
+    select(*_SHOWN)
     .where(
         COMMENTS.c.workspace_id == bindparam("workspace_id"),
         COMMENTS.c.task_id == bindparam("task_id"),
@@ -131,17 +134,19 @@ async def lock(work: UnitOfWork, *, user_id: UUID, task_id: UUID, comment_id: UU
     return None if row is None else (_comment(row), row["role"], row["task_title"])
 
 
-async def hold_task(work: UnitOfWork, *, workspace_id: UUID, task_id: UUID) -> str | None:
-    """The title of a task, which cannot be deleted until the transaction ends; None when there is none."""
-    title: str | None = await work.fetch_value(_HOLD_TASK, workspace_id=workspace_id, id=task_id)
-    return title
+async def hold_task(work: UnitOfWork, *, workspace_id: UUID, task_id: UUID) -> tuple[str, tuple[UUID, ...]] | None:
+    """Title and watchers of a task, which cannot be deleted until the transaction ends; None when there is none."""
+    row = await work.fetch_one(_HOLD_TASK, workspace_id=workspace_id, id=task_id)
+    return None if row is None else (row["title"], tuple(row["watcher_ids"]))
 
 
 async def page(
-    reader: Reader, *, workspace_id: UUID, task_id: UUID, limit: int, after: UUID | None
+    reader: Reader, *, user_id: UUID, workspace_id: UUID, task_id: UUID, limit: int, after: UUID | None
 ) -> Sequence[Comment]:
-    """The oldest comments on a task, at most `limit`, younger than `after`."""
-    rows = await reader.fetch(_PAGE, workspace_id=workspace_id, task_id=task_id, limit=limit, after=after)
+    """The oldest comments on a task, at most `limit`, younger than `after`, as the user sees them."""
+    rows = await reader.fetch(
+        _PAGE, user_id=user_id, workspace_id=workspace_id, task_id=task_id, limit=limit, after=after
+    )
     return [_comment(row) for row in rows]
 
 
@@ -181,4 +186,10 @@ async def record_request(
 
 
 def _comment(row: Mapping[str, Any]) -> Comment:
-    return Comment(**{name: row[name] for name in _FIELDS} | {"mentioned_ids": tuple(row["mentioned_ids"])})
+    return Comment(
+        **{name: row[name] for name in _FIELDS}
+        | {
+            "mentioned_ids": tuple(row["mentioned_ids"]),
+            "reactions": tuple(ReactionCount(*each) for each in row["reactions"] or ()),
+        }
+    )

@@ -35,6 +35,7 @@ from rota_tasks.comments import store as comments
 from rota_tasks.comments.domain import CommentEvent
 from rota_tasks.comments.messages import comment_of
 from rota_tasks.comments.store import COMMENTS
+from rota_tasks.reactions import store as reactions
 from rota_tasks.relations.messages import relation_of
 from rota_tasks.relations.store import RELATIONS
 from rota_tasks.tasks import store as tasks
@@ -280,8 +281,11 @@ async def put_back(work: UnitOfWork, restored: Sequence[Task]) -> None:
     await tasks.save(work, restored)
     await work.execute(_REMOVE, workspace_id=workspace_id, ids=ids)
     await checklists.put_back(work, workspace_id=workspace_id, task_ids=ids)
-    for row in await work.fetch(_COMMENTS_OF, workspace_id=workspace_id, ids=ids):
-        await comments.project(work, CommentEvent(comment_of(event_types()[row["type"]].decode(row["data"]).comment)))
+    rows = await work.fetch(_COMMENTS_OF, workspace_id=workspace_id, ids=ids)
+    found = [comment_of(event_types()[row["type"]].decode(row["data"]).comment) for row in rows]
+    for comment in found:
+        await comments.project(work, CommentEvent(comment))
+    await reactions.put_back(work, workspace_id=workspace_id, comment_ids=[comment.id for comment in found])
     await work.execute(_REMOVE_COMMENTS, workspace_id=workspace_id, ids=ids)
 
 

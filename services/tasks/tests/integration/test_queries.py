@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rota.tasks.v1 import labels_pb2, tasks_pb2
+from rota.tasks.v1 import comments_pb2, labels_pb2, reactions_pb2, tasks_pb2
 from rota_chassis.postgres.database import Database
 
 if TYPE_CHECKING:
@@ -51,3 +51,21 @@ async def test_a_read_takes_one_query_and_a_list_no_more_for_more_rows(
     with counted(monkeypatch) as asked:
         parts = await stage.tasks.ListSubtasks(tasks_pb2.ListSubtasksRequest(id=whole.id), metadata=stage.ada.metadata)
     assert (len(asked), len(parts.tasks)) == (2, 10)
+
+
+async def test_a_list_of_comments_takes_no_more_queries_for_more_comments_and_reactions(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, metadata = await stage.create(), stage.ada.metadata
+    for _ in range(5):
+        comment = (
+            await stage.comments.CreateComment(
+                comments_pb2.CreateCommentRequest(task_id=task.id, text="x"), metadata=metadata
+            )
+        ).comment
+        for emoji in ("👍", "🎉"):
+            request = reactions_pb2.CreateReactionRequest(comment_id=comment.id, emoji=emoji)
+            await stage.reactions.CreateReaction(request, metadata=metadata)
+    with counted(monkeypatch) as asked:
+        answer = await stage.comments.ListComments(comments_pb2.ListCommentsRequest(task_id=task.id), metadata=metadata)
+    assert (len(asked), [len(each.reactions) for each in answer.comments]) == (2, [2] * 5)
