@@ -14,6 +14,8 @@ from rota_scheduler.actions.egress import EgressPolicy
 from rota_scheduler.actions.http import CallHttp, open_client
 from rota_scheduler.actions.tasks import ActOnTasks
 from rota_scheduler.actions.telling import Tell
+from rota_scheduler.runs.history import keep_history
+from rota_scheduler.runs.wake import Wake
 from rota_scheduler.runs.worker import Worker
 from rota_scheduler.schedules.dependencies import Schedules
 from rota_scheduler.schedules.firing import fire_schedules
@@ -39,6 +41,7 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     egress = EgressPolicy(allow_private=runtime.settings.private_addresses_allowed)
     client = open_client(egress)
     on_tasks, tell = ActOnTasks(runtime.channels["tasks"], runtime.tokens), Tell(memberships)
+    others = Wake(runtime.nats)
     worker = Worker(
         runtime.database,
         runtime.clock,
@@ -50,7 +53,12 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
             "event": tell.event,
         },
         slots=runtime.settings.run_slots,
+        on_runs=others.tell,
     )
+
+    def on_runs() -> None:
+        worker.wake()
+        others.tell()
 
     async def execute_runs() -> None:
         async with client:
@@ -70,16 +78,14 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
         runtime.clock,
         egress,
         on_due=firing.wake,
-        on_runs=worker.wake,
+        on_runs=on_runs,
         on_terminated=worker.renew_now,
     )
     runtime.serve(
         schedules_pb2_grpc.add_ScheduleServiceServicer_to_server, ScheduleServicer(schedules, runtime.page_tokens)
     )
     waits = Ticker("workflows", lambda: engine.wake_runs(workflows), runtime.clock)
-    workflows = Workflows(
-        runtime.database, memberships, runtime.clock, egress, on_waits=waits.wake, on_runs=worker.wake
-    )
+    workflows = Workflows(runtime.database, memberships, runtime.clock, egress, on_waits=waits.wake, on_runs=on_runs)
     runtime.serve(
         workflows_pb2_grpc.add_WorkflowServiceServicer_to_server, WorkflowServicer(workflows, runtime.page_tokens)
     )
@@ -93,6 +99,10 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     runtime.background("schedules", fire)
     runtime.background("workflows", waits.run)
     runtime.background("runs", execute_runs)
+    runtime.background("wake", partial(others.run, worker.wake))
+    runtime.background(
+        "history", partial(keep_history, runtime.database, runtime.clock, days=runtime.settings.run_history_days)
+    )
 
 
 SERVICE = Service("scheduler", SchedulerSettings, build)

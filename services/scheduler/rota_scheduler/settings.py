@@ -13,10 +13,12 @@ class SchedulerSettings(ServiceSettings):
         egress_allow_private: Whether HTTP actions may call loopback and private addresses; absent means in development
             and test only.
         run_slots: How many runs one replica executes at a time.
+        run_history_days: How long runs are kept after they have ended; whole months are dropped, so up to a month more.
     """
 
     egress_allow_private: bool | None = None
     run_slots: int = Field(default=32, ge=1, le=1000)
+    run_history_days: int = Field(default=90, ge=1, le=36_500)
 
     @property
     def private_addresses_allowed(self) -> bool:

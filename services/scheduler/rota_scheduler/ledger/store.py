@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from sqlalchemy.dialects.postgresql import insert
 
 from rota_scheduler.ledger.domain import Entry
-from rota_scheduler.runs.store import RUNS
+from rota_scheduler.runs.tables import HISTORY, RUNS
 from rota_scheduler.schedules.catchup import Skip
 from rota_scheduler.schedules.policies import SkipReason
 
@@ -101,22 +101,29 @@ _SKIPPED = (
     .limit(_LIMIT)
     .subquery()
 )
-_FIRED = (
-    select(
-        RUNS.c.nominal_time,
-        _none(_INSTANT).label("through"),
-        case((and_(RUNS.c.status == "cancelled", RUNS.c.started_at.is_(None)), "cancelled")).label("reason"),
-        RUNS.c.id.label("run_id"),
-        RUNS.c.due_at,
-        RUNS.c.started_at,
-        RUNS.c.backfilled,
+
+
+def _fired(table: Table) -> Any:
+    return select(
+        select(
+            table.c.nominal_time,
+            _none(_INSTANT).label("through"),
+            case((and_(table.c.status == "cancelled", table.c.started_at.is_(None)), "cancelled")).label("reason"),
+            table.c.id.label("run_id"),
+            table.c.due_at,
+            table.c.started_at,
+            table.c.backfilled,
+        )
+        .where(_within(table), ~table.c.manual)
+        .order_by(table.c.nominal_time)
+        .limit(_LIMIT)
+        .subquery()
     )
-    .where(_within(RUNS), ~RUNS.c.manual)
-    .order_by(RUNS.c.nominal_time)
-    .limit(_LIMIT)
-    .subquery()
+
+
+_PAGE = statement(
+    union_all(select(_SKIPPED), _fired(RUNS), _fired(HISTORY)).order_by(literal_column("nominal_time")).limit(_LIMIT)
 )
-_PAGE = statement(union_all(select(_SKIPPED), select(_FIRED)).order_by(literal_column("nominal_time")).limit(_LIMIT))
 
 
 async def add(work: UnitOfWork, skipped: Sequence[tuple[Schedule, Skip]]) -> None:

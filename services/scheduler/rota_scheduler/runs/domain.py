@@ -1,32 +1,60 @@
 """A run: one nominal time of a schedule, and what became of it.
 
+    buffered --the others of its schedule ended--> pending
     pending --claim--> running --succeeded--> succeeded
        ^                  |  +---failed-----> failed
        +--try again-------+
        ^                  |
        +--lease over------+ (claimed again with the next fence)
 
-    pending, running --another ends it--> cancelled
+    buffered, pending, running --another ends it--> cancelled
 
 A run carries the action as it was when its time came, so that it does not depend on the schedule any more.
+
+PostgreSQL is authoritative, and nobody leads. `runs` holds what has not ended; the statement that ends runs moves them
+to `run_history`, so a run is in one of the two at any time. A claim takes a batch, those that have waited longest
+first, where a step of priority counts as six seconds of waiting: whoever waits is overtaken for so long at most, and
+not for ever. It gives each run a lease and the next fence. A process claims as many as it has slots, and ahead of
+them what it ends within `PREFETCHED_S`; what still waits for a slot when leases are renewed goes back. What came of
+attempts is written in batches (`runs.completions`).
+
+The races:
+
+- Two claim at once: rows are locked, and the second skips those of the first. Runs with a concurrency key are claimed
+  by one transaction at a time, under an advisory lock, so each sees how many of a key run.
+- A holder sleeps beyond its lease: the run is claimed again, and what the first holder says carries the old fence and
+  is refused, for that run only. It finds out when it renews, and breaks the attempt off.
+- A run is cancelled: it is in the history, so its holder is refused in the same way.
+- A run ends while its schedule fires: both lock the schedule first, so the new run is buffered before, or not at all.
+- A nominal time fires again (a clock that steps back, a backfill): the lock on the schedule makes them take turns, and
+  adding runs looks in both tables.
+
+A process that dies
+
+- between firing and claiming: the run is pending, and whoever is there claims it.
+- after claiming, before the action or in its midst: after its lease the run is claimed again. An attempt may have
+  been made: calls carry the run's id as idempotency key, the same in each attempt.
+- after the action, before its end is written: as before; so an action is taken at least once.
+- in the midst of writing: the transaction is as a whole there or not.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
+from uuid import UUID
 
 from rota_scheduler.actions.retries import MEMBERS, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
-    from uuid import UUID
 
 LEASE = timedelta(seconds=10)
 RENEW_EVERY = timedelta(seconds=3)
+PREFETCHED_S = 0.1
 
 
 class Status(StrEnum):
@@ -52,6 +80,8 @@ class Run:
         buffered: Whether it waits for the schedule's other runs to end.
         manual: Whether somebody started it; `nominal_time` is then when.
         backfilled: Whether somebody asked for its nominal time afterwards.
+        priority: -100 to 100; each step puts it six seconds ahead of others.
+        concurrency_key: At most `concurrency_limit` runs of the workspace with this key run at a time.
         fence: Grows with each claim; what a holder reports counts only while the run has the holder's fence.
     """
 
@@ -75,6 +105,9 @@ class Run:
     manual: bool = False
     backfilled: bool = False
     response: str | None = None
+    priority: int = 0
+    concurrency_key: str | None = None
+    concurrency_limit: int = 1
 
     @property
     def kind(self) -> str:
@@ -135,6 +168,30 @@ class Execute(Protocol):
     async def __call__(self, run: Run) -> Outcome:
         """What came of it; never raises for what may happen to an action."""
         ...
+
+
+def ended(run: Run, outcome: Outcome, now: datetime) -> Run:
+    """The run after an outcome that is final."""
+    if isinstance(outcome, Succeeded):
+        return replace(
+            run,
+            status=Status.SUCCEEDED,
+            finished_at=now,
+            available_at=None,
+            task_id=UUID(outcome.task_id) if outcome.task_id else None,
+            http_status=outcome.http_status,
+            response=outcome.response,
+            error=None,
+        )
+    return replace(
+        run,
+        status=Status.FAILED,
+        finished_at=now,
+        available_at=None,
+        http_status=outcome.http_status or run.http_status,
+        response=outcome.response,
+        error=outcome.error,
+    )
 
 
 def next_attempt_at(

@@ -41,6 +41,7 @@ def run_message(run: Run) -> schedules_pb2.Run:
         error=run.error,
         manual=run.manual,
         response=run.response,
+        priority=run.priority,
     )
 
 

@@ -1,184 +1,154 @@
-"""Runs in PostgreSQL.
+"""Runs in PostgreSQL, for those who order and read them; what holders do with them is in `runs.claims`.
 
-What a holder writes is conditional on its fence: no row is touched when the run has been claimed again since.
+A statement that ends runs deletes them from `runs` and writes them to `run_history`, so each is in exactly one of the
+two, whoever looks and when. Readers ask both. Older replicas end runs where they are; `runs.history` sweeps those up.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import (
-    Boolean,
-    Column,
     DateTime,
     Integer,
-    MetaData,
     Table,
     Text,
     and_,
     bindparam,
+    cast,
+    delete,
     false,
     func,
+    literal_column,
     null,
     or_,
     select,
+    union_all,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_scheduler.runs.domain import Run, Status
+from rota_scheduler.runs.tables import FIELDS, HISTORY, RUNS, by_column, given, run_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
     from rota_chassis.postgres.database import Reader, UnitOfWork
+    from sqlalchemy import CTE, ColumnElement, Select
 
-RUNS = Table(
-    "runs",
-    MetaData(),
-    Column("workspace_id", PgUUID, primary_key=True),
-    Column("id", PgUUID, primary_key=True),
-    Column("schedule_id", PgUUID, nullable=False),
-    Column("nominal_time", DateTime(timezone=True), nullable=False),
-    Column("action", JSONB, nullable=False),
-    Column("acts_for", PgUUID, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("available_at", DateTime(timezone=True)),
-    Column("fence", Integer, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("started_at", DateTime(timezone=True)),
-    Column("finished_at", DateTime(timezone=True)),
-    Column("task_id", PgUUID),
-    Column("http_status", Integer),
-    Column("error", Text),
-    Column("due_at", DateTime(timezone=True)),
-    Column("buffered", Boolean, nullable=False),
-    Column("manual", Boolean, nullable=False),
-    Column("backfilled", Boolean, nullable=False),
-    Column("response", Text),
-)
 OTHERS = RUNS.alias("others")
-_FIELDS = tuple(column.name for column in RUNS.c)
+_INSTANT = DateTime(timezone=True)
 _LIMIT = bindparam("limit", type_=Integer)
-_HELD = and_(
-    RUNS.c.workspace_id == bindparam("workspace_id"),
-    RUNS.c.id == bindparam("id"),
-    RUNS.c.fence == bindparam("fence"),
-    RUNS.c.status == Status.RUNNING.value,
-)
+_WORKSPACE = bindparam("workspace_id", type_=PgUUID)
+_SCHEDULE = bindparam("schedule_id", type_=PgUUID)
 
+
+def to_history(ended: CTE) -> Any:
+    """The insert of what a deleting statement returns, which are the columns of the history."""
+    return insert(HISTORY).from_select(FIELDS, select(ended)).add_cte(ended)
+
+
+def as_it_ended(**values: Any) -> list[Any]:
+    """The columns of a run for the history, some with new values."""
+    values = {"available_at": cast(null(), _INSTANT), "buffered": false(), **values}
+    return [values.get(each.name, each).label(each.name) for each in RUNS.c]
+
+
+def _in_both(columns: Sequence[str], where: Callable[[Table], ColumnElement[bool]]) -> Select[Any]:
+    either = union_all(*(select(*(table.c[name] for name in columns)).where(where(table)) for table in (RUNS, HISTORY)))
+    return select(either.subquery())
+
+
+def _of_schedule(table: Table) -> ColumnElement[bool]:
+    return and_(table.c.workspace_id == _WORKSPACE, table.c.schedule_id == _SCHEDULE)
+
+
+_NEW = given("new", **{each.name: each.type for each in RUNS.c})
 _ADD = statement(
     insert(RUNS)
-    .values({name: bindparam(name) for name in _FIELDS})
+    .from_select(
+        FIELDS,
+        select(*(_NEW.c[name] for name in FIELDS)).where(
+            ~select(literal_column("1"))
+            .where(
+                HISTORY.c.workspace_id == _NEW.c.workspace_id,
+                HISTORY.c.schedule_id == _NEW.c.schedule_id,
+                HISTORY.c.nominal_time == _NEW.c.nominal_time,
+            )
+            .exists()
+        ),
+    )
     .on_conflict_do_nothing(index_elements=[RUNS.c.workspace_id, RUNS.c.schedule_id, RUNS.c.nominal_time])
 )
-_AVAILABLE = (
-    select(RUNS.c.workspace_id, RUNS.c.id)
-    .where(RUNS.c.available_at <= bindparam("now", type_=DateTime(timezone=True)))
-    .order_by(RUNS.c.available_at)
-    .limit(_LIMIT)
-    .with_for_update(skip_locked=True)
-    .cte("available")
-)
-_CLAIM = statement(
-    update(RUNS)
-    .where(RUNS.c.workspace_id == _AVAILABLE.c.workspace_id, RUNS.c.id == _AVAILABLE.c.id)
-    .values(
-        status=Status.RUNNING.value,
-        fence=RUNS.c.fence + 1,
-        attempts=RUNS.c.attempts + 1,
-        available_at=bindparam("lease_until"),
-        started_at=func.coalesce(RUNS.c.started_at, bindparam("now", type_=DateTime(timezone=True))),
+_WAITING = given("schedule", workspace_id=PgUUID(), schedule_id=PgUUID())
+_FIRST_BUFFERED = (
+    select(OTHERS.c.workspace_id, OTHERS.c.schedule_id, func.min(OTHERS.c.nominal_time).label("nominal_time"))
+    .join_from(
+        OTHERS,
+        _WAITING,
+        and_(OTHERS.c.workspace_id == _WAITING.c.workspace_id, OTHERS.c.schedule_id == _WAITING.c.schedule_id),
     )
-    .returning(RUNS)
+    .where(OTHERS.c.buffered)
+    .group_by(OTHERS.c.workspace_id, OTHERS.c.schedule_id)
+    .cte("first_buffered")
 )
-_FINISH = statement(
-    update(RUNS)
-    .where(_HELD)
-    .values(
-        status=bindparam("outcome"),
-        available_at=null(),
-        finished_at=bindparam("finished_at"),
-        task_id=bindparam("task_id"),
-        http_status=bindparam("http_status"),
-        error=bindparam("error"),
-        response=bindparam("response"),
-    )
-)
-_TRY_AGAIN = statement(
-    update(RUNS)
-    .where(_HELD)
-    .values(
-        status=Status.PENDING.value,
-        available_at=bindparam("available_at"),
-        http_status=bindparam("http_status"),
-        error=bindparam("error"),
-    )
-)
-_RETURN = statement(
-    update(RUNS)
-    .where(_HELD)
-    .values(status=Status.PENDING.value, available_at=bindparam("available_at"), attempts=RUNS.c.attempts - 1)
-)
-_OF_SCHEDULE = and_(RUNS.c.workspace_id == bindparam("workspace_id"), RUNS.c.schedule_id == bindparam("schedule_id"))
 _RELEASE = statement(
     update(RUNS)
-    .where(_OF_SCHEDULE, RUNS.c.buffered)
     .where(
-        RUNS.c.nominal_time
-        == select(func.min(OTHERS.c.nominal_time))
-        .where(
-            OTHERS.c.workspace_id == bindparam("workspace_id"),
-            OTHERS.c.schedule_id == bindparam("schedule_id"),
-            OTHERS.c.finished_at.is_(None),
-            OTHERS.c.buffered,
-        )
-        .scalar_subquery()
+        RUNS.c.workspace_id == _FIRST_BUFFERED.c.workspace_id,
+        RUNS.c.schedule_id == _FIRST_BUFFERED.c.schedule_id,
+        RUNS.c.nominal_time == _FIRST_BUFFERED.c.nominal_time,
+        RUNS.c.buffered,
     )
     .where(
         ~select(OTHERS.c.id)
         .where(
-            OTHERS.c.workspace_id == bindparam("workspace_id"),
-            OTHERS.c.schedule_id == bindparam("schedule_id"),
+            OTHERS.c.workspace_id == RUNS.c.workspace_id,
+            OTHERS.c.schedule_id == RUNS.c.schedule_id,
             OTHERS.c.finished_at.is_(None),
             ~OTHERS.c.buffered,
         )
         .exists()
     )
-    .values(buffered=false(), available_at=bindparam("available_at"))
+    .values(buffered=false(), available_at=bindparam("available_at", type_=_INSTANT))
 )
 # Locked in the order of their ids, as renewing locks them.
 _CANCELLED = (
     select(RUNS.c.workspace_id, RUNS.c.id)
-    .where(_OF_SCHEDULE, RUNS.c.finished_at.is_(None))
+    .where(_of_schedule(RUNS), RUNS.c.finished_at.is_(None))
     .order_by(RUNS.c.id)
     .with_for_update()
     .cte("cancelled")
 )
 _CANCEL = statement(
-    update(RUNS)
-    .where(RUNS.c.workspace_id == _CANCELLED.c.workspace_id, RUNS.c.id == _CANCELLED.c.id)
-    .values(
-        status=Status.CANCELLED.value,
-        available_at=null(),
-        buffered=false(),
-        finished_at=bindparam("finished_at", type_=DateTime(timezone=True)),
-        error=bindparam("error", type_=Text),
-    )
-    .returning(RUNS)
+    to_history(
+        delete(RUNS)
+        .where(RUNS.c.workspace_id == _CANCELLED.c.workspace_id, RUNS.c.id == _CANCELLED.c.id)
+        .returning(
+            *as_it_ended(
+                status=literal_column(f"'{Status.CANCELLED}'"),
+                finished_at=bindparam("finished_at", type_=_INSTANT),
+                error=bindparam("error", type_=Text),
+            )
+        )
+        .cte("ended")
+    ).returning(HISTORY)
 )
 _NOMINAL_TIMES = statement(
-    select(RUNS.c.nominal_time).where(
-        _OF_SCHEDULE,
-        RUNS.c.nominal_time >= bindparam("start", type_=DateTime(timezone=True)),
-        RUNS.c.nominal_time < bindparam("end", type_=DateTime(timezone=True)),
+    _in_both(
+        ["nominal_time"],
+        lambda table: and_(
+            _of_schedule(table),
+            table.c.nominal_time >= bindparam("start", type_=_INSTANT),
+            table.c.nominal_time < bindparam("end", type_=_INSTANT),
+        ),
     )
 )
 _UNFINISHED = statement(
@@ -194,47 +164,58 @@ _UNFINISHED = statement(
     )
     .group_by(RUNS.c.schedule_id)
 )
-_ADD_MANUAL = statement(insert(RUNS).values({name: bindparam(name) for name in _FIELDS}).on_conflict_do_nothing())
-_GET = statement(select(RUNS).where(RUNS.c.workspace_id == bindparam("workspace_id"), RUNS.c.id == bindparam("id")))
-_RENEW = statement(update(RUNS).where(_HELD).values(available_at=bindparam("lease_until")))
-_WHICH_CANCELLED = statement(
-    select(RUNS.c.id).where(
-        RUNS.c.workspace_id == func.any(bindparam("workspace_ids", type_=ARRAY(PgUUID))),
-        RUNS.c.id == func.any(bindparam("ids", type_=ARRAY(PgUUID))),
-        RUNS.c.status == Status.CANCELLED.value,
+_GET = statement(
+    _in_both(
+        FIELDS, lambda table: and_(table.c.workspace_id == _WORKSPACE, table.c.id == bindparam("id", type_=PgUUID))
     )
 )
-_NEXT = statement(select(func.min(RUNS.c.available_at)).where(RUNS.c.available_at.is_not(None)))
-_BEFORE = bindparam("before", type_=DateTime(timezone=True))
+_BEFORE = bindparam("before", type_=_INSTANT)
+
+
+def _newest(table: Table) -> Any:
+    return select(
+        select(table)
+        .where(_of_schedule(table), or_(_BEFORE.is_(None), table.c.nominal_time < _BEFORE))
+        .order_by(table.c.nominal_time.desc())
+        .limit(_LIMIT)
+        .subquery()
+    )
+
+
 _LIST = statement(
-    select(RUNS)
-    .where(
-        RUNS.c.workspace_id == bindparam("workspace_id"),
-        RUNS.c.schedule_id == bindparam("schedule_id"),
-        or_(_BEFORE.is_(None), RUNS.c.nominal_time < _BEFORE),
-    )
-    .order_by(RUNS.c.nominal_time.desc())
-    .limit(_LIMIT)
+    union_all(_newest(RUNS), _newest(HISTORY)).order_by(literal_column("nominal_time").desc()).limit(_LIMIT)
 )
 
 
-async def add(work: UnitOfWork, runs: Sequence[Run]) -> None:
-    """Write new runs; a nominal time of a schedule that has one already keeps it."""
-    await work.execute_many(
-        _ADD,
-        [{name: getattr(run, name) for name in _FIELDS} for run in runs],
-    )
+async def add(work: UnitOfWork, runs: Sequence[Run]) -> int:
+    """Write new runs of locked schedules; a nominal time of a schedule that has one already keeps it.
+
+    Returns:
+        How many are new.
+    """
+    if not runs:
+        return 0
+    return await work.execute(_ADD, **{name: [getattr(run, name) for run in runs] for name in FIELDS})
 
 
 async def add_manual(work: UnitOfWork, run: Run) -> Run:
-    """Write a run that somebody starts, and return it; the one that has its id, if there is one."""
-    while await work.execute(_ADD_MANUAL, **{name: getattr(run, name) for name in _FIELDS}) == 0:
-        row = await work.fetch_one(_GET, workspace_id=run.workspace_id, id=run.id)
-        if row is not None:
-            return _run(row)
+    """Write a run that somebody starts, and return it; the one that has its id, if there is one.
+
+    Its schedule is locked, so that nobody else adds runs of it meanwhile.
+    """
+    found = await get(work, workspace_id=run.workspace_id, run_id=run.id)
+    if found is not None:
+        return found
+    while await add(work, [run]) == 0:
         # Another run of the schedule has this very microsecond.
         run = replace(run, nominal_time=run.nominal_time + timedelta(microseconds=1))
     return run
+
+
+async def get(reader: Reader, *, workspace_id: UUID, run_id: UUID) -> Run | None:
+    """A run, ended or not."""
+    row = await reader.fetch_one(_GET, workspace_id=workspace_id, id=run_id)
+    return None if row is None else run_of(row)
 
 
 async def unfinished(reader: Reader, schedules: Sequence[tuple[UUID, UUID]]) -> Mapping[UUID, tuple[int, int]]:
@@ -246,9 +227,16 @@ async def unfinished(reader: Reader, schedules: Sequence[tuple[UUID, UUID]]) -> 
     return {row["schedule_id"]: (row["running"], row["buffered"]) for row in rows}
 
 
-async def release(work: UnitOfWork, *, workspace_id: UUID, schedule_id: UUID, available_at: datetime) -> None:
-    """Let the oldest buffered run of a schedule start, if no other is left unfinished."""
-    await work.execute(_RELEASE, workspace_id=workspace_id, schedule_id=schedule_id, available_at=available_at)
+async def release(work: UnitOfWork, schedules: Sequence[tuple[UUID, UUID]], *, available_at: datetime) -> int:
+    """Let the first buffered run of each of the locked schedules, by (workspace, schedule), start if no other runs.
+
+    Returns:
+        How many may start.
+    """
+    if not schedules:
+        return 0
+    rows = [{"workspace_id": workspace_id, "schedule_id": schedule_id} for workspace_id, schedule_id in schedules]
+    return await work.execute(_RELEASE, **by_column(rows), available_at=available_at)
 
 
 async def cancel(
@@ -258,7 +246,7 @@ async def cancel(
     rows = await work.fetch(
         _CANCEL, workspace_id=workspace_id, schedule_id=schedule_id, error=error, finished_at=finished_at
     )
-    return [_run(row) for row in rows]
+    return [run_of(row) for row in rows]
 
 
 async def nominal_times(
@@ -269,86 +257,9 @@ async def nominal_times(
     return frozenset(row["nominal_time"] for row in rows)
 
 
-async def claim(work: UnitOfWork, *, now: datetime, lease_until: datetime, limit: int) -> Sequence[Run]:
-    """Take at most `limit` runs that are available and that nobody else is taking, over all workspaces."""
-    return [_run(row) for row in await work.fetch(_CLAIM, now=now, lease_until=lease_until, limit=limit)]
-
-
-async def finish(work: UnitOfWork, run: Run) -> bool:
-    """Write the end of a run that is held with `run.fence`; returns whether it still was."""
-    touched = await work.execute(
-        _FINISH,
-        workspace_id=run.workspace_id,
-        id=run.id,
-        fence=run.fence,
-        outcome=run.status,
-        finished_at=run.finished_at,
-        task_id=run.task_id,
-        http_status=run.http_status,
-        error=run.error,
-        response=run.response,
-    )
-    return touched == 1
-
-
-async def try_again(work: UnitOfWork, run: Run, *, available_at: datetime, error: str, http_status: int | None) -> bool:
-    """Make a held run pending again after a failure; returns whether it still was held."""
-    touched = await work.execute(
-        _TRY_AGAIN,
-        workspace_id=run.workspace_id,
-        id=run.id,
-        fence=run.fence,
-        available_at=available_at,
-        error=error,
-        http_status=http_status,
-    )
-    return touched == 1
-
-
-async def renew(work: UnitOfWork, runs: Sequence[Run], *, lease_until: datetime) -> None:
-    """Prolong the leases of those of the runs that are still held."""
-    await work.execute_many(
-        _RENEW,
-        [
-            {"workspace_id": run.workspace_id, "id": run.id, "fence": run.fence, "lease_until": lease_until}
-            for run in sorted(runs, key=attrgetter("id"))
-        ],
-    )
-
-
-async def cancelled(reader: Reader, runs: Sequence[Run]) -> frozenset[UUID]:
-    """The ids of those of the runs that have been cancelled."""
-    rows = await reader.fetch(
-        _WHICH_CANCELLED, workspace_ids=list({run.workspace_id for run in runs}), ids=[run.id for run in runs]
-    )
-    return frozenset(row["id"] for row in rows)
-
-
-async def give_back(work: UnitOfWork, runs: Sequence[Run], *, available_at: datetime) -> None:
-    """Make held runs pending again as if they had not been claimed; those no longer held stay as they are."""
-    await work.execute_many(
-        _RETURN,
-        [
-            {"workspace_id": run.workspace_id, "id": run.id, "fence": run.fence, "available_at": available_at}
-            for run in runs
-        ],
-    )
-
-
-async def next_available(reader: Reader) -> datetime | None:
-    """When the next run can be claimed, over all workspaces."""
-    found: datetime | None = await reader.fetch_value(_NEXT)
-    return found
-
-
 async def page(
     reader: Reader, *, workspace_id: UUID, schedule_id: UUID, limit: int, before: datetime | None
 ) -> Sequence[Run]:
     """The newest runs of a schedule, at most `limit`, with nominal times before `before`."""
     rows = await reader.fetch(_LIST, workspace_id=workspace_id, schedule_id=schedule_id, limit=limit, before=before)
-    return [_run(row) for row in rows]
-
-
-def _run(row: Mapping[str, Any]) -> Run:
-    values = {name: row[name] for name in _FIELDS}
-    return Run(**values | {"status": Status(values["status"])})
+    return [run_of(row) for row in rows]

@@ -20,6 +20,7 @@ from rota_scheduler.runs import store as runs
 from rota_scheduler.runs.domain import Run
 from rota_scheduler.schedules.catchup import latest_up_to
 from rota_scheduler.schedules.commands import change_schedule, settle_all
+from rota_scheduler.schedules.firing import priority_of
 from rota_scheduler.schedules.spec import next_after, times_after
 
 if TYPE_CHECKING:
@@ -108,12 +109,13 @@ async def _start(
                 due_at=now,
                 buffered=one_by_one,
                 backfilled=True,
+                **priority_of(schedule),
             )
             for time in times
         ],
     )
     if one_by_one:
-        await runs.release(work, workspace_id=schedule.workspace_id, schedule_id=schedule.id, available_at=now)
+        await runs.release(work, [(schedule.workspace_id, schedule.id)], available_at=now)
 
 
 async def _take_out(

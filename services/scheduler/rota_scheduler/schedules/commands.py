@@ -22,7 +22,7 @@ from rota_scheduler.runs import store as runs
 from rota_scheduler.runs.domain import Run
 from rota_scheduler.schedules import domain, queries, store
 from rota_scheduler.schedules.domain import Edits, Schedule, cursor_of
-from rota_scheduler.schedules.firing import settle
+from rota_scheduler.schedules.firing import priority_of, settle
 from rota_scheduler.schedules.messages import event_of
 
 if TYPE_CHECKING:
@@ -185,6 +185,7 @@ async def run_schedule(schedules: Schedules, user: UserPrincipal, *, schedule_id
             acts_for=schedule.created_by,
             available_at=now,
             manual=True,
+            **priority_of(schedule),
         )
         return await runs.add_manual(work, run)
 

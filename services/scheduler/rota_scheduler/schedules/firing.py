@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rota_chassis.ids import uuid7
 
@@ -102,4 +102,15 @@ def _run(schedule: Schedule, start: catchup.Start, now: datetime) -> Run:
         available_at=None if start.buffered else now,
         due_at=start.due_at,
         buffered=start.buffered,
+        **priority_of(schedule),
     )
+
+
+def priority_of(schedule: Schedule) -> dict[str, Any]:
+    """What the runs of a schedule have of it for those who claim them."""
+    policies = schedule.policies
+    return {
+        "priority": policies.priority,
+        "concurrency_key": policies.concurrency_key,
+        "concurrency_limit": policies.concurrency_limit,
+    }

@@ -84,7 +84,10 @@ def timing_of(request: Any) -> Timing:
 
 def policies_of(request: Any) -> Policies:
     """How a request says to fire; what it does not say is the default."""
-    plain = ("catch_up_s", "jitter_s", "max_runs", "pause_after_failures")
+    plain = (
+        *("catch_up_s", "jitter_s", "max_runs", "pause_after_failures"),
+        *("priority", "concurrency_key", "concurrency_limit"),
+    )
     return Policies(
         overlap=_OVERLAP_OF.get(request.overlap, Overlap.ALLOW_ALL),
         misfire=_MISFIRE_OF.get(request.misfire, Misfire.ONE),
@@ -154,6 +157,9 @@ def schedule_message(schedule: Schedule) -> schedules_pb2.Schedule:
         ends_at=_timestamp(schedule.policies.ends_at),
         max_runs=schedule.policies.max_runs,
         pause_after_failures=schedule.policies.pause_after_failures,
+        priority=schedule.policies.priority,
+        concurrency_key=schedule.policies.concurrency_key,
+        concurrency_limit=schedule.policies.concurrency_limit,
         paused=schedule.paused,
         pause_note=schedule.pause_note,
         action=_decode_action(masked(schedule.action)),

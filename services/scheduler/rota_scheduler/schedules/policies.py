@@ -68,6 +68,9 @@ class Policies:
     ends_at: datetime | None = None
     max_runs: int | None = None
     pause_after_failures: int | None = None
+    priority: int = 0
+    concurrency_key: str | None = None
+    concurrency_limit: int = 1
 
     def admits(self, nominal_time: datetime) -> bool:
         """Whether a time is within the bounds."""

@@ -15,9 +15,12 @@ from sqlalchemy import (
     DateTime,
     Integer,
     MetaData,
+    SmallInteger,
     Table,
     Text,
+    and_,
     bindparam,
+    column,
     delete,
     func,
     insert,
@@ -25,7 +28,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_scheduler.schedules.catchup import due_at
@@ -35,7 +38,7 @@ from rota_scheduler.schedules.policies import Misfire, Overlap, Policies
 from rota_scheduler.schedules.timing import Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from rota_chassis.postgres.database import Reader, UnitOfWork
 
@@ -58,6 +61,9 @@ SCHEDULES = Table(
     Column("ends_at", DateTime(timezone=True)),
     Column("max_runs", Integer),
     Column("pause_after_failures", Integer),
+    Column("priority", SmallInteger, nullable=False),
+    Column("concurrency_key", Text),
+    Column("concurrency_limit", Integer, nullable=False),
     Column("next_fire_at", DateTime(timezone=True)),
     Column("delayed_until", DateTime(timezone=True)),
     Column("paused", Boolean, nullable=False),
@@ -92,6 +98,17 @@ _LOCK_ALONE = statement(
     select(SCHEDULES)
     .where(SCHEDULES.c.workspace_id == bindparam("workspace_id"), SCHEDULES.c.id == _ID)
     .with_for_update()
+)
+_KEYS = (
+    func.unnest(*(bindparam(name, type_=ARRAY(PgUUID)) for name in ("workspace_ids", "ids")))
+    .table_valued(column("workspace_id", PgUUID), column("id", PgUUID), name="key")
+    .render_derived()
+)
+_LOCK_COUNTS = statement(
+    select(SCHEDULES.c.workspace_id, SCHEDULES.c.id, SCHEDULES.c.failures_in_row)
+    .join_from(SCHEDULES, _KEYS, and_(SCHEDULES.c.workspace_id == _KEYS.c.workspace_id, SCHEDULES.c.id == _KEYS.c.id))
+    .order_by(SCHEDULES.c.workspace_id, SCHEDULES.c.id)
+    .with_for_update(of=SCHEDULES)
 )
 _NAMED = statement(
     select(SCHEDULES)
@@ -159,6 +176,13 @@ async def lock_alone(work: UnitOfWork, *, workspace_id: UUID, schedule_id: UUID)
     """The schedule, locked until the transaction ends, whoever asks."""
     row = await work.fetch_one(_LOCK_ALONE, workspace_id=workspace_id, id=schedule_id)
     return None if row is None else _schedule(row)
+
+
+async def lock_counts(work: UnitOfWork, keys: Collection[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], int]:
+    """Lock those of the schedules that exist, by (workspace, id); how many runs of each have failed in a row."""
+    workspaces, ids = zip(*keys, strict=True)
+    rows = await work.fetch(_LOCK_COUNTS, workspace_ids=workspaces, ids=ids)
+    return {(row["workspace_id"], row["id"]): row["failures_in_row"] for row in rows}
 
 
 async def lock_named(work: UnitOfWork, *, workspace_id: UUID, name: str) -> Sequence[Schedule]:

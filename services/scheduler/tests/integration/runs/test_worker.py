@@ -12,7 +12,7 @@ from rota.scheduler.v1 import schedules_pb2
 from rota_chassis.testing.waiting import eventually
 from rota_scheduler.actions.egress import EgressPolicy
 from rota_scheduler.actions.http import CallHttp, open_client
-from rota_scheduler.runs import store
+from rota_scheduler.runs import claims, store
 from rota_scheduler.runs.domain import LEASE, Failed, Status, Succeeded
 from rota_scheduler.runs.worker import Worker
 
@@ -114,7 +114,7 @@ async def test_replicas_that_claim_at_once_take_each_run_once(
     workers = [worker_of(database, clock, action) for database in replicas for _ in range(2)]
 
     async def drain(worker: Worker) -> None:
-        while await store.next_available(replicas[0]) is not None:
+        while await claims.next_available(replicas[0]) is not None:
             await worker.tick()
             await worker.idle()
 
@@ -167,12 +167,12 @@ async def test_a_fence_of_the_past_can_neither_finish_nor_return_a_run(
     run = make_run(TASK_ACTION)
     await add(database, run)
     async with database.transaction() as work:
-        (held,) = await store.claim(work, now=clock.now(), lease_until=clock.now() + LEASE, limit=5)
-        stale = replace(held, fence=held.fence - 1, status=Status.SUCCEEDED, finished_at=clock.now())
-        assert not await store.finish(work, stale)
-        assert not await store.try_again(work, stale, available_at=clock.now(), error="no", http_status=None)
-        await store.give_back(work, [stale], available_at=clock.now())
-        await store.renew(work, [stale], lease_until=clock.now() + 9 * LEASE)
+        claimed = await claims.claim(work, now=clock.now(), lease_until=clock.now() + LEASE, limit=5)
+        stale = replace(claimed.runs[0], fence=claimed.runs[0].fence - 1, status=Status.SUCCEEDED)
+        assert not await claims.finish(work, [stale], finished_at=clock.now())
+        assert not await claims.try_again(work, [replace(stale, available_at=clock.now(), error="no")])
+        await claims.give_back(work, [stale], available_at=clock.now())
+        assert not await claims.renew(work, [stale], lease_until=clock.now() + 9 * LEASE)
     untouched = await stored(database, run)
     assert (untouched.status, untouched.available_at) == (Status.RUNNING, clock.now() + LEASE)
 
@@ -184,7 +184,7 @@ async def test_a_run_that_takes_every_holder_down_fails_in_the_end(
     await add(database, run)
     for _ in range(5):
         async with database.transaction() as work:
-            await store.claim(work, now=clock.now(), lease_until=clock.now() + LEASE, limit=1)
+            await claims.claim(work, now=clock.now(), lease_until=clock.now() + LEASE, limit=1)
         clock.advance(LEASE.total_seconds())
     action = Recorder(Succeeded())
     await work_off(worker_of(database, clock, action), clock)
@@ -220,7 +220,7 @@ async def test_no_more_runs_are_held_than_there_are_slots(
     await worker.tick()
     await eventually(lambda: len(action.attempts) == 2)
     action.may_end.set()
-    while await store.next_available(database) is not None:
+    while await claims.next_available(database) is not None:
         await worker.idle()
         await worker.tick()
     assert len(action.attempts) == 5

@@ -15,6 +15,7 @@ from rota_chassis.testing.waiting import eventually
 from rota_scheduler.actions.egress import EgressPolicy
 from rota_scheduler.ledger import store as ledger
 from rota_scheduler.ledger.domain import Outcome as Outcomes
+from rota_scheduler.runs import claims
 from rota_scheduler.runs import store as runs
 from rota_scheduler.runs.domain import LEASE, Failed, Status, Succeeded
 from rota_scheduler.runs.worker import Worker
@@ -159,7 +160,8 @@ async def test_a_crash_never_leaves_overlap_stuck(
     clock.advance(10)
     await fire_schedules(firing(replicas[0]))
     async with replicas[0].transaction() as work:
-        (lost,) = await runs.claim(work, now=clock.now(), lease_until=clock.now() + LEASE, limit=5)
+        claimed = await claims.claim(work, now=clock.now(), lease_until=clock.now() + LEASE, limit=5)
+    (lost,) = claimed.runs
     clock.advance(10)
     # The replica that holds the run is gone; while its lease lasts, the schedule's next time waits or is skipped.
     await fire_schedules(firing(replicas[1]))
@@ -214,7 +216,8 @@ async def test_a_run_that_must_be_alone_ends_the_others_and_what_they_report_doe
     await worker.idle()
     assert broken_off.is_set()
     async with replicas[1].transaction() as work:
-        assert not await runs.finish(work, replace(ended, status=Status.SUCCEEDED, fence=1))
+        refused = replace(ended, status=Status.SUCCEEDED, fence=1)
+        assert not await claims.finish(work, [refused], finished_at=clock.now())
     assert [event.run.id for event in await events()] == [str(ended.id)]
 
 
@@ -367,7 +370,7 @@ async def test_a_run_that_ends_while_its_schedule_fires_never_leaves_the_buffere
             await asyncio.sleep(0)
 
     tasks = [asyncio.create_task(keep(partial(fire_schedules, firing(each)))) for each in (replicas[0], replicas[2])]
-    tasks.append(asyncio.create_task(keep(worker.tick)))
+    tasks += [asyncio.create_task(keep(doing)) for doing in (worker.tick, worker.idle)]
 
     async def all_ended() -> bool:
         found = [run for schedule in schedules for run in await runs_of(replicas[0], schedule)]

@@ -1,0 +1,233 @@
+"""Writing what came of attempts, many in one transaction.
+
+Those who execute hand over and go on. What has been handed over is written at once when nothing has been for
+`FLUSH_EVERY_S`; otherwise when so much time has passed, or `FLUSH_AT` wait, or one for which others wait is there. A
+batch is one transaction: all of it or nothing. While the database is away the batch is kept and tried again; when it
+is refused for what one run holds, it is halved until that one is found, and the others are written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextvars import Context, copy_context
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid5
+
+from rota.events.v1 import events_pb2
+from rota_chassis.errors import Unavailable
+from rota_chassis.events.log import NewEvent
+from rota_chassis.logs import logger
+
+from rota_scheduler.metrics import ATTEMPTS
+from rota_scheduler.runs import claims, store
+from rota_scheduler.runs.domain import Failed, Status, Succeeded, ended, next_attempt_at
+from rota_scheduler.runs.messages import run_finished
+from rota_scheduler.schedules import store as schedules
+from rota_scheduler.schedules.domain import after_run
+from rota_scheduler.schedules.messages import event_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from datetime import datetime
+
+    from rota_chassis.clock import Clock
+    from rota_chassis.postgres.database import Database, UnitOfWork
+
+    from rota_scheduler.runs.domain import Outcome, Run
+
+FLUSH_AT = 100
+FLUSH_EVERY_S = 0.05
+MOST_AT_ONCE = 1_000
+RETRY_S = 0.5
+_LOG = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What came of an attempt.
+
+    Attributes:
+        context: Of the attempt, so that the events of its end belong to its trace.
+    """
+
+    run: Run
+    outcome: Outcome
+    context: Context
+
+
+class Completions:
+    """Ends runs, or lets them be tried again.
+
+    Args:
+        database: Where the runs are.
+        clock: Whose time counts.
+        jitter: For the delay before another attempt.
+        on_runs: Called when runs may have become available by it.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        jitter: Callable[[float, float], float] = random.uniform,
+        on_runs: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._jitter = jitter
+        self._on_runs = on_runs
+        self._waiting: list[Completion] = []
+        self._some = asyncio.Event()
+        self._now = asyncio.Event()
+        self._flushing = asyncio.Lock()
+        self._closing = False
+
+    def __len__(self) -> int:
+        """How many wait to be written."""
+        return len(self._waiting)
+
+    def put(self, run: Run, outcome: Outcome) -> None:
+        """Hand over what came of an attempt at a held run."""
+        self._waiting.append(Completion(run, outcome, copy_context()))
+        self._some.set()
+        if len(self._waiting) >= FLUSH_AT or run.concurrency_key is not None:
+            self._now.set()
+
+    async def run(self) -> None:
+        """Write until closed."""
+        loop = asyncio.get_running_loop()
+        last = loop.time() - FLUSH_EVERY_S
+        while not self._closing or self._waiting:
+            await self._some.wait()
+            remaining_s = last + FLUSH_EVERY_S - loop.time()
+            if remaining_s > 0 and not self._closing:
+                try:
+                    async with asyncio.timeout(remaining_s):
+                        await self._now.wait()
+                except TimeoutError:
+                    pass
+            last = loop.time()
+            try:
+                await self.flush()
+            except Unavailable as error:
+                _LOG.warning("completions.not_written", runs=len(self), error=repr(error.__cause__ or error))
+                if self._closing:
+                    return
+                await asyncio.sleep(RETRY_S)
+
+    def close(self) -> None:
+        """Let `run` write what waits, and end; what cannot be written then is attempted again after its lease."""
+        self._closing = True
+        self._some.set()
+        self._now.set()
+
+    async def flush(self) -> None:
+        """Write what waits now.
+
+        Raises:
+            Unavailable: the database is away; what is not written waits on.
+        """
+        async with self._flushing:
+            while self._waiting:
+                await self._write(self._waiting[:MOST_AT_ONCE])
+            self._now.clear()
+            if not self._closing:
+                self._some.clear()
+
+    async def _write(self, batch: Sequence[Completion]) -> None:
+        """Write the first of what waits; what is written, or cannot be, waits no more."""
+        try:
+            await self._settle(batch)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is about one run, and the others are written)
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                await self._write(batch[:middle])
+                await self._write(batch[middle:])
+                return
+            # Its lease will end, and it will be claimed again.
+            _LOG.exception("run.abandoned", run_id=batch[0].run.id, error=repr(error))
+        del self._waiting[: len(batch)]
+
+    async def _settle(self, batch: Sequence[Completion]) -> None:
+        now = self._clock.now()
+        again: list[Run] = []
+        final: list[tuple[Completion, Run]] = []
+        for each in batch:
+            at = self._next_attempt_at(each, now)
+            if at is None:
+                final.append((each, ended(each.run, each.outcome, now)))
+            elif isinstance(each.outcome, Failed):
+                failed = each.outcome
+                again.append(replace(each.run, available_at=at, error=failed.error, http_status=failed.http_status))
+        async with self._database.transaction() as work:
+            held = await claims.try_again(work, again)
+            released = 0
+            if final:
+                written, released = await _finish(work, final, now)
+                held |= written
+        self._count(batch, {run.id for run in again}, held)
+        if released or any(each.run.concurrency_key for each in batch):
+            self._on_runs()
+
+    def _next_attempt_at(self, completion: Completion, now: datetime) -> datetime | None:
+        if not isinstance(completion.outcome, Failed):
+            return None
+        return next_attempt_at(completion.run, completion.outcome, now=now, jitter=self._jitter)
+
+    def _count(self, batch: Sequence[Completion], again: Collection[UUID], held: Collection[UUID]) -> None:
+        ends: dict[str, int] = {}
+        for each in batch:
+            if each.run.id not in held:
+                _LOG.warning("run.fenced", run_id=each.run.id, fence=each.run.fence)
+                end = "fenced"
+            elif each.run.id in again:
+                end = "retried"
+            else:
+                end = Status.SUCCEEDED if isinstance(each.outcome, Succeeded) else Status.FAILED
+            ends[end] = ends.get(end, 0) + 1
+        for end, count in ends.items():
+            ATTEMPTS.labels(end).inc(count)
+
+
+async def _finish(
+    work: UnitOfWork, final: Sequence[tuple[Completion, Run]], now: datetime
+) -> tuple[frozenset[UUID], int]:
+    """End runs; the ids of those that were held, and how many others may start now."""
+    # Locked first, as when they fire: so a run is buffered either before this one ends, or not at all.
+    locked = await schedules.lock_counts(work, {(run.workspace_id, run.schedule_id) for _, run in final})
+    held = await claims.finish(work, [run for _, run in final], finished_at=now)
+    done = [(each, run) for each, run in final if run.id in held]
+    of_schedules = sorted({(run.workspace_id, run.schedule_id) for _, run in done})
+    released = await store.release(work, of_schedules, available_at=now)
+    for each, run in done:
+        key = (run.workspace_id, run.schedule_id)
+        if key in locked and (run.status is Status.FAILED or locked[key]):
+            locked[key] = await _count_end(work, run, now)
+        each.context.run(_tell, work, run, each.outcome, now)
+    return held, released
+
+
+async def _count_end(work: UnitOfWork, run: Run, now: datetime) -> int:
+    """Let the locked schedule know how its run ended, which may pause it; how many have failed in a row."""
+    schedule = await schedules.lock_alone(work, workspace_id=run.workspace_id, schedule_id=run.schedule_id)
+    if schedule is None:
+        return 0
+    counted = after_run(schedule, succeeded=run.status is Status.SUCCEEDED, now=now)
+    if counted != schedule:
+        await schedules.save(work, counted)
+    if counted.version != schedule.version:
+        work.append(event_of(events_pb2.SchedulePaused, counted, now))
+    return counted.failures_in_row
+
+
+def _tell(work: UnitOfWork, run: Run, outcome: Outcome, now: datetime) -> None:
+    work.append(run_finished(run, now))
+    for data in outcome.events if isinstance(outcome, Succeeded) else ():
+        # Of the run, but not one of its versions.
+        effect_id = uuid5(run.id, data.DESCRIPTOR.name)
+        work.append(NewEvent(run.workspace_id, effect_id, 1, data, now, effect_id))
