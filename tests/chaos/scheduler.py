@@ -51,7 +51,11 @@ _ENCODE = codec.encoder(schedules_pb2.ScheduleSpec)
 _LEDGER = """
     SELECT schedule_id::text, nominal_time, NULL AS through, NULL AS reason, id::text AS run_id, status, attempts,
         started_at
-    FROM runs
+    FROM (
+        SELECT schedule_id, nominal_time, id, status, attempts, started_at FROM runs
+        UNION ALL
+        SELECT schedule_id, nominal_time, id, status, attempts, started_at FROM run_history
+    ) AS either
     UNION ALL
     SELECT schedule_id::text, nominal_time, through, reason, NULL, NULL, 0, NULL FROM skips
 """
