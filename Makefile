@@ -42,6 +42,9 @@ bench: $(VENV)/.dev ## measure beside what one would use instead (needs wrk)
 	@$(BIN)/python benchmarks/codec.py
 	@$(BIN)/python benchmarks/get_task.py
 
+bench-scheduler: $(VENV)/.dev ## measure how many runs a second one scheduler takes, and how late schedules start
+	@$(BIN)/python benchmarks/scheduler.py
+
 chaos-scheduler: $(VENV)/.dev ## kill, freeze and cut off three schedulers, and see that nothing is lost or doubled
 	@$(BIN)/python tests/chaos/scheduler.py
 
@@ -77,4 +80,4 @@ $(VENV)/.python:
 		{ rm -rf $(VENV); echo 'Python cannot make a virtual environment; on Debian `apt install python3-venv` helps.' >&2; exit 1; }
 	@touch $@
 
-.PHONY: help run test check lint fmt proto-lint deploy-check bench chaos-scheduler lock secrets
+.PHONY: help run test check lint fmt proto-lint deploy-check bench bench-scheduler chaos-scheduler lock secrets

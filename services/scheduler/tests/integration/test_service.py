@@ -353,6 +353,18 @@ async def test_a_patch_changes_what_it_names_and_guards_against_a_lost_update(wo
         await world.stub.UpdateSchedule(request, metadata=world.owner.metadata)
 
 
+async def test_priority_and_concurrency_key_are_kept_and_null_makes_them_what_they_are_by_default(world: World) -> None:
+    named = {"priority": -7, "concurrency_key": "oven", "concurrency_limit": 2}
+    schedule = await world.create(interval_s=3600, **named)
+    assert {name: getattr(schedule, name) for name in named} == named
+    start = schedules_pb2.RunScheduleRequest(id=schedule.id)
+    assert (await world.stub.RunSchedule(start, metadata=world.owner.metadata)).run.priority == -7
+    request = schedules_pb2.UpdateScheduleRequest(id=schedule.id)
+    request.update_mask.paths.extend(named)
+    changed = (await world.stub.UpdateSchedule(request, metadata=world.owner.metadata)).schedule
+    assert (changed.priority, changed.HasField("concurrency_key"), changed.concurrency_limit) == (0, False, 1)
+
+
 async def test_a_schedule_is_paused_with_a_note_and_resumed(world: World) -> None:
     schedule, owner = await world.create(interval_s=1), world.owner.metadata
     pause = schedules_pb2.PauseScheduleRequest(id=schedule.id, note="Holidays")
@@ -501,6 +513,10 @@ async def test_the_ledger_comes_in_pages_oldest_first(world: World) -> None:
         ({"cron": "0 0 * * *", "timezone": "Mars/Olympus"}, "UNKNOWN_TIME_ZONE", "timezone"),
         ({"cron": "0 0 * * *", "interval_s": 5}, "INVALID_FIELDS", ""),
         ({"spec": schedules_pb2.ScheduleSpec(rrule="FREQ=NEVER")}, "INVALID_RRULE", "spec.rrule"),
+        ({"interval_s": 5, "priority": 101}, "INVALID_FIELDS", "priority"),
+        ({"interval_s": 5, "priority": -101}, "INVALID_FIELDS", "priority"),
+        ({"interval_s": 5, "concurrency_key": ""}, "INVALID_FIELDS", "concurrency_key"),
+        ({"interval_s": 5, "concurrency_limit": 0}, "INVALID_FIELDS", "concurrency_limit"),
         ({"spec": schedules_pb2.ScheduleSpec(cron="0 0 * * *", every_s=5)}, "INVALID_FIELDS", "spec"),
         (
             {
