@@ -28,6 +28,7 @@ class Principal:
         role: The user's system role.
         session_id: The session whose access token carries the call; None when a service calls.
         service: The service that calls; None for a user.
+        causation_depth: How many rules, one after the other, led to the call; 0 for what a user does.
     """
 
     user_id: UUID | None = None
@@ -35,6 +36,7 @@ class Principal:
     role: str = ROLE_USER
     session_id: UUID | None = None
     service: str | None = None
+    causation_depth: int = 0
 
     @property
     def actor(self) -> str:

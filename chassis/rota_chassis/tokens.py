@@ -99,6 +99,7 @@ class TokenVerifier:
             workspace_id=UUID(claims["wid"]) if acting_for else None,
             role=claims.get("role", ROLE_USER),
             service=claims["act"]["sub"] if acting_for else claims["sub"],
+            causation_depth=int(claims.get("depth", 0)),
         )
 
     async def _verify_access(self, token: str, header: dict[str, Any]) -> Principal:
@@ -136,14 +137,17 @@ class ServiceTokens:
             self._own = (now + SERVICE_TOKEN_LIFETIME_S / 2, self._sign({"sub": self._service}, now))
         return self._own[1]
 
-    def acting_for(self, user_id: UUID, workspace_id: UUID) -> str:
+    def acting_for(self, user_id: UUID, workspace_id: UUID, *, causation_depth: int = 0) -> str:
         """A token that says "this service calls, for that user".
 
         Args:
             user_id: Whom it acts for.
             workspace_id: The workspace that counts as the user's own within the call.
+            causation_depth: How many rules, one after the other, led to the call.
         """
-        claims = {"sub": str(user_id), "wid": str(workspace_id), "act": {"sub": self._service}}
+        claims: dict[str, Any] = {"sub": str(user_id), "wid": str(workspace_id), "act": {"sub": self._service}}
+        if causation_depth:
+            claims["depth"] = causation_depth
         return self._sign(claims, self._clock.now().timestamp())
 
     def _sign(self, claims: dict[str, Any], now: float) -> str:

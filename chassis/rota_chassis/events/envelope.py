@@ -1,8 +1,8 @@
 """An event on the wire: CloudEvents 1.0 in the NATS protocol binding's binary mode.
 
 Attributes travel as `ce-*` headers, the body is the data in the JSON form of the REST API. Extensions: `workspaceid`,
-`aggregateversion`, `actor`, and `traceparent` (CloudEvents Distributed Tracing). `Nats-Msg-Id` is the event's id, by
-which JetStream drops what is published twice.
+`aggregateversion`, `actor`, `causationdepth`, and `traceparent` (CloudEvents Distributed Tracing). `Nats-Msg-Id` is the
+event's id, by which JetStream drops what is published twice.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Event:
         data: A message of rota.events.v1.
         sequence: Its place in the stream; 0 before it is published.
         traceparent: The trace it happened in, if any.
+        causation_depth: How many rules, one after the other, led to it; 0 for what a user did.
     """
 
     id: UUID
@@ -55,6 +56,7 @@ class Event:
     data: Any
     sequence: int = 0
     traceparent: str | None = None
+    causation_depth: int = 0
 
 
 def subject(workspace_id: UUID | str, event_type: str) -> str:
@@ -80,6 +82,8 @@ def headers(row: Mapping[str, Any], source: str) -> dict[str, str]:
     }
     if row["traceparent"]:
         found["ce-traceparent"] = row["traceparent"]
+    if row.get("causation_depth"):
+        found["ce-causationdepth"] = str(row["causation_depth"])
     return found
 
 
@@ -104,6 +108,7 @@ def parse(message_headers: Mapping[str, str] | None, body: bytes, sequence: int)
             data=kind.decode(orjson.loads(body)),
             sequence=sequence,
             traceparent=fields.get("ce-traceparent"),
+            causation_depth=int(fields.get("ce-causationdepth", 0)),
         )
     except (KeyError, ValueError) as error:
         raise MalformedEvent(f"{type(error).__name__}: {error}") from error

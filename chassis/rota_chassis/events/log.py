@@ -62,6 +62,7 @@ EVENTS = Table(
     Column("actor", Text, nullable=False),
     Column("time", DateTime(timezone=True), nullable=False),
     Column("traceparent", Text),
+    Column("causation_depth", SmallInteger, nullable=False),
     Column("published_at", DateTime(timezone=True)),
 )
 
@@ -90,6 +91,7 @@ class NewEvent:
         data: A message of rota.events.v1; its class is the type of the event.
         time: When it happened; absent means now.
         id: Identity of the event; absent means a new one.
+        causation_depth: How many rules, one after the other, led to it; absent means as many as to the current request.
     """
 
     workspace_id: UUID
@@ -98,6 +100,7 @@ class NewEvent:
     data: Message
     time: datetime | None = None
     id: UUID | None = None
+    causation_depth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +110,16 @@ class PendingEvent:
     event: NewEvent
     actor: str
     traceparent: str | None
+    causation_depth: int
 
     @classmethod
     def of(cls, event: NewEvent) -> PendingEvent:
         """Take the actor and the trace from the current request."""
         principal = current_principal()
-        return cls(event, principal.actor if principal else "system", traceparent())
+        depth = event.causation_depth
+        if depth is None:
+            depth = principal.causation_depth if principal else 0
+        return cls(event, principal.actor if principal else "system", traceparent(), depth)
 
     def row(self) -> dict[str, Any]:
         """The parameters of `INSERT_EVENT`."""
@@ -129,4 +136,5 @@ class PendingEvent:
             "actor": self.actor,
             "time": self.event.time or datetime.now(UTC),
             "traceparent": self.traceparent,
+            "causation_depth": self.causation_depth,
         }

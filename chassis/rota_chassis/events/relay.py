@@ -56,6 +56,7 @@ _UNPUBLISHED = statement(
         EVENTS.c.actor,
         EVENTS.c.time,
         EVENTS.c.traceparent,
+        EVENTS.c.causation_depth,
         EVENTS.c.data.cast(Text).label("body"),
     )
     .where(EVENTS.c.published_at.is_(None))

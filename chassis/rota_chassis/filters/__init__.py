@@ -7,7 +7,7 @@
     restriction= field ( "=" | "!=" | "<" | "<=" | ">" | ">=" | ":" ) value
                | field "IN" "(" value { "," value } ")"
                | field "IS" [ "NOT" ] "NULL"
-               | field "(" value ")" ;                        for ids: blocked_by(<id>)
+               | field "(" value ")" ;                        for ids and names: blocked_by(<id>)
 
 It is modelled on AIP-160. The logic has two values, so that SQL and memory agree: a comparison with a field that is
 not set is false, `!=` included, and NOT of it is true. A field with many values (labels, assignees) is never unset;

@@ -98,7 +98,7 @@ class _Parser:
             if field.kind is Kind.TEXT:
                 return Contains(field, str(self._value(field)))
             return self._comparison(field, Operator.EQUAL, token)
-        if token.kind is TokenKind.SYMBOL and token.text == "(" and field.kind in {Kind.ID, Kind.IDS}:
+        if token.kind is TokenKind.SYMBOL and token.text == "(" and field.kind in {Kind.ID, Kind.IDS, Kind.NAMES}:
             value = self._value(field)
             self._expect(")")
             return OneOf(field, (value,))

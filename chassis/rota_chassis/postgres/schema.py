@@ -68,6 +68,11 @@ def create_event_log_v1(execute: Callable[[str], None]) -> None:
         execute(sql)
 
 
+def add_causation_depth_v1(execute: Callable[[str], None]) -> None:
+    """How many rules led to an event, in the event log."""
+    execute("ALTER TABLE events ADD causation_depth smallint NOT NULL DEFAULT 0")
+
+
 def create_inbox_v1(execute: Callable[[str], None]) -> None:
     """The inbox of the service's consumers (`events.consumer.INBOX`)."""
     for sql in _INBOX_V1:

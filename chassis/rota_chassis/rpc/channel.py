@@ -41,9 +41,12 @@ def open_channel(target: str, tokens: ServiceTokens) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(target, options=OPTIONS, interceptors=interceptors)
 
 
-def acting_for(tokens: ServiceTokens, user_id: UUID, workspace_id: UUID) -> tuple[tuple[str, str], ...]:
-    """The metadata of a call that this service makes for a user."""
-    return (("authorization", f"Bearer {tokens.acting_for(user_id, workspace_id)}"),)
+def acting_for(
+    tokens: ServiceTokens, user_id: UUID, workspace_id: UUID, *, causation_depth: int = 0
+) -> tuple[tuple[str, str], ...]:
+    """The metadata of a call that this service makes for a user (see `ServiceTokens.acting_for`)."""
+    token = tokens.acting_for(user_id, workspace_id, causation_depth=causation_depth)
+    return (("authorization", f"Bearer {token}"),)
 
 
 class _CallInterceptor(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[type-arg]

@@ -13,7 +13,12 @@ from rota.tasks.v1 import tasks_pb2
 from rota_chassis.events.log import NewEvent
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.database import Database
-from rota_chassis.postgres.schema import create_event_log_v1, create_inbox_v1, create_memberships_v1
+from rota_chassis.postgres.schema import (
+    add_causation_depth_v1,
+    create_event_log_v1,
+    create_inbox_v1,
+    create_memberships_v1,
+)
 from rota_chassis.settings import database_url
 from rota_chassis.testing import servers
 
@@ -35,7 +40,7 @@ async def _make_tables(server_url: str) -> str:
     await server.close()
     url = database_url(server_url, name)
     statements: list[str] = ["CREATE TABLE effects (id uuid NOT NULL, version integer NOT NULL, at serial)"]
-    for create in (create_event_log_v1, create_inbox_v1, create_memberships_v1):
+    for create in (create_event_log_v1, add_causation_depth_v1, create_inbox_v1, create_memberships_v1):
         create(statements.append)
     connection = await asyncpg.connect(url)
     await connection.execute(";".join(statements))

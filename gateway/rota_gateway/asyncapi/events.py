@@ -48,6 +48,11 @@ HEADERS: Schema = {
             "pattern": "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
             "description": "The trace it happened in (W3C Trace Context), if it was traced.",
         },
+        "ce-causationdepth": {
+            "type": "string",
+            "pattern": "^[1-9][0-9]*$",
+            "description": "How many rules, one after the other, led to it; absent for what a user did.",
+        },
     },
     "required": [
         "Nats-Msg-Id",

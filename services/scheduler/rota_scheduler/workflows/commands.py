@@ -15,11 +15,13 @@ from rota_chassis.errors import Conflict, InvalidArgument, Violation
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS, require_role
 
+from rota_scheduler.actions.contract import KINDS
+from rota_scheduler.actions.templates import RefusedDefinition
 from rota_scheduler.expressions import MAX_RESULT_BYTES
 from rota_scheduler.workflows import queries, store
-from rota_scheduler.workflows.definition import RefusedDefinition, from_yaml, parse
+from rota_scheduler.workflows.definition import from_yaml, parse
 from rota_scheduler.workflows.domain import FINISHED, Order, Signalled, begin
-from rota_scheduler.workflows.engine import KINDS, apply
+from rota_scheduler.workflows.engine import apply
 from rota_scheduler.workflows.model import Workflow, WorkflowRun
 
 if TYPE_CHECKING:

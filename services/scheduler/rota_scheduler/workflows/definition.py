@@ -10,8 +10,8 @@ import orjson
 import yaml
 
 from rota_scheduler import expressions
-from rota_scheduler.actions.retries import MEMBERS
-from rota_scheduler.actions.secrets import MASK, masked
+from rota_scheduler.actions.secrets import masked
+from rota_scheduler.actions.templates import RefusedDefinition, check, check_known, check_names, check_template
 from rota_scheduler.expressions import ExpressionError
 
 if TYPE_CHECKING:
@@ -25,19 +25,6 @@ VARIABLES = frozenset({"input", "steps"})
 _STEP_KEYS = frozenset({"needs", "if", "action", "wait", "compensate"})
 _ACTIONS = frozenset({"action", "compensate"})
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
-
-
-class RefusedDefinition(Exception):
-    """A definition that will not do; the message is a sentence for its author.
-
-    Attributes:
-        path: The member it is about, as "steps.ship.needs".
-    """
-
-    def __init__(self, path: str, description: str) -> None:
-        super().__init__(f"{path} {description}.")
-        self.path = path
-        self.description = description
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +95,7 @@ def parse(content: Mapping[str, Any], kinds: Iterable[str]) -> Definition:
     """
     if len(orjson.dumps(content)) > MAX_BYTES:
         raise RefusedDefinition("definition", f"is larger than {MAX_BYTES} bytes")
-    _known(content, frozenset({"steps", "output"}), "definition")
+    check_known(content, frozenset({"steps", "output"}), "definition")
     found = content.get("steps")
     if not isinstance(found, dict) or not 1 <= len(found) <= MAX_STEPS:
         raise RefusedDefinition("steps", f"must be an object of 1 to {MAX_STEPS} steps by their names")
@@ -123,7 +110,7 @@ def parse(content: Mapping[str, Any], kinds: Iterable[str]) -> Definition:
     except CycleError as error:
         cycle = " -> ".join(reversed(error.args[1]))
         raise RefusedDefinition("steps", f"need each other in a circle: {cycle}") from error
-    _check_template(content.get("output"), "output")
+    check_template(content.get("output"), "output", VARIABLES)
     return Definition({name: steps[name] for name in order}, content.get("output"))
 
 
@@ -144,7 +131,7 @@ def _step(name: str, content: Any, kinds: frozenset[str]) -> Step:
         raise RefusedDefinition(path, f"must be named by 1 to {MAX_ID} of a-z, 0-9 and _, and not begin with a digit")
     if not isinstance(content, dict):
         raise RefusedDefinition(path, "must be an object")
-    _known(content, _STEP_KEYS, path)
+    check_known(content, _STEP_KEYS, path)
     if ("action" in content) == ("wait" in content):
         raise RefusedDefinition(path, "must have an action or a wait, and not both")
     needs = content.get("needs", [])
@@ -159,40 +146,18 @@ def _step(name: str, content: Any, kinds: frozenset[str]) -> Step:
         id=name,
         needs=tuple(dict.fromkeys(needs)),
         condition=condition,
-        action=_action(content["action"], f"{path}.action", kinds) if "action" in content else None,
+        action=check(content["action"], f"{path}.action", kinds, VARIABLES) if "action" in content else None,
         wait=_wait(content["wait"], f"{path}.wait") if "wait" in content else None,
-        compensate=_action(content["compensate"], f"{path}.compensate", kinds) if "compensate" in content else None,
+        compensate=check(content["compensate"], f"{path}.compensate", kinds, VARIABLES)
+        if "compensate" in content
+        else None,
     )
-
-
-def _action(content: Any, path: str, kinds: frozenset[str]) -> Mapping[str, Any]:
-    if not isinstance(content, dict):
-        raise RefusedDefinition(path, "must be an object")
-    action: Mapping[str, Any] = content
-    _known(action, kinds | MEMBERS, path)
-    given = kinds.intersection(action)
-    if len(given) != 1 or not all(isinstance(action[kind], dict) for kind in given):
-        raise RefusedDefinition(path, f"must be an object with exactly one of {', '.join(sorted(kinds))}")
-    if MASK in _secrets(action):
-        raise RefusedDefinition(path, "has the mask of a secret; give the secret")
-    _check_template(action, path)
-    return action
-
-
-def _secrets(action: Mapping[str, Any]) -> list[Any]:
-    call = action.get("http") or {}
-    return [call.get("signing_secret"), *(h.get("value") for h in _headers(call) if h.get("sensitive"))]
-
-
-def _headers(call: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    headers = call.get("headers")
-    return [each for each in headers if isinstance(each, dict)] if isinstance(headers, list) else []
 
 
 def _wait(content: Any, path: str) -> Wait:
     if not isinstance(content, dict) or len(content) != 1:
         raise RefusedDefinition(path, "must be an object with exactly one of for_s, signal")
-    _known(content, frozenset({"for_s", "signal"}), path)
+    check_known(content, frozenset({"for_s", "signal"}), path)
     if "signal" in content:
         name = content["signal"]
         if not isinstance(name, str) or not 1 <= len(name) <= MAX_ID:
@@ -204,30 +169,9 @@ def _wait(content: Any, path: str) -> Wait:
     return Wait(for_s=seconds)
 
 
-def _known(content: Mapping[str, Any], keys: frozenset[str], path: str) -> None:
-    for key in content:
-        if key not in keys:
-            raise RefusedDefinition(f"{path}.{key}", f"is not known; there are {', '.join(sorted(keys))}")
-
-
 def _check_expression(text: str, path: str) -> None:
     try:
         names = expressions.read(text).names
     except ExpressionError as error:
         raise RefusedDefinition(path, f"is wrong at character {error.position + 1}: {error}") from error
-    _check_names(names, path)
-
-
-def _check_template(template: Any, path: str) -> None:
-    try:
-        found = list(expressions.expressions(template))
-    except ExpressionError as error:
-        raise RefusedDefinition(path, f"is wrong at character {error.position + 1} of a text: {error}") from error
-    for expression in found:
-        _check_names(expression.names, path)
-
-
-def _check_names(names: frozenset[str], path: str) -> None:
-    unknown = names - VARIABLES
-    if unknown:
-        raise RefusedDefinition(path, f"names {min(unknown)}; there are {', '.join(sorted(VARIABLES))}")
+    check_names(names, path, VARIABLES)

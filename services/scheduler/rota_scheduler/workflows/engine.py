@@ -12,14 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
-from protovalidate import Validator
 from rota.scheduler.v1 import schedules_pb2
-from rota_chassis import codec
-from rota_chassis.codec.problems import DecodeError
-from rota_chassis.errors import InvalidArgument
-from rota_chassis.rpc.pipeline import violations_of
 
-from rota_scheduler.actions.checks import check_action
+from rota_scheduler.actions.contract import KINDS, RefusedAction, action_of
 from rota_scheduler.runs import store as runs
 from rota_scheduler.runs.domain import Run
 from rota_scheduler.ticker import next_tick
@@ -41,10 +36,6 @@ if TYPE_CHECKING:
     from rota_scheduler.workflows.model import WorkflowRun
 
 BATCH = 50
-KINDS = tuple(field.name for field in schedules_pb2.Action.DESCRIPTOR.oneofs_by_name["kind"].fields)
-_decode = codec.decoder(schedules_pb2.Action)
-_encode = codec.encoder(schedules_pb2.Action)
-_VALIDATOR = Validator()
 
 
 async def apply(workflows: Workflows, work: UnitOfWork, run: WorkflowRun, event: DomainEvent) -> WorkflowRun:
@@ -74,14 +65,9 @@ async def _take(
 ) -> str | None:
     """Start the run of an action; why not, if it is none."""
     try:
-        message = _decode(command.action)
-        action = _encode(message)
-        violations = violations_of(_VALIDATOR, message)
-        check_action(action, workflows.egress)
-    except (DecodeError, InvalidArgument) as error:
+        action = action_of(command.action, workflows.egress)
+    except RefusedAction as error:
         return f"The action will not do: {error}"
-    if violations:
-        return f"The action will not do: {violations[0].field} {violations[0].description}"
     run_id = uuid5(run.id, command.key)
     # Until runs may be without a schedule, each of these stands for one of its own.
     started = Run(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from rota.scheduler.v1 import workflows_pb2
 from rota_chassis import codec
 
+from rota_scheduler.actions.contract import KINDS
 from rota_scheduler.workflows.definition import parse, shown
 from rota_scheduler.workflows.domain import StepStatus
-from rota_scheduler.workflows.engine import KINDS
 
 if TYPE_CHECKING:
     from rota_scheduler.workflows.domain import StepState

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rota_scheduler.actions.secrets import MASK
-from rota_scheduler.workflows.definition import RefusedDefinition, parse, shown
+from rota_scheduler.actions.templates import RefusedDefinition
+from rota_scheduler.workflows.definition import parse, shown
 from rota_scheduler.workflows.domain import FINISHED, ActionEnded, Order, RunStatus, StepStatus, advance, begin
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,0 +1,15 @@
+"""How many rules led to an event."""
+
+from alembic import op
+from rota_chassis.postgres.schema import add_causation_depth_v1
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    add_causation_depth_v1(op.execute)
+
+
+def downgrade() -> None:
+    op.execute("ALTER TABLE events DROP causation_depth")
