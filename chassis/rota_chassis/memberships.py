@@ -170,6 +170,11 @@ class Memberships:
         require_role(role, roles)
         return role
 
+    async def known_role(self, reader: Reader, user_id: UUID, workspace_id: UUID) -> str | None:
+        """The user's role in the workspace as far as the copy knows; for transactions, in which nobody is asked."""
+        role: str | None = await reader.fetch_value(_ROLE, workspace_id=workspace_id, user_id=user_id)
+        return role
+
     async def strangers(self, workspace_id: UUID, user_ids: Sequence[UUID]) -> list[UUID]:
         """Those of the users who do not belong to the workspace, in the order given."""
         if not user_ids:

@@ -6,7 +6,8 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rota.scheduler.v1 import schedules_pb2_grpc, workflows_pb2_grpc
+from rota.scheduler.v1 import rules_pb2_grpc, schedules_pb2_grpc, workflows_pb2_grpc
+from rota_chassis.events.consumer import Consumer
 from rota_chassis.memberships import Memberships
 from rota_chassis.service import Service
 
@@ -14,6 +15,9 @@ from rota_scheduler.actions.egress import EgressPolicy
 from rota_scheduler.actions.http import CallHttp, open_client
 from rota_scheduler.actions.tasks import ActOnTasks
 from rota_scheduler.actions.telling import Tell
+from rota_scheduler.rules import handlers as rule_handlers
+from rota_scheduler.rules.dependencies import Rules
+from rota_scheduler.rules.servicer import RuleServicer
 from rota_scheduler.runs.history import keep_history
 from rota_scheduler.runs.wake import Wake
 from rota_scheduler.runs.worker import Worker
@@ -40,7 +44,10 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     memberships = Memberships(runtime.database, runtime.channels["auth"])
     egress = EgressPolicy(allow_private=runtime.settings.private_addresses_allowed)
     client = open_client(egress)
-    on_tasks, tell = ActOnTasks(runtime.channels["tasks"], runtime.tokens), Tell(memberships)
+    on_tasks, tell = (
+        ActOnTasks(runtime.channels["tasks"], runtime.tokens, runtime.database),
+        Tell(memberships, runtime.database),
+    )
     others = Wake(runtime.nats)
     worker = Worker(
         runtime.database,
@@ -89,6 +96,15 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     runtime.serve(
         workflows_pb2_grpc.add_WorkflowServiceServicer_to_server, WorkflowServicer(workflows, runtime.page_tokens)
     )
+    rules = Rules(runtime.database, memberships, runtime.nats, runtime.clock, egress, on_runs=on_runs)
+    runtime.serve(rules_pb2_grpc.add_RuleServiceServicer_to_server, RuleServicer(rules, runtime.page_tokens))
+    rule_consumer = Consumer(
+        rule_handlers.CONSUMER,
+        rule_handlers.handlers(rules),
+        database=runtime.database,
+        nats=runtime.nats,
+        after_commit=rules.on_runs,
+    )
 
     def wake() -> None:
         for each in (timers, waits, worker):
@@ -98,6 +114,7 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     runtime.background("timers", timers.run)
     runtime.background("schedules", fire)
     runtime.background("workflows", waits.run)
+    runtime.background("rules", rule_consumer.run)
     runtime.background("runs", execute_runs)
     runtime.background("wake", partial(others.run, worker.wake))
     runtime.background(

@@ -14,6 +14,7 @@ from rota_chassis import codec
 from rota_chassis.errors import RotaError
 from rota_chassis.rpc.channel import acting_for
 
+from rota_scheduler import origins
 from rota_scheduler.actions.failures import failed_call
 from rota_scheduler.actions.retries import timeout_of
 from rota_scheduler.runs.domain import Succeeded
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     import grpc
+    from rota_chassis.postgres.database import Database
     from rota_chassis.tokens import ServiceTokens
 
     from rota_scheduler.runs.domain import Outcome, Run
@@ -33,7 +35,8 @@ _decode_update = codec.decoder(tasks_pb2.UpdateTaskRequest)
 class ActOnTasks:
     """Makes the calls of the tasks service."""
 
-    def __init__(self, tasks: grpc.aio.Channel, tokens: ServiceTokens) -> None:
+    def __init__(self, tasks: grpc.aio.Channel, tokens: ServiceTokens, database: Database) -> None:
+        self._database = database
         self._tasks = tasks_pb2_grpc.TaskServiceStub(tasks)
         self._comments = comments_pb2_grpc.CommentServiceStub(tasks)
         self._tokens = tokens
@@ -83,8 +86,9 @@ class ActOnTasks:
         return Succeeded(task_id=answer.task.id)
 
     async def _made(self, call: Callable[..., Awaitable[Any]], request: Any, run: Run) -> Any:
+        origin = await origins.of_run(self._database, run)
         return await call(
             request,
-            metadata=acting_for(self._tokens, run.acts_for, run.workspace_id),
+            metadata=acting_for(self._tokens, run.acts_for, run.workspace_id, causation_depth=origin.causation_depth),
             timeout=timeout_of(run.action),
         )

@@ -14,7 +14,9 @@ from uuid import UUID, uuid5
 
 from rota.scheduler.v1 import schedules_pb2
 
+from rota_scheduler import origins
 from rota_scheduler.actions.contract import KINDS, RefusedAction, action_of
+from rota_scheduler.origins import Origin
 from rota_scheduler.runs import store as runs
 from rota_scheduler.runs.domain import Run
 from rota_scheduler.ticker import next_tick
@@ -69,7 +71,7 @@ async def _take(
     except RefusedAction as error:
         return f"The action will not do: {error}"
     run_id = uuid5(run.id, command.key)
-    # Until runs may be without a schedule, each of these stands for one of its own.
+    # Until runs may be without a schedule, each of these stands for one of its own (see `origins`).
     started = Run(
         workspace_id=run.workspace_id,
         id=run_id,
@@ -80,6 +82,7 @@ async def _take(
         available_at=now,
     )
     await runs.add(work, [started])
+    await origins.add(work, [started], Origin(workflow_run_id=run.id))
     await store.add_action(work, run, run_id=run_id, key=command.key)
     return None
 
