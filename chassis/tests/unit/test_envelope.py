@@ -59,6 +59,16 @@ def test_the_trace_travels_with_the_event() -> None:
     assert parse(headers(row, "/rota/tasks"), b"{}", 1).traceparent == "00-ab-cd-00"
 
 
+def test_how_many_rules_led_to_it_travels_with_the_event() -> None:
+    with acting_as(Principal(user_id=USER, causation_depth=3)):
+        caused = PendingEvent.of(NewEvent(WORKSPACE, TASK, 1, CREATED)).row()
+        told = PendingEvent.of(NewEvent(WORKSPACE, TASK, 1, CREATED, causation_depth=4)).row()
+    assert parse(headers(caused, "/rota/tasks"), b"{}", 1).causation_depth == 3
+    assert parse(headers(told, "/rota/tasks"), b"{}", 1).causation_depth == 4
+    found, _ = message()
+    assert "ce-causationdepth" not in found
+
+
 def test_an_event_without_id_and_time_gets_both() -> None:
     row = PendingEvent.of(NewEvent(WORKSPACE, TASK, 1, CREATED)).row()
     assert isinstance(row["id"], UUID)

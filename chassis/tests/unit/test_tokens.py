@@ -69,6 +69,11 @@ async def test_a_service_that_acts_for_a_user_is_both(verifier: TokenVerifier) -
     assert await verifier.verify(token) == Principal(user_id=USER, workspace_id=WORKSPACE, service="scheduler")
 
 
+async def test_a_service_says_how_many_rules_led_to_its_call(verifier: TokenVerifier) -> None:
+    token = ServiceTokens("scheduler", SECRET).acting_for(USER, WORKSPACE, causation_depth=2)
+    assert (await verifier.verify(token)).causation_depth == 2
+
+
 def test_a_services_own_token_is_used_for_half_its_life() -> None:
     clock = ManualClock()
     mine = ServiceTokens("tasks", SECRET, clock=clock)

@@ -16,6 +16,9 @@ holds (`FOR UPDATE SKIP LOCKED`), moves them to their next state and writes what
   pass. One that must not overlap another is buffered before it is pending. A claim gives it a fence, a number that
   grows with each claim, and a lease of 10 s, renewed while the run is executed.
 
+And something may happen: an event sets off rules (`rules`), and the transaction that takes note of the event queues a
+run of each of their actions.
+
 The races:
 
 - Two replicas find the same row due: one locks it, the other skips it, and finds it moved on afterwards.

@@ -3,6 +3,9 @@
 The inbox row, the runs, the log and the count of the rule commit together: an event that is delivered twice, to one
 replica or to two, sets a rule off once, and a process that dies leaves either nothing or all of it. Which rules an
 event concerns is found without a lock; those are locked, and asked again.
+
+An event from before a rule was made, enabled or resumed does not set it off, so that a new consumer, which begins with
+the oldest event that is kept, changes nothing of the past.
 """
 
 from __future__ import annotations

@@ -1,0 +1,354 @@
+"""Rules on real servers: events in, actions taken, logs told of."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import nats
+import orjson
+import pytest
+from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.struct_pb2 import Struct
+from rota.events.v1 import events_pb2
+from rota.scheduler.v1 import rules_pb2, rules_pb2_grpc
+from rota.tasks.v1 import tasks_pb2, tasks_pb2_grpc
+from rota_chassis.errors import (
+    Conflict,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    PreconditionFailed,
+    RotaError,
+    Unprocessable,
+)
+from rota_chassis.events import envelope
+from rota_chassis.events.types import event_type_of
+from rota_chassis.identity import Principal, current_principal
+from rota_chassis.ids import uuid7
+from rota_chassis.rpc.server import RpcServer
+from rota_chassis.settings import DEVELOPMENT_SECRET
+from rota_chassis.testing.auth import small_auth
+from rota_chassis.testing.services import User, running
+from rota_chassis.testing.streams import stored_events
+from rota_chassis.testing.waiting import eventually
+from rota_chassis.tokens import TokenVerifier
+from rota_scheduler.bootstrap import SERVICE
+from rota_scheduler.rules.domain import MAX_RULES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from rota_chassis.testing.service_plugin import MakeDatabase
+    from rota_chassis.testing.tokens import TokenIssuer
+
+FIRED, TOO_DEEP = rules_pb2.RULE_OUTCOME_FIRED, rules_pb2.RULE_OUTCOME_TOO_DEEP
+CREATE = {"create_task": {"title": "Look at ${event.data.task.title}"}}
+
+
+class Tasks(tasks_pb2_grpc.TaskServiceServicer):
+    """Keeps the titles, and who asked for them."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[str, Principal | None]] = []
+
+    async def CreateTask(  # noqa: N802 (named by the contract)
+        self, request: tasks_pb2.CreateTaskRequest, _context: Any
+    ) -> tasks_pb2.CreateTaskResponse:
+        self.made.append((request.title, current_principal()))
+        return tasks_pb2.CreateTaskResponse(task=tasks_pb2.Task(id=str(uuid7()), title=request.title))
+
+
+class World:
+    """A scheduler, an owner, a viewer of the owner's workspace, and a stranger."""
+
+    def __init__(self, issuer: TokenIssuer, auth: Any) -> None:
+        self.tasks = Tasks()
+        self.owner, self.viewer, self.stranger = User(issuer), User(issuer), User(issuer)
+        for user in (self.owner, self.viewer, self.stranger):
+            auth.add_user(user)
+        auth.add_member(self.owner.workspace_id, self.viewer.id, role="viewer")
+        self.stub: Any = None
+        self.nats: Any = None
+
+    async def create(self, *actions: dict[str, Any], user: User | None = None, **members: Any) -> rules_pb2.Rule:
+        request = rules_pb2.CreateRuleRequest(**{"name": "Rule", "on": ["task.created"]} | members)
+        request.actions.extend(ParseDict(action, Struct()) for action in actions or (CREATE,))
+        return (await self.stub.CreateRule(request, metadata=(user or self.owner).metadata)).rule
+
+    async def update(
+        self, rule: rules_pb2.Rule, *, user: User | None = None, if_match: str = "", **members: Any
+    ) -> Any:
+        request = rules_pb2.UpdateRuleRequest(id=rule.id, if_match=if_match, **members)
+        request.update_mask.paths.extend(members)
+        return (await self.stub.UpdateRule(request, metadata=(user or self.owner).metadata)).rule
+
+    async def log(self, rule: rules_pb2.Rule, **fields: Any) -> rules_pb2.ListRuleLogResponse:
+        request = rules_pb2.ListRuleLogRequest(id=rule.id, **fields)
+        return await self.stub.ListRuleLog(request, metadata=self.owner.metadata)
+
+    async def dry_run(self, rule: rules_pb2.Rule, user: User | None = None, **fields: Any) -> Any:
+        request = rules_pb2.DryRunRuleRequest(id=rule.id, **fields)
+        return await self.stub.DryRunRule(request, metadata=(user or self.owner).metadata)
+
+    async def publish(self, data: Any, *, depth: int = 0) -> str:
+        """Publish an event as its service would; its id."""
+        kind, event_id = event_type_of(type(data)), uuid7()
+        row = {
+            "id": event_id,
+            "type": kind.name,
+            "workspace_id": self.owner.workspace_id,
+            "aggregate_id": uuid7(),
+            "aggregate_version": 1,
+            "actor": f"user:{self.owner.id}",
+            "time": datetime.now(UTC),
+            "traceparent": None,
+            "causation_depth": depth,
+        }
+        await self.nats.jetstream().publish(
+            envelope.subject(self.owner.workspace_id, kind.name),
+            orjson.dumps(kind.encode(data)),
+            headers=envelope.headers(row, "/rota/tasks"),
+        )
+        return str(event_id)
+
+    async def publish_task(self, title: str, **options: Any) -> str:
+        return await self.publish(
+            events_pb2.TaskCreated(task=tasks_pb2.Task(id=str(uuid7()), title=title, created_by=str(self.owner.id))),
+            **options,
+        )
+
+
+@pytest.fixture
+async def world(
+    make_database: MakeDatabase, postgres_url: str, redis_url: str, fresh_nats_url: str, issuer: TokenIssuer
+) -> AsyncIterator[World]:
+    """Everything, running."""
+    async with AsyncExitStack() as stack:
+        auth = await stack.enter_async_context(small_auth())
+        world = World(issuer, auth)
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="rota-"))
+        server = RpcServer(TokenVerifier(issuer.keys, DEVELOPMENT_SECRET))
+        server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, world.tasks)
+        await server.start(f"unix:{folder}/tasks.sock")
+        stack.push_async_callback(server.stop, 0)
+        channel = await stack.enter_async_context(
+            running(
+                SERVICE,
+                server_url=postgres_url,
+                database_url=await make_database("scheduler"),
+                redis_url=redis_url,
+                nats_url=fresh_nats_url,
+                issuer=issuer,
+                auth_address=auth.address,
+                tasks_address=f"unix:{folder}/tasks.sock",
+            )
+        )
+        world.stub = rules_pb2_grpc.RuleServiceStub(channel)
+        world.nats = await nats.connect(fresh_nats_url)
+        stack.push_async_callback(world.nats.close)
+        yield world
+
+
+async def test_an_event_sets_a_rule_off_and_its_actions_are_taken_for_its_owner(world: World) -> None:
+    rule = await world.create(when='title:"plants"')
+    await world.publish_task("Water the basil")
+    event_id = await world.publish_task("Water the plants", depth=2)
+
+    async def told() -> Any:
+        return (await world.log(rule)).entries if world.tasks.made else None
+
+    (entry,) = await eventually(told)
+    assert (entry.event_id, entry.event_type, entry.outcome, entry.depth) == (event_id, "task.created", FIRED, 2)
+    ((title, principal),) = world.tasks.made
+    assert title == "Look at Water the plants"
+    assert principal == Principal(
+        user_id=world.owner.id, workspace_id=world.owner.workspace_id, service="scheduler", causation_depth=3
+    )
+
+
+async def test_two_rules_that_set_off_each_other_come_to_an_end(world: World) -> None:
+    ping, pong = ({"event": {"type": word}} for word in ("ping", "pong"))
+    first = await world.create(pong, on=["custom.published"], when='name = "custom.ping"')
+    second = await world.create(ping, on=["custom.published"], when='name = "custom.pong"')
+    await world.publish(events_pb2.CustomPublished(name="custom.ping"))
+
+    async def ended() -> Any:
+        entries = [*(await world.log(first)).entries, *(await world.log(second)).entries]
+        return entries if any(entry.outcome == TOO_DEEP for entry in entries) else None
+
+    entries = await eventually(ended)
+    assert sorted((entry.depth, entry.outcome) for entry in entries) == [
+        *((depth, FIRED) for depth in range(5)),
+        (5, TOO_DEEP),
+    ]
+    published = [
+        event.data
+        for event in await stored_events(world.nats)
+        if event.type == "custom.published" and event.data.run_id
+    ]
+    assert [event.name for event in published] == ["custom.pong", "custom.ping"] * 2 + ["custom.pong"]
+    assert {event.rule_id for event in published} == {first.id, second.id}
+    assert {event.schedule_id for event in published} == {""}
+
+
+async def test_a_dry_run_says_what_would_be_done_and_does_nothing(world: World) -> None:
+    await world.publish_task("Water the basil")
+    plants = await world.publish_task("Water the plants")
+    deep = await world.publish_task("Water more plants", depth=5)
+    secret = {"name": "Authorization", "value": "Bearer x", "sensitive": True}
+    call = {"http": {"url": "https://example.com", "headers": [secret]}}
+    rule = await world.create(CREATE, call, {"create_task": {"title": "${event.data.x}"}}, when='title:"plants"')
+    await world.update(rule, enabled=False)
+    found = await world.dry_run(rule)
+    assert (found.examined, found.matched, found.truncated) == (3, 2, False)
+    assert [match.event_id for match in found.matches] == [plants, deep]
+    assert [match.too_deep for match in found.matches] == [False, True]
+    first = MessageToDict(found.matches[0], preserving_proto_field_name=True)
+    assert first["actions"][0]["create_task"]["title"] == "Look at Water the plants"
+    assert first["actions"][1]["http"]["headers"][0]["value"] == "********"
+    assert first["problems"][0].startswith("actions[2]: ")
+    named = await world.dry_run(rule, event_ids=[deep])
+    assert [match.event_id for match in named.matches] == [deep]
+    future = {"from": datetime.now(UTC) + timedelta(hours=1)}
+    assert (await world.dry_run(rule, **future)).examined == 0
+    assert not (await world.log(rule)).entries
+    assert not world.tasks.made
+    with pytest.raises(NotFound):
+        await world.dry_run(rule, world.stranger)
+
+
+async def test_a_rule_is_created_read_listed_changed_and_deleted(world: World) -> None:
+    rule = await world.create(when="priority = urgent", max_per_minute=7)
+    request = rules_pb2.GetRuleRequest(id=rule.id)
+    assert (await world.stub.GetRule(request, metadata=world.viewer.metadata)).rule == rule
+    assert (rule.enabled, rule.max_per_minute, rule.etag, list(rule.on)) == (True, 7, '"v1"', ["task.created"])
+    changed = await world.update(rule, name="Other", when="priority >= high", if_match=rule.etag)
+    assert (changed.name, changed.when, changed.version) == ("Other", "priority >= high", 2)
+    with pytest.raises(PreconditionFailed):
+        await world.update(rule, name="Lost", if_match=rule.etag)
+    rules = [rule, *[await world.create() for _ in range(3)]]
+    seen, token = [], ""
+    for _page in range(2):
+        listing = rules_pb2.ListRulesRequest(page_size=2, page_token=token)
+        answer = await world.stub.ListRules(listing, metadata=world.owner.metadata)
+        seen += [each.id for each in answer.rules]
+        token = answer.next_page_token
+    assert seen == [each.id for each in reversed(rules)]
+    assert not token
+    await world.stub.DeleteRule(rules_pb2.DeleteRuleRequest(id=rule.id), metadata=world.owner.metadata)
+    with pytest.raises(NotFound):
+        await world.stub.GetRule(request, metadata=world.owner.metadata)
+
+
+async def test_a_repeated_request_returns_the_first_rule(world: World) -> None:
+    made = await asyncio.gather(*(world.create(request_id="once") for _ in range(5)))
+    assert len({rule.id for rule in made}) == 1
+    with pytest.raises(Unprocessable):
+        await world.create(request_id="once", when="priority = urgent")
+    assert (await world.create(request_id="twice")).id != made[0].id
+
+
+async def test_two_changes_at_once_leave_one_loser(world: World) -> None:
+    rule = await world.create()
+    answers = await asyncio.gather(
+        *(world.update(rule, name=f"Name {number}", if_match=rule.etag) for number in range(4)),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(answer, PreconditionFailed) for answer in answers) == 3
+
+
+async def test_others_see_no_rule_and_viewers_change_none(world: World) -> None:
+    rule = await world.create()
+    for change in (
+        world.create(user=world.viewer, workspace_id=str(world.owner.workspace_id)),
+        world.update(rule, user=world.viewer, name="x"),
+        world.stub.DeleteRule(rules_pb2.DeleteRuleRequest(id=rule.id), metadata=world.viewer.metadata),
+        world.stub.ResumeRule(rules_pb2.ResumeRuleRequest(id=rule.id), metadata=world.viewer.metadata),
+    ):
+        with pytest.raises(PermissionDenied):
+            await change
+    for call in (
+        world.create(user=world.stranger, workspace_id=str(world.owner.workspace_id)),
+        world.update(rule, user=world.stranger, name="x"),
+        world.stub.GetRule(rules_pb2.GetRuleRequest(id=rule.id), metadata=world.stranger.metadata),
+        world.stub.DeleteRule(rules_pb2.DeleteRuleRequest(id=rule.id), metadata=world.stranger.metadata),
+        world.stub.ResumeRule(rules_pb2.ResumeRuleRequest(id=rule.id), metadata=world.stranger.metadata),
+        world.stub.ListRuleLog(rules_pb2.ListRuleLogRequest(id=rule.id), metadata=world.stranger.metadata),
+    ):
+        with pytest.raises(NotFound):
+            await call
+
+
+async def test_a_rule_that_is_set_off_too_often_is_held_until_it_is_resumed(world: World) -> None:
+    rule = await world.create(max_per_minute=1)
+    for number in range(3):
+        await world.publish_task(f"{number}")
+
+    async def held() -> Any:
+        found = (await world.stub.GetRule(rules_pb2.GetRuleRequest(id=rule.id), metadata=world.owner.metadata)).rule
+        return found if found.hold == rules_pb2.RULE_HOLD_RATE else None
+
+    assert (await eventually(held)).HasField("held_at")
+    page = await world.log(rule, page_size=1)
+    assert page.entries[0].outcome == rules_pb2.RULE_OUTCOME_HELD
+    rest = await world.log(rule, page_size=1, page_token=page.next_page_token)
+    assert ([entry.outcome for entry in rest.entries], rest.next_page_token) == ([FIRED], "")
+    request = rules_pb2.ResumeRuleRequest(id=rule.id)
+    resumed = (await world.stub.ResumeRule(request, metadata=world.owner.metadata)).rule
+    assert (resumed.hold, resumed.version) == (rules_pb2.RULE_HOLD_UNSPECIFIED, 3)
+    assert (await world.stub.ResumeRule(request, metadata=world.owner.metadata)).rule == resumed
+    await world.publish_task("again")
+
+    async def fired() -> bool:
+        return len((await world.log(rule)).entries) == 3
+
+    await eventually(fired)
+
+
+@pytest.mark.parametrize(
+    ("members", "actions", "code", "words"),
+    [
+        ({"when": "priority = "}, (CREATE,), "INVALID_FILTER", "position 11"),
+        ({"when": "priority = high", "on": ["comment.created"]}, (CREATE,), "INVALID_FILTER", "position 0"),
+        ({}, ({"fly": {}},), "INVALID_ACTION", "fly"),
+        ({}, (CREATE, {"create_task": {"title": ""}}), "INVALID_ACTION", r"actions\[1\]"),
+        ({}, ({"create_task": {"title": "${evnt.id}"}},), "INVALID_ACTION", "names evnt"),
+        ({}, ({"create_task": {"title": "${1 + }"}},), "INVALID_ACTION", "character"),
+        ({}, ({"http": {"url": "http://169.254.169.254/"}},), "INVALID_ACTION", "may not connect"),
+        ({}, ({"create_task": {"title": "x" * 70_000}},), "INVALID_ACTION", "larger"),
+        ({"on": ["moon.risen"]}, (CREATE,), "INVALID_FIELDS", "fields"),
+        ({"on": []}, (CREATE,), "INVALID_FIELDS", "fields"),
+        ({"name": " "}, (CREATE,), "INVALID_FIELDS", "fields"),
+        ({"max_per_minute": 0}, (CREATE,), "INVALID_FIELDS", "fields"),
+        ({}, (CREATE,) * 11, "INVALID_FIELDS", "fields"),
+        ({"project_id": "x"}, (CREATE,), "INVALID_FIELDS", "fields"),
+        ({"project_id": str(uuid7()), "on": ["comment.created"]}, (CREATE,), "INVALID_FIELDS", "comment.created"),
+    ],
+    ids=[
+        "filter", "filter-of-another-type", "kind", "action", "variable", "expression", "address", "size", "type",
+        "no-type", "name", "rate", "too-many", "project", "project-of-comments",
+    ],
+)  # fmt: skip
+async def test_a_rule_that_will_not_do_is_refused_with_the_place(
+    world: World, members: dict[str, Any], actions: tuple[dict[str, Any], ...], code: str, words: str
+) -> None:
+    with pytest.raises(InvalidArgument, match=words) as caught:
+        await world.create(*actions, **members)
+    assert caught.value.code == code
+
+
+async def test_a_rule_always_has_a_type_and_an_action(world: World) -> None:
+    rule = await world.create()
+    for field in ("on", "actions"):
+        with pytest.raises(InvalidArgument, match=f"always has {field}"):
+            await world.update(rule, **{field: []})
+
+
+async def test_a_workspace_has_only_so_many_rules(world: World) -> None:
+    answers = await asyncio.gather(*(world.create() for _ in range(MAX_RULES + 3)), return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, RotaError)]
+    assert [(type(each), each.code) for each in refused] == [(Conflict, "RULE_LIMIT_REACHED")] * 3
