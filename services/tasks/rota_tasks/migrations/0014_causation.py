@@ -3,8 +3,8 @@
 from alembic import op
 from rota_chassis.postgres.schema import add_causation_depth_v1
 
-revision = "0010"
-down_revision = "0009"
+revision = "0014"
+down_revision = "0013"
 
 
 def upgrade() -> None:
