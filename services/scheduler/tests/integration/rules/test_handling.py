@@ -19,7 +19,7 @@ from rota_scheduler.rules import store
 from rota_scheduler.rules.dependencies import Rules
 from rota_scheduler.rules.domain import Hold, Outcome, Rule
 from rota_scheduler.rules.handlers import CONSUMER, handlers
-from rota_scheduler.runs.store import RUNS
+from rota_scheduler.runs.tables import RUNS
 from sqlalchemy import bindparam, func, insert, select
 
 if TYPE_CHECKING:
