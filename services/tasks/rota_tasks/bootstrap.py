@@ -11,6 +11,7 @@ from rota.tasks.v1 import (
     checklists_pb2_grpc,
     comments_pb2_grpc,
     history_pb2_grpc,
+    imports_pb2_grpc,
     labels_pb2_grpc,
     planning_pb2_grpc,
     projects_pb2_grpc,
@@ -28,6 +29,9 @@ from rota_tasks.boards.servicer import BoardServicer
 from rota_tasks.checklists.servicer import ChecklistServicer
 from rota_tasks.comments.servicer import CommentServicer
 from rota_tasks.history.servicer import HistoryServicer
+from rota_tasks.imports.dependencies import Imports
+from rota_tasks.imports.servicer import ImportServicer
+from rota_tasks.imports.worker import Importer
 from rota_tasks.labels.dependencies import Labels
 from rota_tasks.labels.servicer import LabelServicer
 from rota_tasks.planning.servicer import PlanningServicer
@@ -78,6 +82,12 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
     runtime.serve(
         reactions_pb2_grpc.add_ReactionServiceServicer_to_server, ReactionServicer(tasks, runtime.page_tokens)
     )
+    importer = Importer(tasks, runtime.channels["auth"])
+    runtime.serve(
+        imports_pb2_grpc.add_ImportServiceServicer_to_server,
+        ImportServicer(Imports(tasks, importer.wake), runtime.page_tokens),
+    )
+    runtime.background("imports", importer.run)
     runtime.consume(memberships.handlers())
 
 

@@ -1,6 +1,7 @@
 """The locks of the tasks service, and the one order in which every path takes them, so that none wait in a circle.
 
 1. The boards of projects, by id: who holds one decides alone in which states and sections its tasks stand, and where.
+   Then the imports of the workspace, so that two find what the other has created.
 2. The structure of the workspace, which is the tree and the relations. Who adds a leaf, or opens a task, shares it:
    they do no harm to one another. Who moves, relates, deletes or restores, or relies on what stands around a task (a
    guard), has it alone; so has who spreads out the tasks of a board, since that locks many rows.
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 def board(project_id: UUID) -> Lock:
     """The board of a project."""
     return Lock(f"board of {project_id}")
+
+
+def imports(workspace_id: UUID) -> Lock:
+    """What imports create in a workspace."""
+    return Lock(f"imports of {workspace_id}")
 
 
 def structure(workspace_id: UUID, *, alone: bool) -> Lock:

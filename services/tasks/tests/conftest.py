@@ -12,6 +12,7 @@ from rota.tasks.v1 import (
     checklists_pb2_grpc,
     comments_pb2_grpc,
     history_pb2_grpc,
+    imports_pb2_grpc,
     labels_pb2_grpc,
     planning_pb2_grpc,
     projects_pb2_grpc,
@@ -50,6 +51,7 @@ class Stage:
     boards: boards_pb2_grpc.BoardServiceStub
     checklists: checklists_pb2_grpc.ChecklistServiceStub
     planning: planning_pb2_grpc.PlanningServiceStub
+    imports: imports_pb2_grpc.ImportServiceStub
     auth: SmallAuth
     ada: User
     grace: User
@@ -102,6 +104,7 @@ async def stage(
             boards_pb2_grpc.BoardServiceStub(channel),
             checklists_pb2_grpc.ChecklistServiceStub(channel),
             planning_pb2_grpc.PlanningServiceStub(channel),
+            imports_pb2_grpc.ImportServiceStub(channel),
             auth,
             ada,
             grace,

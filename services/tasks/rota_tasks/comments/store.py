@@ -167,6 +167,12 @@ async def project(work: UnitOfWork, event: CommentEvent) -> None:
     await documents.write(work, workspace_id=comment.workspace_id, task_ids=[comment.task_id])
 
 
+async def add_many(work: UnitOfWork, new: Sequence[Comment]) -> None:
+    """Write many new comments at once; the search documents of their tasks are left to the caller."""
+    rows = [[getattr(comment, name) for name in _FIELDS] for comment in new]
+    await work.connection.copy_records_to_table(COMMENTS.name, columns=_FIELDS, records=rows)
+
+
 async def record_request(
     work: UnitOfWork, *, workspace_id: UUID, user_id: UUID, request_id: str, fingerprint: bytes, comment_id: UUID
 ) -> tuple[bytes, UUID] | None:

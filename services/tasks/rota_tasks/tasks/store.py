@@ -232,6 +232,14 @@ async def save(work: UnitOfWork, tasks: Sequence[Task]) -> None:
         await documents.write_of_tasks(work, workspace_id=tasks[0].workspace_id, task_ids=ids)
 
 
+async def add_many(work: UnitOfWork, tasks: Sequence[Task]) -> None:
+    """Write many new tasks of one workspace at once, in any order; their search documents are left to the caller."""
+    rows = [_row(task) for task in tasks]
+    await work.connection.copy_records_to_table(
+        TASKS.name, columns=FIELDS, records=[tuple(row[name] for name in FIELDS) for row in rows]
+    )
+
+
 async def remove(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> None:
     """Take tasks out of the read table, in one statement: none may be left that is a part of one of them."""
     await work.execute(_DELETE, workspace_id=workspace_id, ids=list(task_ids))

@@ -1,0 +1,214 @@
+"""Rota's own export: JSON Lines, an object `{"kind", "data"}` on each line, `data` in the form of the API.
+
+The first line has the kind `rota` and says which version of this form follows; the last has the kind `end`, so that a
+file that was cut off is noticed. What a line refers to stands above it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from rota_tasks.imports.domain import (
+    CommentRecord,
+    LabelRecord,
+    Problem,
+    ProjectRecord,
+    Record,
+    RejectedRecord,
+    RelationRecord,
+    SectionRecord,
+    StateRecord,
+    TaskRecord,
+    Unreadable,
+)
+from rota_tasks.imports.formats import content, values
+from rota_tasks.imports.formats.values import MAX_ESTIMATE_S, MAX_PROJECT_NAME, Notes, Wrong
+from rota_tasks.relations.domain import RelationType
+from rota_tasks.tasks.domain import Priority, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+VERSION = 1
+_PLACES = ("remind_at", "deadline_at", "completed_at")
+_MAX_WIP = 10_000
+
+
+def records(parts: Sequence[str], _columns: Mapping[str, str]) -> Iterator[Record]:
+    """The records of an export."""
+    labels: dict[str, str] = {}
+    number, kind = 0, ""
+    for number, line in enumerate(content.lines(parts), start=1):
+        if not line.strip():
+            continue
+        place = f"line {number}"
+        kind, data = _line(line, place)
+        if number == 1:
+            _require_version(kind, data)
+        elif kind == "end":
+            break
+        elif kind in _KINDS:
+            try:
+                yield _KINDS[kind](data, Notes(place), labels)
+            except Wrong as error:
+                yield values.rejected(kind, place, error)
+        else:
+            problem = Problem(place, "KIND_UNKNOWN", f"There is no kind `{str(kind)[:50]}`.", left_out=True)
+            yield RejectedRecord(place=place, key="record:", notes=(problem,))
+    if kind != "end":
+        raise Unreadable(
+            Problem(f"line {number + 1}", "CUT_OFF", "The file ends without its last line, of the kind `end`.")
+        )
+
+
+def _line(line: str, place: str) -> tuple[Any, dict[str, Any]]:
+    try:
+        found = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise Unreadable(Problem(place, "NOT_JSON", f"The line is not JSON: {error.msg}.")) from error
+    if not isinstance(found, dict) or not isinstance(found.get("data"), dict):
+        raise Unreadable(Problem(place, "WRONG_FORMAT", "The line is no object with `kind` and `data`."))
+    return found.get("kind"), found["data"]
+
+
+def _require_version(kind: Any, data: Mapping[str, Any]) -> None:
+    if kind != "rota" or data.get("version") != VERSION:
+        raise Unreadable(
+            Problem("line 1", "WRONG_FORMAT", f"The first line does not say that this is an export, version {VERSION}.")
+        )
+
+
+def _project(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) -> Record:
+    states = tuple(_state(each, notes) for _, each in values.objects(data.get("states")))
+    return ProjectRecord(
+        place=notes.place,
+        key=values.key("project", data.get("id")),
+        name=values.name(data.get("name"), notes, most=MAX_PROJECT_NAME),
+        description=values.text(data.get("description"), notes, most=10_000),
+        color=values.color(data.get("color")),
+        archived=data.get("archived") is True,
+        states=states,
+        notes=tuple(notes),
+    )
+
+
+def _state(data: Mapping[str, Any], notes: Notes) -> StateRecord:
+    group = data.get("group")
+    if group not in set(Status):
+        raise Wrong("STATE_GROUP_UNKNOWN", f"there is no group of states `{str(group)[:50]}`")
+    return StateRecord(
+        key=values.key("state", data.get("id")),
+        name=values.name(data.get("name"), notes),
+        group=Status(group),
+        position=data.get("position"),
+        color=values.color(data.get("color")),
+        wip_limit=values.number(data.get("wip_limit"), notes, least=0, most=_MAX_WIP, what="wip_limit") or 0,
+        transitions=tuple(
+            {**each, "to_state_id": values.key("state", each.get("to_state_id"))}
+            for _, each in values.objects(data.get("transitions"))
+        ),
+    )
+
+
+def _section(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) -> Record:
+    return SectionRecord(
+        place=notes.place,
+        key=values.key("section", data.get("id")),
+        project=values.key("project", data.get("project_id")),
+        name=values.name(data.get("name"), notes),
+        notes=tuple(notes),
+    )
+
+
+def _label(data: Mapping[str, Any], notes: Notes, labels: dict[str, str]) -> Record:
+    name = values.name(data.get("name"), notes)
+    labels[str(data.get("id"))] = name
+    return LabelRecord(
+        place=notes.place,
+        key=values.key("label", data.get("id")),
+        name=name,
+        color=values.color(data.get("color")),
+        notes=tuple(notes),
+    )
+
+
+def _task(data: Mapping[str, Any], notes: Notes, labels: Mapping[str, str]) -> Record:
+    title, description = values.title(data.get("title"), values.text(data.get("description"), notes), notes)
+    fields: dict[str, Any] = {
+        "title": title,
+        "description": description,
+        "status": _word(Status, data.get("status"), Status.TODO, "status"),
+        "priority": _word(Priority, data.get("priority"), Priority.NONE, "priority"),
+        "estimate_s": values.number(data.get("estimate_s"), notes, least=0, most=MAX_ESTIMATE_S, what="estimate_s"),
+        "progress": values.number(data.get("progress"), notes, least=0, most=100, what="progress") or 0,
+        "category": values.text(data.get("category"), notes, most=100, what="category"),
+        "time_zone": values.text(data.get("time_zone"), notes, most=64, what="time_zone"),
+        "position": data.get("position"),
+        "status_before": _word(Status, data.get("status_before"), None, "status_before"),
+    }
+    for what in ("due", "start"):
+        values.timed(fields, what, data.get(f"{what}_on") or data.get(f"{what}_at"), notes)
+    for field in _PLACES:
+        values.at(fields, field, data.get(field), notes)
+    unknown = [each for each in values.one_by_one(data.get("label_ids")) if str(each) not in labels]
+    if unknown:
+        notes.add("LABEL_NOT_FOUND", f"No line above has the label {str(unknown[0])[:50]}.")
+    return TaskRecord(
+        place=notes.place,
+        key=values.key("task", data.get("id")),
+        fields=fields,
+        project=values.reference("project", data.get("project_id")),
+        section=values.reference("section", data.get("section_id")),
+        state=values.reference("state", data.get("state_id")),
+        state_before=values.reference("state", data.get("state_id_before")),
+        parent=values.reference("task", data.get("parent_id")),
+        labels=tuple(labels[str(each)] for each in values.one_by_one(data.get("label_ids")) if str(each) in labels),
+        assignees=tuple(str(each) for each in values.one_by_one(data.get("assignee_ids"))),
+        watchers=tuple(str(each) for each in values.one_by_one(data.get("watcher_ids"))),
+        notes=tuple(notes),
+    )
+
+
+def _relation(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) -> Record:
+    return RelationRecord(
+        place=notes.place,
+        key=values.key("relation", data.get("id")),
+        task=values.key("task", data.get("source_id")),
+        type=_word(RelationType, data.get("type"), None, "type") or RelationType.RELATES,
+        other=values.key("task", data.get("task_id")),
+    )
+
+
+def _comment(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) -> Record:
+    created: dict[str, Any] = {}
+    values.at(created, "created_at", data.get("created_at"), notes)
+    return CommentRecord(
+        place=notes.place,
+        key=values.key("comment", data.get("id")),
+        task=values.key("task", data.get("task_id")),
+        text=values.name(data.get("text"), notes, most=values.MAX_COMMENT, what="text"),
+        author=str(data.get("author_id") or ""),
+        created_at=created.get("created_at"),
+        notes=tuple(notes),
+    )
+
+
+_KINDS: Mapping[str, Callable[[Any, Notes, Any], Record]] = {
+    "project": _project,
+    "section": _section,
+    "label": _label,
+    "task": _task,
+    "relation": _relation,
+    "comment": _comment,
+}
+
+
+def _word(words: Any, value: Any, absent: Any, what: str) -> Any:
+    if value is None:
+        return absent
+    try:
+        return words(value)
+    except ValueError as error:
+        raise Wrong("WORD_UNKNOWN", f"there is no {what} `{str(value)[:50]}`") from error

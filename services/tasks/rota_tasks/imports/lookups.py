@@ -1,0 +1,84 @@
+"""What the workspace has of what records refer to: one query for any number of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rota_chassis.postgres.statements import statement
+from sqlalchemy import Text, bindparam, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+
+from rota_tasks.boards.store import SECTIONS
+from rota_tasks.labels.store import LABELS
+from rota_tasks.projects.store import PROJECTS
+from rota_tasks.tasks.tables import TASKS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from uuid import UUID
+
+    from rota_chassis.postgres.database import Reader, UnitOfWork
+
+_WORKSPACE = bindparam("workspace_id", type_=PgUUID)
+_IDS = bindparam("ids", type_=ARRAY(PgUUID))
+_PROJECTS = statement(
+    select(PROJECTS.c.id).where(PROJECTS.c.workspace_id == _WORKSPACE, PROJECTS.c.id == func.any(_IDS))
+)
+_SECTIONS = statement(
+    select(SECTIONS.c.id, SECTIONS.c.project_id).where(
+        SECTIONS.c.workspace_id == _WORKSPACE, SECTIONS.c.id == func.any(_IDS)
+    )
+)
+_LABELS = statement(
+    select(LABELS.c.id, LABELS.c.name_key).where(
+        LABELS.c.workspace_id == _WORKSPACE, LABELS.c.name_key == func.any(bindparam("names", type_=ARRAY(Text)))
+    )
+)
+_LEVELS = statement(
+    text(
+        """
+        WITH RECURSIVE up AS (
+            SELECT id AS start, parent_id, 1 AS level FROM tasks WHERE workspace_id = :workspace_id AND id = ANY(:ids)
+            UNION ALL
+            SELECT up.start, t.parent_id, up.level + 1
+            FROM up JOIN tasks t ON t.workspace_id = :workspace_id AND t.id = up.parent_id
+        )
+        SELECT start, max(level) AS level FROM up GROUP BY start
+        """
+    ).bindparams(_WORKSPACE, _IDS)
+)
+_TITLES = statement(
+    select(TASKS.c.id, TASKS.c.title)
+    .where(TASKS.c.workspace_id == _WORKSPACE, TASKS.c.id == func.any(_IDS))
+    .order_by(TASKS.c.id)
+    .with_for_update(read=True, key_share=True)
+)
+
+
+async def living_projects(reader: Reader, workspace_id: UUID, ids: Collection[UUID]) -> set[UUID]:
+    """Those of the projects that there are."""
+    return {row["id"] for row in await reader.fetch(_PROJECTS, workspace_id=workspace_id, ids=list(ids))}
+
+
+async def living_sections(reader: Reader, workspace_id: UUID, ids: Collection[UUID]) -> dict[UUID, UUID]:
+    """Those of the sections that there are, with their projects."""
+    rows = await reader.fetch(_SECTIONS, workspace_id=workspace_id, ids=list(ids))
+    return {row["id"]: row["project_id"] for row in rows}
+
+
+async def labels(reader: Reader, workspace_id: UUID, name_keys: Collection[str]) -> dict[str, UUID]:
+    """The labels that there are, by what their names have in common (`labels.domain.name_key`)."""
+    rows = await reader.fetch(_LABELS, workspace_id=workspace_id, names=list(name_keys))
+    return {row["name_key"]: row["id"] for row in rows}
+
+
+async def levels(reader: Reader, workspace_id: UUID, ids: Collection[UUID]) -> dict[UUID, int]:
+    """How deep those of the tasks stand that there are; 1 is on top."""
+    rows = await reader.fetch(_LEVELS, workspace_id=workspace_id, ids=list(ids))
+    return {row["start"]: row["level"] for row in rows}
+
+
+async def hold_titles(work: UnitOfWork, workspace_id: UUID, ids: Collection[UUID]) -> dict[UUID, str]:
+    """The titles of those of the tasks that there are, which cannot be deleted until the transaction ends."""
+    return {row["id"]: row["title"] for row in await work.fetch(_TITLES, workspace_id=workspace_id, ids=list(ids))}
