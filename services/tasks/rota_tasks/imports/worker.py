@@ -63,12 +63,14 @@ class Importer:
         tasks: Database, memberships and clock.
         auth: Knows the addresses of members.
         batch: Records in one transaction.
+        most: Records of one file.
     """
 
-    def __init__(self, tasks: Tasks, auth: grpc.aio.Channel, *, batch: int = BATCH) -> None:
+    def __init__(self, tasks: Tasks, auth: grpc.aio.Channel, *, batch: int = BATCH, most: int = MAX_RECORDS) -> None:
         self._tasks = tasks
         self._auth = auth
         self._batch = batch
+        self._most = most
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -136,7 +138,7 @@ class Importer:
         writer = Writer(job, people)
         try:
             while job.status is Status.RUNNING:
-                records, problem = await asyncio.to_thread(_next, reader, self._batch, job.progress.cursor)
+                records, problem = await asyncio.to_thread(_next, reader, self._batch, self._most - job.progress.cursor)
                 following = await self._write(job, writer, people, records, problem)
                 if following is None:
                     return
@@ -189,12 +191,12 @@ def _skip(reader: Iterator[Record], records: int) -> None:
         pass
 
 
-def _next(reader: Iterator[Record], most: int, cursor: int) -> tuple[list[Record], Problem | None]:
-    """The next records, and what ends the file before its time, if anything does."""
+def _next(reader: Iterator[Record], batch: int, left: int) -> tuple[list[Record], Problem | None]:
+    """The next records of those that are left, and what ends the file before its time, if anything does."""
     records: list[Record] = []
     try:
-        for record in islice(reader, most):
-            if cursor + len(records) >= MAX_RECORDS:
+        for record in islice(reader, batch):
+            if len(records) >= left:
                 detail = f"A file has at most {MAX_RECORDS} records; split it, and import the rest as another."
                 return records, Problem(record.place, "TOO_MANY_RECORDS", detail)
             records.append(record)

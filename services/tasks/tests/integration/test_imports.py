@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import orjson
 import pytest
-from rota.tasks.v1 import boards_pb2, comments_pb2, imports_pb2, labels_pb2, projects_pb2, relations_pb2, search_pb2, tasks_pb2
+from rota.tasks.v1 import (
+    boards_pb2,
+    comments_pb2,
+    imports_pb2,
+    labels_pb2,
+    projects_pb2,
+    relations_pb2,
+    search_pb2,
+    tasks_pb2,
+)
 from rota_chassis.errors import Conflict, NotFound, PermissionDenied, Unprocessable
 from rota_chassis.postgres.database import Database
 from rota_chassis.testing.waiting import eventually
@@ -316,9 +325,7 @@ async def test_a_project_takes_tasks_with_its_states_and_limits(stage: Stage) ->
             boards_pb2.CreateStateRequest(project_id=project.id, name=name, group=group, wip_limit=limit),
             metadata=stage.ada.metadata,
         )
-    job = await run(
-        stage, "title,status\na,\nb,in_progress\nc,in_progress\nd,done\n", project_id=project.id
-    )
+    job = await run(stage, "title,status\na,\nb,in_progress\nc,in_progress\nd,done\n", project_id=project.id)
     assert await codes(job) == [("line 4", "WIP_LIMIT_REACHED"), ("line 5", "TRANSITION_REFUSED")]
     assert {title: task.project_id for title, task in (await tasks_of(stage)).items()} == {
         "a": project.id,
