@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import grpc
-
     from rota_chassis.postgres.database import UnitOfWork
 
     from rota_tasks.imports.domain import Record
@@ -150,6 +149,7 @@ class Importer:
         self, job: Import, writer: Writer, people: People, records: list[Record], problem: Problem | None
     ) -> Import | None:
         """The job after a batch; None when it is no longer this claim's to work on."""
+
         async def act(work: UnitOfWork) -> Import | None:
             now = self._tasks.clock.now()
             if not await store.renew(work, job, lease_until=now + LEASE):

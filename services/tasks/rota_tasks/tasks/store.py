@@ -236,7 +236,7 @@ async def add_many(work: UnitOfWork, tasks: Sequence[Task]) -> None:
     """Write many new tasks of one workspace at once, in any order; their search documents are left to the caller."""
     rows = [_row(task) for task in tasks]
     await work.connection.copy_records_to_table(
-        TASKS.name, columns=FIELDS, records=[tuple(row[name] for name in FIELDS) for row in rows]
+        TASKS.name, columns=_WRITTEN, records=[tuple(row[name] for name in _WRITTEN) for row in rows]
     )
 
 
