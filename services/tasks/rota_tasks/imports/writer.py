@@ -474,7 +474,8 @@ class _Batch:
                 self.outcome.fail(record, "TASK_NOT_FOUND", "Its task does not stand above it, or was deleted.")
             else:
                 comment = self._comment(record, comment_id, task_id)
-                created.append(CommentCreated(comment, titles.get(task_id, "")))
+                # What was said long ago is no news to those who watch.
+                created.append(CommentCreated(comment, titles.get(task_id, ""), ()))
                 self._ids[record.key] = comment_id
                 self.outcome.create(record, comment_id)
         if created and not self._job.dry_run:
