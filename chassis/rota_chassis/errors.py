@@ -8,7 +8,8 @@ trailing metadata; the gateway turns it into a problem document (RFC 9457).
     ├─ InvalidArgument 400      ├─ NotFound 404           ├─ RateLimited 429
     ├─ Unauthenticated 401      ├─ AlreadyExists 409      ├─ Internal 500
     ├─ PermissionDenied 403     ├─ Conflict 409           ├─ Unavailable 503
-    ├─ Unprocessable 422        └─ PreconditionFailed 412 └─ DeadlineExceeded 504
+    ├─ Unprocessable 422        ├─ PreconditionFailed 412 └─ DeadlineExceeded 504
+                                └─ Gone 410
 """
 
 from __future__ import annotations
@@ -119,6 +120,14 @@ class PreconditionFailed(RotaError):
     status = grpc.StatusCode.FAILED_PRECONDITION
     http_status = 412
     default_code = "PRECONDITION_FAILED"
+
+
+class Gone(RotaError):
+    """What the caller wants to go on from was there once, and is not any more."""
+
+    status = grpc.StatusCode.FAILED_PRECONDITION
+    http_status = 410
+    default_code = "GONE"
 
 
 class Unprocessable(RotaError):

@@ -16,6 +16,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from rota_chassis.codec import scalars
 from rota_chassis.codec.keys import read_bool_key, read_integer_key
 from rota_chassis.codec.problems import DecodeError, Problems, token
+from rota_chassis.codec.untagged import is_untagged
 from rota_chassis.codec.wellknown import MAX_DEPTH, READERS, is_well_known
 from rota_chassis.codec.words import enum_words
 
@@ -132,6 +133,9 @@ class _Compiler:
         return name
 
     def _body(self, name: str, message: Descriptor, exclude: frozenset[str]) -> list[str]:
+        if is_untagged(message):
+            refuse = "    problems.add(at, 'only_in_answers', 'is only in answers')"
+            return [f"def {name}(body, message, at, depth, problems):", refuse, ""]
         fields = [field for field in message.fields if field.name not in exclude]
         known = self._constant("known", frozenset(field.name for field in fields))
         lines = [

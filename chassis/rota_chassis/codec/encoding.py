@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from google.protobuf.descriptor import FieldDescriptor
 
 from rota_chassis.codec.scalars import bytes_text, finite
+from rota_chassis.codec.untagged import is_untagged
 from rota_chassis.codec.wellknown import WRITERS, is_well_known
 from rota_chassis.codec.words import enum_words
 
@@ -67,12 +68,23 @@ class _Compiler:
         return self._functions[message.full_name]
 
     def _body(self, name: str, message: Descriptor) -> list[str]:
+        if is_untagged(message):
+            return self._untagged(name, message)
         lines = [f"def {name}(message):"]
         if any(field.has_presence for field in message.fields):
             lines.append("    has = message.HasField")
         lines.append("    return {")
         lines += [f"        {field.name!r}: {self._field(field)}," for field in message.fields]
         return [*lines, "    }", ""]
+
+    def _untagged(self, name: str, message: Descriptor) -> list[str]:
+        lines = [f"def {name}(message):", f"    member = message.WhichOneof({message.oneofs[0].name!r})"]
+        for field in message.fields:
+            lines += [
+                f"    if member == {field.name!r}:",
+                f"        return {self._value(field, f'message.{field.name}')}",
+            ]
+        return [*lines, "    return None", ""]
 
     def _field(self, field: FieldDescriptor) -> str:
         member = f"getattr(message, {field.name!r})" if iskeyword(field.name) else f"message.{field.name}"

@@ -78,6 +78,7 @@ _TITLES = {
     403: ("Forbidden", "The caller may not do this."),
     404: ("NotFound", "It does not exist, or the caller may not see it."),
     409: ("Conflict", "It contradicts the present state."),
+    410: ("Gone", "What it goes on from is not there any more."),
     412: ("PreconditionFailed", "The entity tag is not the resource's."),
     413: ("ContentTooLarge", "The body is too large."),
     414: ("UriTooLong", "The path and query are too long."),
@@ -128,6 +129,8 @@ def _statuses(route: Route) -> Iterator[int]:
         yield 403
     if route.path_params or any(code.endswith("_NOT_FOUND") for code in route.policy.errors):
         yield 404
+    if any(code.endswith("_GONE") for code in route.policy.errors):
+        yield 410
     if writes:
         yield 409
         if "If-Match" in route.header_fields.values():

@@ -12,7 +12,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.descriptor import FieldDescriptor
-from rota_chassis.codec import enum_words
+from rota_chassis.codec import enum_words, is_untagged
 
 from rota_gateway.openapi import constraints
 from rota_gateway.routes import field_options
@@ -101,6 +101,9 @@ class Schemas:
 
     def _answer(self, message: Descriptor, exclude: frozenset[str]) -> Schema:
         fields = [field for field in message.fields if field.name not in exclude]
+        if is_untagged(message):
+            members = [self.answer(field.message_type) for field in fields]
+            return self._described(message.full_name, {"anyOf": members})
         properties = {field.name: self.answer_field(field) for field in fields}
         schema = self._described(message.full_name, {"type": "object", "properties": properties})
         return {**schema, "required": list(properties)} if properties else schema

@@ -18,6 +18,7 @@ from rota.tasks.v1 import (
     reactions_pb2_grpc,
     relations_pb2_grpc,
     search_pb2_grpc,
+    sync_pb2_grpc,
     tasks_pb2_grpc,
     trash_pb2_grpc,
 )
@@ -41,6 +42,7 @@ from rota_tasks.reactions.servicer import ReactionServicer
 from rota_tasks.relations.servicer import RelationServicer
 from rota_tasks.search.servicer import SearchServicer
 from rota_tasks.settings import TasksSettings
+from rota_tasks.sync.servicer import SyncServicer
 from rota_tasks.tasks.dependencies import Tasks
 from rota_tasks.tasks.servicer import TaskServicer
 from rota_tasks.trash.dependencies import Trash
@@ -88,6 +90,7 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
         ImportServicer(Imports(tasks, importer.wake), runtime.page_tokens),
     )
     runtime.background("imports", importer.run)
+    runtime.serve(sync_pb2_grpc.add_SyncServiceServicer_to_server, SyncServicer(tasks, runtime.page_tokens))
     runtime.consume(memberships.handlers())
 
 

@@ -19,6 +19,7 @@ from rota.tasks.v1 import (
     reactions_pb2_grpc,
     relations_pb2_grpc,
     search_pb2_grpc,
+    sync_pb2_grpc,
     tasks_pb2,
     tasks_pb2_grpc,
     trash_pb2_grpc,
@@ -52,6 +53,7 @@ class Stage:
     checklists: checklists_pb2_grpc.ChecklistServiceStub
     planning: planning_pb2_grpc.PlanningServiceStub
     imports: imports_pb2_grpc.ImportServiceStub
+    sync: sync_pb2_grpc.SyncServiceStub
     auth: SmallAuth
     ada: User
     grace: User
@@ -105,6 +107,7 @@ async def stage(
             checklists_pb2_grpc.ChecklistServiceStub(channel),
             planning_pb2_grpc.PlanningServiceStub(channel),
             imports_pb2_grpc.ImportServiceStub(channel),
+            sync_pb2_grpc.SyncServiceStub(channel),
             auth,
             ada,
             grace,

@@ -155,7 +155,7 @@ async def columns(
 ) -> Sequence[AnyColumn]:
     """The states, or the sections, of a project in their order."""
     rows = await reader.fetch(_LIST[kind], workspace_id=workspace_id, project_id=project_id)
-    return [_column(kind, row) for row in rows]
+    return [column_of_row(kind, row) for row in rows]
 
 
 async def count_in(
@@ -238,7 +238,8 @@ async def project(work: UnitOfWork, event: ColumnEvent) -> None:
     await work.execute(_SAVE[kind], **values)
 
 
-def _column(kind: type[AnyColumn], row: Mapping[str, Any]) -> AnyColumn:
+def column_of_row(kind: type[AnyColumn], row: Mapping[str, Any]) -> AnyColumn:
+    """The state or the section in a row of its table."""
     values = dict(row)
     if kind is State:
         values["group"] = Status(values.pop("status_group"))

@@ -54,17 +54,17 @@ _FIELDS = tuple(column.name for column in COMMENTS.c)
 _KEY = ("workspace_id", "id")
 _LIMIT = bindparam("limit", type_=Integer)
 
-_SHOWN = (*COMMENTS.c, reaction_counts(COMMENTS))
+SHOWN = (*COMMENTS.c, reaction_counts(COMMENTS))
 
 _GET = statement(
-    select(*_SHOWN).where(
+    select(*SHOWN).where(
         COMMENTS.c.id == bindparam("id"),
         COMMENTS.c.task_id == bindparam("task_id"),
         COMMENTS.c.workspace_id.in_(visible_workspaces()),
     )
 )
 _LOCK = statement(
-    select(*_SHOWN, MEMBERSHIPS.c.role, TASKS.c.title.label("task_title"))
+    select(*SHOWN, MEMBERSHIPS.c.role, TASKS.c.title.label("task_title"))
     .join_from(COMMENTS, MEMBERSHIPS, COMMENTS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
     .join(TASKS, (TASKS.c.workspace_id == COMMENTS.c.workspace_id) & (TASKS.c.id == COMMENTS.c.task_id))
     .where(
@@ -82,7 +82,7 @@ _HOLD_TASK = statement(
 )
 _AFTER = bindparam("after", type_=PgUUID)
 _PAGE = statement(
-    select(*_SHOWN)
+    select(*SHOWN)
     .where(
         COMMENTS.c.workspace_id == bindparam("workspace_id"),
         COMMENTS.c.task_id == bindparam("task_id"),
@@ -125,13 +125,13 @@ _GET_REQUEST = statement(
 async def get(reader: Reader, *, user_id: UUID, task_id: UUID, comment_id: UUID) -> Comment | None:
     """The comment on the task, if the user may see it."""
     row = await reader.fetch_one(_GET, user_id=user_id, task_id=task_id, id=comment_id)
-    return None if row is None else _comment(row)
+    return None if row is None else comment_of_row(row)
 
 
 async def lock(work: UnitOfWork, *, user_id: UUID, task_id: UUID, comment_id: UUID) -> tuple[Comment, str, str] | None:
     """The comment, locked until the transaction ends, the user's role in its workspace, and its task's title."""
     row = await work.fetch_one(_LOCK, user_id=user_id, task_id=task_id, id=comment_id)
-    return None if row is None else (_comment(row), row["role"], row["task_title"])
+    return None if row is None else (comment_of_row(row), row["role"], row["task_title"])
 
 
 async def hold_task(work: UnitOfWork, *, workspace_id: UUID, task_id: UUID) -> tuple[str, tuple[UUID, ...]] | None:
@@ -147,7 +147,7 @@ async def page(
     rows = await reader.fetch(
         _PAGE, user_id=user_id, workspace_id=workspace_id, task_id=task_id, limit=limit, after=after
     )
-    return [_comment(row) for row in rows]
+    return [comment_of_row(row) for row in rows]
 
 
 async def versions(reader: Reader, comment: Comment, *, limit: int, after: int) -> Sequence[Comment]:
@@ -191,7 +191,8 @@ async def record_request(
     return row["fingerprint"], row["comment_id"]
 
 
-def _comment(row: Mapping[str, Any]) -> Comment:
+def comment_of_row(row: Mapping[str, Any]) -> Comment:
+    """The comment in a row of `SHOWN`."""
     return Comment(
         **{name: row[name] for name in _FIELDS}
         | {

@@ -64,13 +64,13 @@ _LIST = statement(newest_visible(LABELS)[1])
 async def get(reader: Reader, *, user_id: UUID, label_id: UUID) -> Label | None:
     """The label, if the user may see it."""
     row = await reader.fetch_one(_GET, user_id=user_id, id=label_id)
-    return None if row is None else _label(row)
+    return None if row is None else label_of_row(row)
 
 
 async def lock(work: UnitOfWork, *, user_id: UUID, label_id: UUID) -> tuple[Label, str] | None:
     """The label, locked until the transaction ends, and the user's role in its workspace."""
     row = await work.fetch_one(_LOCK, user_id=user_id, id=label_id)
-    return None if row is None else (_label(row), row["role"])
+    return None if row is None else (label_of_row(row), row["role"])
 
 
 async def missing(reader: Reader, *, workspace_id: UUID, label_ids: Collection[UUID]) -> set[UUID]:
@@ -86,7 +86,7 @@ async def page(
 ) -> Sequence[Label]:
     """The newest labels that the user may see, at most `limit`, older than `before`."""
     rows = await reader.fetch(_LIST, user_id=user_id, limit=limit, before=before, workspace_id=workspace_id)
-    return [_label(row) for row in rows]
+    return [label_of_row(row) for row in rows]
 
 
 async def project(work: UnitOfWork, event: LabelEvent) -> None:
@@ -103,5 +103,6 @@ async def project(work: UnitOfWork, event: LabelEvent) -> None:
     await documents.write_of_label(work, workspace_id=label.workspace_id, label_id=label.id)
 
 
-def _label(row: Mapping[str, Any]) -> Label:
+def label_of_row(row: Mapping[str, Any]) -> Label:
+    """The label in a row of the table."""
     return Label(**{name: row[name] for name in _FIELDS})

@@ -88,7 +88,7 @@ async def get(
 ) -> Relation | None:
     """The relation of this type between these tasks, as the source sees it."""
     row = await reader.fetch_one(_GET, workspace_id=workspace_id, source_id=source_id, type=kind.value, task_id=task_id)
-    return None if row is None else _relation(row)
+    return None if row is None else relation_of_row(row)
 
 
 async def count(reader: Reader, *, workspace_id: UUID, source_id: UUID) -> int:
@@ -110,7 +110,7 @@ async def page(
         after_type=after_type,
         after_task_id=after_task_id,
     )
-    return [_relation(row) for row in rows]
+    return [relation_of_row(row) for row in rows]
 
 
 async def leads(reader: Reader, *, workspace_id: UUID, walk: Walk) -> bool:
@@ -135,5 +135,6 @@ async def project(work: UnitOfWork, event: RelationEvent) -> None:
             await work.execute(_INSERT, **{name: getattr(relation, name) for name in _FIELDS})
 
 
-def _relation(row: Mapping[str, Any]) -> Relation:
+def relation_of_row(row: Mapping[str, Any]) -> Relation:
+    """The relation in a row of the table."""
     return Relation(**{name: row[name] for name in _FIELDS} | {"type": RelationType(row["type"])})

@@ -20,6 +20,7 @@ from rota_tasks.search import documents
 from rota_tasks.tasks.messages import task_of
 from rota_tasks.tasks.tables import (
     DERIVED,
+    FAVOURITE_CHANGES,
     FAVOURITES,
     FIELDS,
     KEY,
@@ -117,6 +118,23 @@ _FORGET_FAVOURITES = statement(
     delete(FAVOURITES).where(
         FAVOURITES.c.workspace_id == bindparam("workspace_id"),
         FAVOURITES.c.task_id == func.any(bindparam("ids", type_=ARRAY(PgUUID))),
+    )
+)
+_FAVOURITE_CHANGED = insert(FAVOURITE_CHANGES).from_select(
+    ["workspace_id", "user_id", "task_id"],
+    select(TASKS.c.workspace_id, bindparam("user_id", type_=PgUUID), TASKS.c.id).where(
+        TASKS.c.id == bindparam("id"), TASKS.c.workspace_id.in_(visible_workspaces())
+    ),
+)
+_NOTE_FAVOURITE = statement(
+    _FAVOURITE_CHANGED.on_conflict_do_update(
+        index_elements=[*FAVOURITE_CHANGES.primary_key], set_={"xid": func.pg_current_xact_id()}
+    )
+)
+_FORGET_FAVOURITE_CHANGES = statement(
+    delete(FAVOURITE_CHANGES).where(
+        FAVOURITE_CHANGES.c.workspace_id == bindparam("workspace_id"),
+        FAVOURITE_CHANGES.c.task_id == func.any(bindparam("ids", type_=ARRAY(PgUUID))),
     )
 )
 _RECORD_REQUEST = statement(
@@ -244,11 +262,13 @@ async def remove(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUI
     """Take tasks out of the read table, in one statement: none may be left that is a part of one of them."""
     await work.execute(_DELETE, workspace_id=workspace_id, ids=list(task_ids))
     await work.execute(_FORGET_FAVOURITES, workspace_id=workspace_id, ids=list(task_ids))
+    await work.execute(_FORGET_FAVOURITE_CHANGES, workspace_id=workspace_id, ids=list(task_ids))
 
 
 async def set_favourite(work: UnitOfWork, *, user_id: UUID, task_id: UUID, favourite: bool) -> None:
     """Make the task a favourite of the user, or none; nothing if they may not see it."""
     await work.execute(_FAVOUR if favourite else _DISFAVOUR, user_id=user_id, id=task_id)
+    await work.execute(_NOTE_FAVOURITE, user_id=user_id, id=task_id)
 
 
 async def record_request(

@@ -92,6 +92,15 @@ FAVOURITES = Table(
     Column("user_id", PgUUID, primary_key=True),
     Column("task_id", PgUUID, primary_key=True),
 )
+FAVOURITE_CHANGES = Table(
+    "favourite_changes",
+    METADATA,
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("user_id", PgUUID, primary_key=True),
+    Column("task_id", PgUUID, primary_key=True),
+    # An `xid8`, which is only written: by the server.
+    Column("xid", Text, nullable=False),
+)
 
 DERIVED = ("due", "start")
 """Columns that follow from others, for filters and orders; reads do not show them."""

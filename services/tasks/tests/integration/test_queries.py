@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rota.tasks.v1 import comments_pb2, labels_pb2, reactions_pb2, tasks_pb2
+from rota.tasks.v1 import comments_pb2, labels_pb2, reactions_pb2, sync_pb2, tasks_pb2
 from rota_chassis.postgres.database import Database
 
 if TYPE_CHECKING:
@@ -69,3 +69,19 @@ async def test_a_list_of_comments_takes_no_more_queries_for_more_comments_and_re
     with counted(monkeypatch) as asked:
         answer = await stage.comments.ListComments(comments_pb2.ListCommentsRequest(task_id=task.id), metadata=metadata)
     assert (len(asked), [len(each.reactions) for each in answer.comments]) == (2, [2] * 5)
+
+
+async def test_a_page_of_changes_takes_as_many_queries_however_much_it_holds(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = await stage.sync.Sync(sync_pb2.SyncRequest(), metadata=stage.ada.metadata)
+    counts = []
+    for size in (1, 20):
+        for number in range(size):
+            await stage.create(f"task {number}")
+        with counted(monkeypatch) as asked:
+            request = sync_pb2.SyncRequest(since=answer.next_token)
+            answer = await stage.sync.Sync(request, metadata=stage.ada.metadata)
+        assert len(answer.changes) == size
+        counts.append(len(asked))
+    assert counts == [4, 4]

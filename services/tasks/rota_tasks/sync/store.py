@@ -1,0 +1,183 @@
+"""What the event log, and the record of favourites, say has been touched; every query is scoped to one workspace.
+
+An event touches its own aggregate, and whatever shows something of that: a task touches the counts of its parent and
+the blockers of those it blocks; its deletion, the comments and relations that end with it without events of their own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rota_chassis.memberships import MEMBERSHIPS
+from rota_chassis.postgres.statements import statement
+from sqlalchemy import BigInteger, Integer, Text, bindparam, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+
+from rota_tasks.sync.domain import Cursor, Horizon, Touch
+from rota_tasks.sync.kinds import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from rota_chassis.postgres.database import Reader
+
+_WORKSPACE, _USER = bindparam("workspace_id", type_=PgUUID), bindparam("user_id", type_=PgUUID)
+
+# The cluster and its timeline: after a recovery to an earlier time, or a restored dump, transactions count anew.
+_HORIZON = statement(
+    text(
+        """
+        SELECT (pg_control_system()).system_identifier || '.' || (pg_control_checkpoint()).timeline_id AS epoch,
+            CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS decided,
+            CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS end
+        """
+    )
+)
+# A row that is visible although its transaction is not came with a dump from another cluster: it is no news.
+#
+# `told` are the first events and changes of favourites from the cursor on, one of them possibly told in part; each
+# touches at least itself, so that a page needs no more of them than it has places. What one touches is read in the
+# order of kinds and ids, so that a page may end among them.
+_TOUCHED = statement(
+    text(
+        """
+        WITH told AS (
+            SELECT * FROM (
+                (SELECT xid, position, aggregate, aggregate_id, aggregate_version, type, data
+                FROM events
+                WHERE workspace_id = :workspace_id
+                    AND (xid, position) >= (CAST(CAST(:xid AS text) AS xid8), :position)
+                    AND xid < pg_snapshot_xmax(pg_current_snapshot()) AND aggregate = ANY(:kinds)
+                ORDER BY xid, position LIMIT :limit + 1)
+                UNION ALL
+                (SELECT xid, 0, 'task', task_id, 0, 'favourite', NULL
+                FROM favourite_changes
+                WHERE workspace_id = :workspace_id AND user_id = :user_id
+                    AND xid >= CAST(CAST(:xid AS text) AS xid8) AND xid < pg_snapshot_xmax(pg_current_snapshot())
+                ORDER BY xid LIMIT :limit + 1)
+            ) AS first ORDER BY xid, position LIMIT :limit + 1
+        )
+        SELECT CAST(told.xid AS text) AS xid, told.position, touched.kind, touched.id,
+            told.xid < pg_snapshot_xmin(pg_current_snapshot()) AS settled
+        FROM told
+        LEFT JOIN events AS earlier ON told.aggregate = 'task' AND earlier.workspace_id = :workspace_id
+            AND earlier.aggregate_id = told.aggregate_id AND earlier.aggregate_version = told.aggregate_version - 1
+        CROSS JOIN LATERAL (
+            SELECT told.data -> 'task' ->> 'parent_id' AS parent,
+                earlier.data -> 'task' ->> 'parent_id' AS parent_before,
+                told.aggregate = 'task' AND told.type IN ('task.deleted', 'task.restored') AS comes_or_goes
+        ) AS of_task
+        CROSS JOIN LATERAL (
+            SELECT of_task.comes_or_goes OR (
+                told.aggregate = 'task' AND told.data IS NOT NULL AND (
+                    earlier.data IS NULL OR of_task.parent IS DISTINCT FROM of_task.parent_before
+                    OR (told.data -> 'task' ->> 'status' IN ('done', 'cancelled'))
+                        <> (earlier.data -> 'task' ->> 'status' IN ('done', 'cancelled'))
+                )
+            ) AS counts_elsewhere
+        ) AS changed
+        CROSS JOIN LATERAL (
+            SELECT kind, id FROM (
+                SELECT told.aggregate AS kind, told.aggregate_id AS id
+                UNION ALL
+                SELECT 'task', CAST(parent AS uuid)
+                FROM unnest(ARRAY[of_task.parent, of_task.parent_before]) AS parent
+                WHERE changed.counts_elsewhere AND parent IS NOT NULL
+                UNION ALL
+                SELECT 'task', task_id FROM relations
+                WHERE changed.counts_elsewhere AND workspace_id = :workspace_id AND source_id = told.aggregate_id
+                    AND type = 'blocks'
+                UNION ALL
+                SELECT 'comment', aggregate_id FROM events
+                WHERE of_task.comes_or_goes AND workspace_id = :workspace_id AND aggregate = 'comment'
+                    AND data -> 'comment' ->> 'task_id' = CAST(told.aggregate_id AS text)
+                UNION ALL
+                SELECT unnest(ARRAY['relation', 'task']),
+                    unnest(ARRAY[aggregate_id, CAST(data -> 'relation' ->> 'task_id' AS uuid)])
+                FROM events
+                WHERE of_task.comes_or_goes AND workspace_id = :workspace_id AND aggregate = 'relation'
+                    AND data -> 'relation' ->> 'source_id' = CAST(told.aggregate_id AS text)
+                UNION ALL
+                SELECT unnest(ARRAY['relation', 'task']),
+                    unnest(ARRAY[aggregate_id, CAST(data -> 'relation' ->> 'source_id' AS uuid)])
+                FROM events
+                WHERE of_task.comes_or_goes AND workspace_id = :workspace_id AND aggregate = 'relation'
+                    AND data -> 'relation' ->> 'task_id' = CAST(told.aggregate_id AS text)
+                UNION ALL
+                SELECT 'task', CAST(task AS uuid)
+                FROM unnest(ARRAY[
+                    told.data -> 'relation' ->> 'source_id', told.data -> 'relation' ->> 'task_id'
+                ]) AS task
+                WHERE told.aggregate = 'relation'
+                UNION ALL
+                SELECT 'task', id FROM tasks
+                WHERE told.type = 'label.deleted' AND workspace_id = :workspace_id
+                    AND label_ids @> ARRAY[told.aggregate_id]
+            ) AS each
+            WHERE (told.xid, told.position, kind, id) > (CAST(CAST(:xid AS text) AS xid8), :position, :kind, :id)
+            ORDER BY kind, id LIMIT :limit
+        ) AS touched
+        ORDER BY told.xid, told.position, touched.kind, touched.id LIMIT :limit
+        """
+    ).bindparams(
+        _WORKSPACE,
+        _USER,
+        bindparam("xid", type_=Text),
+        bindparam("position", type_=BigInteger),
+        bindparam("kind", type_=Text),
+        bindparam("id", type_=PgUUID),
+        bindparam("kinds", list(KINDS), type_=ARRAY(Text)),
+        bindparam("limit", type_=Integer),
+    )
+)
+_VERSIONS = statement(
+    text(
+        """
+        SELECT DISTINCT ON (aggregate_id) aggregate_id, aggregate_version FROM events
+        WHERE workspace_id = :workspace_id AND aggregate_id = ANY(:ids)
+        ORDER BY aggregate_id, aggregate_version DESC
+        """
+    ).bindparams(_WORKSPACE, bindparam("ids", type_=ARRAY(PgUUID)))
+)
+_MEMBERSHIP_VERSION = statement(
+    select(MEMBERSHIPS.c.version).where(MEMBERSHIPS.c.workspace_id == _WORKSPACE, MEMBERSHIPS.c.user_id == _USER)
+)
+
+
+async def horizon(reader: Reader) -> Horizon:
+    """Where the log stands."""
+    row = await reader.fetch_one(_HORIZON)
+    if row is None:
+        raise LookupError("a query without a table gave no row")
+    return Horizon(row["epoch"], int(row["decided"]), int(row["end"]))
+
+
+async def touched(reader: Reader, *, workspace_id: UUID, user_id: UUID, after: Cursor, limit: int) -> Sequence[Touch]:
+    """What has been touched behind a cursor, in the order of transactions, at most `limit`; settled ones first."""
+    rows = await reader.fetch(
+        _TOUCHED,
+        workspace_id=workspace_id,
+        user_id=user_id,
+        xid=str(after.xid),
+        position=after.position,
+        kind=after.kind,
+        id=after.id,
+        limit=limit,
+    )
+    return [
+        Touch(Cursor(int(row["xid"]), row["position"], row["kind"], row["id"]), settled=row["settled"]) for row in rows
+    ]
+
+
+async def versions(reader: Reader, *, workspace_id: UUID, ids: Sequence[UUID]) -> Mapping[UUID, int]:
+    """The versions that the last events of things made."""
+    rows = await reader.fetch(_VERSIONS, workspace_id=workspace_id, ids=list(ids)) if ids else []
+    return {row["aggregate_id"]: row["aggregate_version"] for row in rows}
+
+
+async def membership_version(reader: Reader, *, workspace_id: UUID, user_id: UUID) -> int:
+    """The version of the workspace at which the user's membership last changed; 0 when it is not known."""
+    version: int | None = await reader.fetch_value(_MEMBERSHIP_VERSION, workspace_id=workspace_id, user_id=user_id)
+    return version or 0
