@@ -40,7 +40,7 @@ _HORIZON = statement(
 # `told` are the first events and changes of favourites from the cursor on, one of them possibly told in part; each
 # touches at least itself, so that a page needs no more of them than it has places. What one touches is read in the
 # order of kinds and ids, so that a page may end among them.
-_TOUCHED = statement(
+TOUCHED = statement(
     text(
         """
         WITH told AS (
@@ -157,7 +157,7 @@ async def horizon(reader: Reader) -> Horizon:
 async def touched(reader: Reader, *, workspace_id: UUID, user_id: UUID, after: Cursor, limit: int) -> Sequence[Touch]:
     """What has been touched behind a cursor, in the order of transactions, at most `limit`; settled ones first."""
     rows = await reader.fetch(
-        _TOUCHED,
+        TOUCHED,
         workspace_id=workspace_id,
         user_id=user_id,
         xid=str(after.xid),

@@ -12,6 +12,7 @@ from rota_chassis.clock import SystemClock
 from rota_chassis.filters.literals import Context
 from rota_chassis.postgres.statements import statement
 from rota_tasks.search import store as search
+from rota_tasks.sync import store as sync
 from rota_tasks.tasks import listing
 from rota_tasks.tasks.filtering import filter_of
 from rota_tasks.tasks.ordering import order_of
@@ -103,4 +104,33 @@ async def test_no_list_filter_or_search_reads_a_whole_table(full: asyncpg.Connec
         plan = orjson.loads(explained)[0]
         if _scans(plan["Plan"]) & {"tasks", "search_documents"}:
             slow[name] = _scans(plan["Plan"])
+    assert slow == {}
+
+
+_EVENTS = """
+INSERT INTO events (workspace_id, id, aggregate, aggregate_id, aggregate_version, type, schema_version, data, actor,
+    time)
+SELECT $1, gen_random_uuid(), 'task', lpad(to_hex(n % 10000), 32, '0')::uuid, 1 + n / 10000,
+    CASE WHEN n < 10000 THEN 'task.created' WHEN n % 5000 = 0 THEN 'task.deleted' ELSE 'task.updated' END, 1,
+    jsonb_build_object('task', jsonb_build_object(
+        'status', CASE WHEN n % 3 = 0 THEN 'done' ELSE 'todo' END, 'parent_id', gen_random_uuid())), 'system', now()
+FROM generate_series(1, $2::int) n
+"""
+
+
+async def test_no_page_of_changes_reads_a_whole_table(full: asyncpg.Connection) -> None:
+    await full.execute(_EVENTS, WORKSPACE, ROWS)
+    await full.execute(
+        "INSERT INTO favourite_changes SELECT workspace_id, $1, id, '5' FROM tasks ORDER BY id LIMIT 5000", USER
+    )
+    await full.execute("ANALYZE")
+    slow = {}
+    for xid, position in (("0", 0), ("5", ROWS // 2), ("9000000000", 0)):
+        parameters = {"workspace_id": WORKSPACE, "user_id": USER, "xid": xid, "position": position}
+        arguments = sync.TOUCHED.arguments({**parameters, "kind": "", "id": UUID(int=0), "limit": 51})
+        explained = await full.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {sync.TOUCHED.sql}", *arguments)
+        plan = orjson.loads(explained)[0]
+        scanned = _scans(plan["Plan"]) & {"tasks", "events", "favourite_changes"}
+        if scanned or plan["Execution Time"] > 100:
+            slow[xid, position] = (scanned, plan["Execution Time"])
     assert slow == {}
