@@ -123,12 +123,12 @@ _GET_REQUEST = statement(
 async def get(reader: Reader, *, workspace_id: UUID, task_id: UUID, item_id: UUID) -> ChecklistItem | None:
     """The item, if the task has it."""
     row = await reader.fetch_one(_GET, workspace_id=workspace_id, task_id=task_id, id=item_id)
-    return None if row is None else _item(row)
+    return None if row is None else item_of_row(row)
 
 
 async def checklist(reader: Reader, *, workspace_id: UUID, task_id: UUID) -> Sequence[ChecklistItem]:
     """All items of a task in their order."""
-    return [_item(row) for row in await reader.fetch(_ALL, workspace_id=workspace_id, task_id=task_id)]
+    return [item_of_row(row) for row in await reader.fetch(_ALL, workspace_id=workspace_id, task_id=task_id)]
 
 
 async def page(
@@ -144,7 +144,7 @@ async def page(
         after_position=after_position,
         after_id=after_id,
     )
-    return [_item(row) for row in rows]
+    return [item_of_row(row) for row in rows]
 
 
 async def project(work: UnitOfWork, event: ChecklistItemEvent) -> None:
@@ -186,5 +186,6 @@ def _row(item: ChecklistItem) -> dict[str, Any]:
     return {name: getattr(item, name) for name in _FIELDS}
 
 
-def _item(row: Mapping[str, Any]) -> ChecklistItem:
+def item_of_row(row: Mapping[str, Any]) -> ChecklistItem:
+    """The item in a row of the table."""
     return ChecklistItem(**{name: row[name] for name in _FIELDS})

@@ -13,8 +13,10 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from rota_tasks.boards.domain import Section, State
 from rota_tasks.boards.messages import section_message, state_message
 from rota_tasks.boards.store import SECTIONS, STATES, column_of_row
+from rota_tasks.checklists.messages import item_message
+from rota_tasks.checklists.store import CHECKLIST_ITEMS, item_of_row
 from rota_tasks.comments.messages import comment_message
-from rota_tasks.comments.store import COMMENTS, comment_of_row
+from rota_tasks.comments.store import COMMENTS, SHOWN, comment_of_row
 from rota_tasks.labels.messages import label_message
 from rota_tasks.labels.store import LABELS, label_of_row
 from rota_tasks.projects.domain import Project
@@ -91,7 +93,8 @@ KINDS: Mapping[str, Kind] = {
         personal=True,
     ),
     "relation": _kind(RELATIONS, lambda row: relation_message(relation_of_row(row)), _AS_MADE),
-    "comment": _kind(COMMENTS, lambda row: comment_message(comment_of_row(row))),
+    "checklist_item": _kind(CHECKLIST_ITEMS, lambda row: item_message(item_of_row(row))),
+    "comment": _kind(COMMENTS, lambda row: comment_message(comment_of_row(row)), columns=SHOWN, personal=True),
 }
 
 

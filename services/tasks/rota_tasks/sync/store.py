@@ -1,7 +1,7 @@
 """What the event log, and the record of favourites, say has been touched; every query is scoped to one workspace.
 
 An event touches its own aggregate, and whatever shows something of that: a task touches the counts of its parent and
-the blockers of those it blocks; its deletion, the comments and relations that end with it without events of their own.
+the blockers of those it blocks; its deletion, all that ends with it without events of its own.
 """
 
 from __future__ import annotations
@@ -80,7 +80,13 @@ TOUCHED = statement(
         ) AS changed
         CROSS JOIN LATERAL (
             SELECT kind, id FROM (
-                SELECT told.aggregate AS kind, told.aggregate_id AS id
+                SELECT told.aggregate AS kind, told.aggregate_id AS id WHERE told.aggregate <> 'reaction'
+                UNION ALL
+                SELECT 'comment', CAST(told.data -> 'reaction' ->> 'comment_id' AS uuid)
+                WHERE told.aggregate = 'reaction'
+                UNION ALL
+                SELECT 'task', CAST(told.data -> 'checklist_item' ->> 'task_id' AS uuid)
+                WHERE told.aggregate = 'checklist_item'
                 UNION ALL
                 SELECT 'task', CAST(parent AS uuid)
                 FROM unnest(ARRAY[of_task.parent, of_task.parent_before]) AS parent
@@ -93,6 +99,10 @@ TOUCHED = statement(
                 SELECT 'comment', aggregate_id FROM events
                 WHERE of_task.comes_or_goes AND workspace_id = :workspace_id AND aggregate = 'comment'
                     AND data -> 'comment' ->> 'task_id' = CAST(told.aggregate_id AS text)
+                UNION ALL
+                SELECT 'checklist_item', aggregate_id FROM events
+                WHERE of_task.comes_or_goes AND workspace_id = :workspace_id AND aggregate = 'checklist_item'
+                    AND data -> 'checklist_item' ->> 'task_id' = CAST(told.aggregate_id AS text)
                 UNION ALL
                 SELECT unnest(ARRAY['relation', 'task']),
                     unnest(ARRAY[aggregate_id, CAST(data -> 'relation' ->> 'task_id' AS uuid)])
@@ -128,7 +138,7 @@ TOUCHED = statement(
         bindparam("position", type_=BigInteger),
         bindparam("kind", type_=Text),
         bindparam("id", type_=PgUUID),
-        bindparam("kinds", list(KINDS), type_=ARRAY(Text)),
+        bindparam("kinds", [*KINDS, "reaction"], type_=ARRAY(Text)),
         bindparam("limit", type_=Integer),
     )
 )

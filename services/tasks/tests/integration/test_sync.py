@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from rota.events.v1 import events_pb2
 from rota.tasks.v1 import (
     boards_pb2,
+    checklists_pb2,
     comments_pb2,
     history_pb2,
     labels_pb2,
     projects_pb2,
+    reactions_pb2,
     relations_pb2,
     sync_pb2,
     tasks_pb2,
@@ -130,6 +132,14 @@ async def read_all(stage: Stage, user: User) -> Things:
         )
         async for comment in comments:
             things["comment", comment.id] = comment
+        listed = pages(
+            stage.checklists.ListChecklistItems,
+            checklists_pb2.ListChecklistItemsRequest(task_id=task.id),
+            "items",
+            user,
+        )
+        async for item in listed:
+            things["checklist_item", item.id] = item
     return things
 
 
@@ -143,6 +153,7 @@ class Person:
         self.labels: list[str] = []
         self.tasks: list[str] = []
         self.comments: list[tuple[str, str]] = []
+        self.items: list[tuple[str, str]] = []
 
     async def do(self, action: str, one: int, other: int) -> None:
         if not self.tasks:
@@ -265,6 +276,34 @@ class Person:
         )
         self.comments.append((answer.comment.task_id, answer.comment.id))
 
+    async def react(self, one: int, other: int) -> None:
+        if self.comments:
+            comment_id, emoji = self._of(self.comments, one)[1], self._of(["👍", "🎉"], other)
+            if other % 2:
+                gone = reactions_pb2.DeleteReactionRequest(comment_id=comment_id, emoji=emoji)
+                await self.stage.reactions.DeleteReaction(gone, metadata=self.user.metadata)
+            request = reactions_pb2.CreateReactionRequest(comment_id=comment_id, emoji=emoji)
+            await self.stage.reactions.CreateReaction(request, metadata=self.user.metadata)
+
+    async def add_item(self, one: int, other: int) -> None:
+        request = checklists_pb2.CreateChecklistItemRequest(task_id=self._of(self.tasks, one), title=f"item {other}")
+        answer = await self.stage.checklists.CreateChecklistItem(request, metadata=self.user.metadata)
+        self.items.append((answer.item.task_id, answer.item.id))
+
+    async def check_item(self, one: int, other: int) -> None:
+        if self.items:
+            task_id, item_id = self._of(self.items, one)
+            request = checklists_pb2.UpdateChecklistItemRequest(
+                task_id=task_id, id=item_id, is_done=bool(other % 2), update_mask=FieldMask(paths=["is_done"])
+            )
+            await self.stage.checklists.UpdateChecklistItem(request, metadata=self.user.metadata)
+
+    async def delete_item(self, one: int, _other: int) -> None:
+        if self.items:
+            task_id, item_id = self._of(self.items, one)
+            request = checklists_pb2.DeleteChecklistItemRequest(task_id=task_id, id=item_id)
+            await self.stage.checklists.DeleteChecklistItem(request, metadata=self.user.metadata)
+
     async def delete_comment(self, one: int, _other: int) -> None:
         if self.comments:
             task_id, comment_id = self._of(self.comments, one)
@@ -283,6 +322,7 @@ WORLD = [
     ("relate", 2, 1),
     ("comment", 0, 0),
     ("comment", 3, 1),
+    ("add_item", 1, 1),
 ]
 STEPS = st.lists(
     st.tuples(st.sampled_from([*ACTIONS, "delete_task", "restore_task"]), st.integers(0, 4), st.integers(0, 4))
