@@ -12,7 +12,7 @@ from rota_chassis.errors import Conflict, NotFound, Violation
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS
 
-from rota_tasks.boards import domain, queries, store
+from rota_tasks.boards import domain, queries, requests, store
 from rota_tasks.boards.domain import MAX_COLUMNS, MAX_POSITION, ColumnCreated, ColumnEvent, State
 from rota_tasks.boards.messages import event_message
 from rota_tasks.preconditions import require_version
@@ -27,29 +27,44 @@ if TYPE_CHECKING:
     from rota_tasks.boards.domain import Column
     from rota_tasks.boards.store import AnyColumn
     from rota_tasks.projects.dependencies import Projects
+    from rota_tasks.tasks.commands import Request
 
 
 async def create_column(
-    projects: Projects, user: UserPrincipal, kind: type[AnyColumn], *, project_id: UUID, **fields: Any
+    projects: Projects,
+    user: UserPrincipal,
+    kind: type[AnyColumn],
+    *,
+    project_id: UUID,
+    request: Request | None,
+    **fields: Any,
 ) -> AnyColumn:
-    """Make a state or a section, as the last of its project.
+    """Make a state or a section, as the last of its project; a repeated call returns the first.
 
     Raises:
         NotFound: the project, or a state that a transition leads to, does not exist for the user.
         PermissionDenied: the user's role does not allow writing.
         Conflict: the project has as many as it may.
+        Unprocessable: the request id was used for another content.
     """
     workspace_id = await queries.workspace_of(projects, user, project_id, WRITERS)
+    column_id = uuid7()
     async with projects.database.transaction() as work:
         await store.lock(work, project_id)
         columns = await store.columns(work, kind, workspace_id=workspace_id, project_id=project_id)
+        if request is not None:
+            first = await requests.record(
+                work, request, workspace_id=workspace_id, user_id=user.user_id, column_id=column_id
+            )
+            if first is not None:
+                return queries.one_of(columns, kind, first)
         if len(columns) >= MAX_COLUMNS:
             named = kind.__name__.lower()
             raise Conflict(f"A project has at most {MAX_COLUMNS} {named}s.", code=f"TOO_MANY_{named.upper()}S")
         _require_targets(columns, fields)
         now = projects.clock.now()
         column = kind(
-            id=uuid7(),
+            id=column_id,
             workspace_id=workspace_id,
             project_id=project_id,
             position=domain.between(columns[-1].position if columns else None, None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from rota_tasks.boards.domain import Section, State
 from rota_tasks.boards.messages import section_message, state_message, transitions_of
 from rota_tasks.boards.views import Board
 from rota_tasks.tasks import commands as task_commands
+from rota_tasks.tasks.commands import Request
 from rota_tasks.tasks.messages import STATUSES, task_message
 from rota_tasks.tasks.workflow import Place
 
@@ -48,6 +50,7 @@ class BoardServicer(boards_pb2_grpc.BoardServiceServicer):
             color=request.color,
             wip_limit=request.wip_limit,
             transitions=transitions_of(request.transitions),
+            request=_repeatable(request),
         )
         return boards_pb2.CreateStateResponse(state=state_message(state))
 
@@ -55,7 +58,12 @@ class BoardServicer(boards_pb2_grpc.BoardServiceServicer):
         self, request: boards_pb2.CreateSectionRequest, _context: Any
     ) -> boards_pb2.CreateSectionResponse:
         section = await commands.create_column(
-            self._projects, require_user(), Section, project_id=UUID(request.project_id), name=request.name
+            self._projects,
+            require_user(),
+            Section,
+            project_id=UUID(request.project_id),
+            name=request.name,
+            request=_repeatable(request),
         )
         return boards_pb2.CreateSectionResponse(section=section_message(section))
 
@@ -183,6 +191,16 @@ class BoardServicer(boards_pb2_grpc.BoardServiceServicer):
         if len(found) > limit:
             token = self._page_tokens.encode([page[-1].position, page[-1].id], bound_to=bound_to)
         return page, token
+
+
+def _repeatable(request: Any) -> Request | None:
+    if not request.request_id:
+        return None
+    content = type(request)()
+    content.CopyFrom(request)
+    content.ClearField("request_id")
+    digest = hashlib.sha256(content.DESCRIPTOR.name.encode() + content.SerializeToString(deterministic=True))
+    return Request(request.request_id, digest.digest())
 
 
 def _changes(request: Any, *fields: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from rota.tasks.v1 import boards_pb2, projects_pb2, tasks_pb2
-from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied, PreconditionFailed
+from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied, PreconditionFailed, Unprocessable
 from rota_chassis.postgres.database import Database
 from rota_tasks.rebuild import rebuild
 
@@ -96,6 +96,29 @@ async def test_sections_are_made_ordered_renamed_and_deleted(stage: Stage) -> No
     with pytest.raises(NotFound):
         await stage.create(project_id=project_id, section_id=second.id)
     assert await differences(stage) == 0
+
+
+async def test_a_state_or_section_is_made_once_however_often_the_call_is_repeated(stage: Stage) -> None:
+    project_id = await a_project(stage)
+    state = boards_pb2.CreateStateRequest(project_id=project_id, name="Doing", group=DOING, request_id="one")
+    section = boards_pb2.CreateSectionRequest(project_id=project_id, name="later", request_id="two")
+    for make, request in ((stage.boards.CreateState, state), (stage.boards.CreateSection, section)):
+        answers = await asyncio.gather(*(make(request, metadata=stage.ada.metadata) for _ in range(5)))
+        assert all(answer == answers[0] for answer in answers)
+        request.name = "another"
+        with pytest.raises(Unprocessable) as caught:
+            await make(request, metadata=stage.ada.metadata)
+        assert caught.value.code == "REQUEST_ID_REUSED"
+    same_key = boards_pb2.CreateSectionRequest(project_id=project_id, name="later", request_id="one")
+    with pytest.raises(Unprocessable):
+        await stage.boards.CreateSection(same_key, metadata=stage.ada.metadata)
+    deleted = answers[0].section
+    delete = boards_pb2.DeleteSectionRequest(project_id=project_id, id=deleted.id)
+    await stage.boards.DeleteSection(delete, metadata=stage.ada.metadata)
+    section.name = "later"
+    with pytest.raises(NotFound) as gone:
+        await stage.boards.CreateSection(section, metadata=stage.ada.metadata)
+    assert gone.value.code == "SECTION_NOT_FOUND"
 
 
 async def test_a_project_of_others_has_no_board(stage: Stage) -> None:
