@@ -19,11 +19,13 @@ class Statement:
 
     Attributes:
         sql: The text, parameters as $1, $2, ….
+        replan: Whether a database plans it for the values of each call, rather than once for all.
     """
 
-    __slots__ = ("_defaults", "_names", "sql")
+    __slots__ = ("_defaults", "_names", "replan", "sql")
 
-    def __init__(self, clause: ClauseElement) -> None:
+    def __init__(self, clause: ClauseElement, *, replan: bool = False) -> None:
+        self.replan = replan
         compiled: Any = clause.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
         self.sql: str = compiled.string
         self._names: tuple[str, ...] = tuple(compiled.positiontup or ())
@@ -46,6 +48,12 @@ class Statement:
             raise TypeError(f"the statement needs the parameter {error}: {self.sql}") from error
 
 
-def statement(clause: ClauseElement) -> Statement:
-    """Compile a Core construct; parameters are its `bindparam`s, and the columns of an `insert` without values."""
-    return Statement(clause)
+def statement(clause: ClauseElement, *, replan: bool = False) -> Statement:
+    """Compile a Core construct; parameters are its `bindparam`s, and the columns of an `insert` without values.
+
+    Args:
+        clause: What to compile.
+        replan: For what is best done one way with some values and another way with others, such as a filter that leaves
+            most rows or few. PostgreSQL would soon settle for one plan; planning anew costs less than the wrong one.
+    """
+    return Statement(clause, replan=replan)

@@ -19,21 +19,18 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
-    case,
     delete,
     func,
     literal_column,
-    or_,
     select,
-    tuple_,
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks import locks
 from rota_tasks.boards.domain import ColumnDeleted, ColumnEvent, Guard, Section, State, Transition
-from rota_tasks.tasks.domain import Status, Task
-from rota_tasks.tasks.tables import TASKS, shown, task_of_row
+from rota_tasks.tasks.domain import Status
+from rota_tasks.tasks.tables import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -103,46 +100,6 @@ _COUNT_IN = {
     State: statement(select(func.count()).where(_OTHERS, TASKS.c.state_id == bindparam("column_id", type_=PgUUID))),
     Section: statement(select(func.count()).where(_OTHERS, TASKS.c.section_id == bindparam("column_id", type_=PgUUID))),
 }
-_BARE_STATUS = case((TASKS.c.state_id.is_(None), TASKS.c.status), else_=None)
-
-
-def _board(*partition: Any) -> Any:
-    page = (
-        select(
-            *TASKS.c,
-            RANK.label("rank"),
-            func.row_number().over(partition_by=partition, order_by=[RANK, TASKS.c.id]).label("place"),
-            func.count().over(partition_by=partition).label("size"),
-        )
-        .where(OF_PROJECT)
-        .subquery("page")
-    )
-    return statement(
-        select(*shown(page), page.c.rank, page.c.size).where(page.c.place <= _LIMIT).order_by(page.c.place)
-    )
-
-
-def _rest(in_column: Any) -> Any:
-    size = select(func.count()).select_from(TASKS).where(OF_PROJECT, in_column).scalar_subquery()
-    after = tuple_(RANK, TASKS.c.id) > tuple_(bindparam("rank", type_=Text), _ID)
-    page = (
-        select(*TASKS.c, RANK.label("rank"), size.label("size"))
-        .where(OF_PROJECT, in_column, after)
-        .order_by(RANK, TASKS.c.id)
-        .limit(_LIMIT)
-        .subquery("page")
-    )
-    return statement(select(*shown(page), page.c.rank, page.c.size).order_by(page.c.rank, page.c.id))
-
-
-_COLUMN, _STATUS = bindparam("column_id", type_=PgUUID), bindparam("status", type_=Text)
-_BOARD = {State: _board(TASKS.c.state_id, _BARE_STATUS), Section: _board(TASKS.c.section_id)}
-_REST = {
-    State: _rest(
-        or_(TASKS.c.state_id == _COLUMN, and_(_COLUMN.is_(None), TASKS.c.state_id.is_(None), TASKS.c.status == _STATUS))
-    ),
-    Section: _rest(or_(TASKS.c.section_id == _COLUMN, and_(_COLUMN.is_(None), TASKS.c.section_id.is_(None)))),
-}
 
 
 async def lock(work: UnitOfWork, *project_ids: UUID) -> bool:
@@ -176,40 +133,6 @@ async def count_in(
         id=besides or UUID(int=0),
     )
     return tasks
-
-
-async def board(
-    reader: Reader, kind: type[Any], *, workspace_id: UUID, project_id: UUID, limit: int
-) -> Sequence[tuple[Task, str, int]]:
-    """The first tasks of each column, at most `limit` each: task, rank, and how many its column has."""
-    rows = await reader.fetch(_BOARD[kind], workspace_id=workspace_id, project_id=project_id, limit=limit)
-    return [(task_of_row(row), row["rank"], row["size"]) for row in rows]
-
-
-async def rest(
-    reader: Reader,
-    kind: type[Any],
-    *,
-    workspace_id: UUID,
-    project_id: UUID,
-    column_id: UUID | None,
-    status: Status | None,
-    after: tuple[str, UUID],
-    limit: int,
-) -> Sequence[tuple[Task, str, int]]:
-    """The next tasks of one column behind a rank and id, as `board`."""
-    parameters: dict[str, Any] = {"status": status} if kind is State else {}
-    rows = await reader.fetch(
-        _REST[kind],
-        workspace_id=workspace_id,
-        project_id=project_id,
-        column_id=column_id,
-        rank=after[0],
-        id=after[1],
-        limit=limit,
-        **parameters,
-    )
-    return [(task_of_row(row), row["rank"], row["size"]) for row in rows]
 
 
 async def project(work: UnitOfWork, event: ColumnEvent) -> None:

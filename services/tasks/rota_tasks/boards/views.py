@@ -7,7 +7,7 @@ from uuid import UUID
 
 from rota.tasks.v1 import boards_pb2
 
-from rota_tasks.boards import queries, store
+from rota_tasks.boards import pages, queries, store
 from rota_tasks.boards.domain import State
 from rota_tasks.boards.messages import section_message, state_message
 from rota_tasks.tasks.domain import Status, Task
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from rota_chassis.identity import UserPrincipal
     from rota_chassis.pagination import PageTokens
 
+    from rota_tasks.boards.pages import Key
     from rota_tasks.projects.dependencies import Projects
 
 _Row = tuple[Task, str, int]
-_Key = tuple[UUID | None, Status | None]
 
 
 class Board:
@@ -49,34 +49,28 @@ class Board:
         reader = self._projects.database
         among: dict[str, Any] = {"workspace_id": workspace_id, "project_id": self._project_id}
         defined: dict[UUID, Any] = {each.id: each for each in await store.columns(reader, self._kind, **among)}
+        groups = {column_id: each.group for column_id, each in defined.items()} if self._kind is State else {}
         if page_token:
             column_id, status, rank, last = self._page_tokens.decode(page_token, bound_to=self._bound_to)
-            key: _Key = (UUID(column_id) if column_id else None, Status(status) if status else None)
-            rows = await store.rest(
-                reader,
-                self._kind,
-                **among,
-                column_id=key[0],
-                status=key[1],
-                after=(rank, UUID(last)),
-                limit=limit + 1,
-            )
-            return [self._message(key, defined, rows, limit)]
-        by_key: dict[_Key, list[_Row]] = {}
-        for row in await store.board(reader, self._kind, **among, limit=limit + 1):
+            key: Key = (UUID(column_id) if column_id else None, Status(status) if status else None)
+            keys, after = [key] if key[0] is None or key[0] in defined else [], (rank, UUID(last))
+        else:
+            without: list[Key] = [(None, status) for status in Status] if self._kind is State else [(None, None)]
+            keys, after = [*without, *((column_id, None) for column_id in defined)], None
+        by_key: dict[Key, list[_Row]] = {}
+        for row in await pages.pages(reader, self._kind, keys, **among, groups=groups, after=after, limit=limit + 1):
             by_key.setdefault(self._key(row[0]), []).append(row)
-        bare: list[_Key] = [(None, None)]
-        if self._kind is State:
-            bare = [(None, status) for status in Status if not defined or (None, status) in by_key]
-        keys = [*bare, *((column_id, None) for column_id in defined)]
+        if self._kind is State and defined and not page_token:
+            # A status is a column of a project with states only while tasks are left that have none.
+            keys = [key for key in keys if key[0] is not None or key in by_key]
         return [self._message(key, defined, by_key.get(key, []), limit) for key in keys]
 
-    def _key(self, task: Task) -> _Key:
+    def _key(self, task: Task) -> Key:
         if self._kind is not State:
             return task.section_id, None
         return task.state_id, task.status if task.state_id is None else None
 
-    def _message(self, key: _Key, defined: dict[UUID, Any], rows: Sequence[_Row], limit: int) -> boards_pb2.BoardColumn:
+    def _message(self, key: Key, defined: dict[UUID, Any], rows: Sequence[_Row], limit: int) -> boards_pb2.BoardColumn:
         column_id, status = key
         column = defined.get(column_id) if column_id else None
         message = boards_pb2.BoardColumn(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rota_chassis.memberships import MEMBERSHIPS, newest_visible, visible_workspaces
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text, bindparam, delete, func, select
+from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text, bindparam, delete, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
@@ -58,6 +58,15 @@ _AMONG = statement(
         LABELS.c.id == func.any(bindparam("ids", type_=ARRAY(PgUUID))),
     )
 )
+_LIVING = statement(
+    select(LABELS.c.id, LABELS.c.name_key).where(
+        LABELS.c.workspace_id.in_(visible_workspaces()),
+        or_(
+            LABELS.c.name_key == func.any(bindparam("names", type_=ARRAY(Text))),
+            LABELS.c.id == func.any(bindparam("ids", type_=ARRAY(PgUUID))),
+        ),
+    )
+)
 _LIST = statement(newest_visible(LABELS)[1])
 
 
@@ -79,6 +88,14 @@ async def missing(reader: Reader, *, workspace_id: UUID, label_ids: Collection[U
         return set()
     rows = await reader.fetch(_AMONG, workspace_id=workspace_id, ids=list(label_ids))
     return set(label_ids) - {row["id"] for row in rows}
+
+
+async def living(
+    reader: Reader, *, user_id: UUID, names: Collection[str], ids: Collection[UUID]
+) -> Sequence[tuple[UUID, str]]:
+    """The labels that the user may see with one of the names or ids, each with the key of its name."""
+    rows = await reader.fetch(_LIVING, user_id=user_id, names=list(names), ids=list(ids))
+    return [(row["id"], row["name_key"]) for row in rows]
 
 
 async def page(

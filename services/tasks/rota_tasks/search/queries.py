@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rota_tasks.search import store
+from rota_tasks.tasks.queries import with_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,7 @@ async def search_tasks(
         tasks.database,
         user_id=user.user_id,
         words=words,
-        where=where,
+        where=await with_labels(tasks, user, where),
         workspace_id=workspace_id,
         limit=limit,
         after=after,

@@ -1,7 +1,8 @@
 """Full-text search in PostgreSQL, in the workspaces that the user belongs to.
 
-Of each workspace only the newest matches are ranked, so that a word that most tasks have costs no more than a rare
-one; the rest of them would be ranked alike.
+Of each workspace the newest matches are ranked, `RANKED` at most. How to find them depends on how many there are: those
+of a rare word are read from the index of words, which must be read to the end before one is known to be the newest; for
+a common word it is less to go through the newest tasks until there are enough. A sample of the newest tasks says which.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ from sqlalchemy import (
     Text,
     bindparam,
     cast,
+    exists,
     func,
     literal,
+    literal_column,
     select,
     true,
     tuple_,
+    union_all,
 )
 from sqlalchemy.dialects.postgresql import REGCONFIG, TSVECTOR
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
@@ -43,8 +47,15 @@ if TYPE_CHECKING:
 
     from rota_tasks.tasks.domain import Task
 
-RANKED = 1000
+RANKED = 500
 """How many matches of a workspace are ranked at most, the newest."""
+
+_SAMPLE = 1_000
+_COMMON = 0.025
+"""From which share of the sample on it is less to go through the newest: of a million, the way by the index would read
+as many (25,000) as the other goes through (500 / 0.025)."""
+_SLACK = 3
+"""How far beyond what the sample promises the newest are gone through, before the index is asked for the rest."""
 
 START, STOP = "\x02", "\x03"
 DOCUMENTS = Table(
@@ -54,7 +65,8 @@ DOCUMENTS = Table(
     Column("task_id", PgUUID, primary_key=True),
     Column("document", TSVECTOR, nullable=False),
 )
-_SIMPLE = literal("simple", Text).cast(REGCONFIG)
+# As a constant, so that the planner knows what is asked.
+_SIMPLE = literal_column("'simple'::regconfig", REGCONFIG)
 _OPTIONS = f"StartSel={START}, StopSel={STOP}, MaxFragments=2, MaxWords=20, MinWords=5"
 _HEADLINE_OF = 20_000
 _LAST_WORD = re.compile(r"(.*\s|)(\w+)", re.DOTALL)
@@ -78,6 +90,29 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """What part of the newest tasks matches.
+
+    Attributes:
+        words: Which share has the words.
+        both: Which share the filter lets through as well.
+    """
+
+    words: float = 0.0
+    both: float = 0.0
+
+    @property
+    def by_filter(self) -> bool:
+        """Whether the filter leaves few although the words are common, so that it is better to begin with it."""
+        return self.both < _COMMON <= self.words
+
+    @property
+    def newest(self) -> int:
+        """How many of the newest tasks of a workspace to go through."""
+        return int(_SLACK * RANKED / self.both) if self.both >= _COMMON else 0
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where a page ended."""
 
@@ -96,30 +131,41 @@ async def page(
     after: Place | None,
 ) -> Sequence[Found]:
     """The tasks that match best and that the user may see, at most `limit`, after `after`."""
-    query = page_query(words, where, workspace_id, after)
-    rows = await reader.fetch(statement(query), user_id=user_id, limit=limit)
+    sampled = await reader.fetch_one(statement(sample_query(words, where, workspace_id)), user_id=user_id)
+    sample = Sample(*sampled) if sampled is not None else Sample()
+    query = page_query(words, where, workspace_id, after, by_filter=sample.by_filter)
+    rows = await reader.fetch(statement(query, replan=True), user_id=user_id, limit=limit, newest=sample.newest)
     return [Found(task_of_row(row), row["score"], row["title_headline"], row["description_headline"]) for row in rows]
 
 
-def page_query(words: str, where: Filter | None, workspace_id: UUID | None, after: Place | None) -> Select[Any]:
-    """The query for a page; its parameters are user_id and limit."""
-    asked = _asked(words)
-    documents = select(DOCUMENTS).where(
-        DOCUMENTS.c.workspace_id == MEMBERSHIPS.c.workspace_id, DOCUMENTS.c.document.op("@@")(asked)
+def sample_query(words: str, where: Filter | None, workspace_id: UUID | None) -> Select[Any]:
+    """The columns of `Sample`; its parameter is user_id."""
+    newest = (
+        select(DOCUMENTS)
+        .where(DOCUMENTS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
+        .order_by(DOCUMENTS.c.task_id.desc())
+        .limit(_SAMPLE)
+        .correlate(MEMBERSHIPS)
+        .lateral("newest")
     )
-    if where is not None:
-        of_task = (TASKS.c.workspace_id == DOCUMENTS.c.workspace_id) & (TASKS.c.id == DOCUMENTS.c.task_id)
-        documents = documents.join_from(DOCUMENTS, TASKS, of_task).where(matches(where))
-    newest = documents.order_by(DOCUMENTS.c.task_id.desc()).limit(RANKED).correlate(MEMBERSHIPS).lateral("newest")
+    matching = newest.c.document.bool_op("@@")(_asked(words))
+    found: list[Any] = [func.count().filter(matching), func.count().filter(matching, _let_through(where, newest))]
+    number = func.nullif(func.count(), 0)
+    shares: list[Any] = [func.coalesce(cast(each, Double) / number, literal(0.0, Double)) for each in found]
+    return select(*shares).select_from(MEMBERSHIPS.join(newest, true())).where(*_visible(workspace_id))
+
+
+def page_query(
+    words: str, where: Filter | None, workspace_id: UUID | None, after: Place | None, *, by_filter: bool
+) -> Select[Any]:
+    """The query for a page; its parameters are user_id, limit and newest."""
+    asked = _asked(words)
+    newest = _newest_matches(asked, where, by_filter=by_filter)
     score = cast(func.ts_rank(newest.c.document, asked), Double)
     ranked = (
         select(newest.c.workspace_id, newest.c.task_id.label("id"), score.label("score"))
         .select_from(MEMBERSHIPS.join(newest, true()))
-        .where(
-            MEMBERSHIPS.c.user_id == bindparam("user_id"),
-            ~MEMBERSHIPS.c.removed,
-            true() if workspace_id is None else MEMBERSHIPS.c.workspace_id == literal(workspace_id, PgUUID),
-        )
+        .where(*_visible(workspace_id))
         .subquery("ranked")
     )
     page = select(ranked)
@@ -141,6 +187,52 @@ def page_query(words: str, where: Filter | None, workspace_id: UUID | None, afte
             "description_headline"
         ),
     ).order_by(rows.c.score.desc(), rows.c.id.desc())
+
+
+def _newest_matches(asked: Any, where: Filter | None, *, by_filter: bool) -> Any:
+    """The newest matches of each workspace: among its newest tasks, and if these have too few, among the others."""
+    number = bindparam("newest", type_=Integer)
+    in_workspace = DOCUMENTS.c.workspace_id == MEMBERSHIPS.c.workspace_id
+    newest = select(DOCUMENTS).where(in_workspace).order_by(DOCUMENTS.c.task_id.desc())
+    gone_through = newest.limit(number).correlate(MEMBERSHIPS).subquery("gone_through")
+    among = (
+        select(gone_through)
+        .where(gone_through.c.document.bool_op("@@")(asked), _let_through(where, gone_through))
+        .order_by(gone_through.c.task_id.desc())
+        .limit(RANKED)
+        .correlate(MEMBERSHIPS)
+        .cte("among", nesting=True)
+    )
+    # The newest of those that were not gone through.
+    rest = newest.with_only_columns(DOCUMENTS.c.task_id).offset(number).limit(1).correlate(MEMBERSHIPS)
+    found = select(func.count()).select_from(among).scalar_subquery()
+    # As a function it is not looked up in the index.
+    matching = func.ts_match_vq(DOCUMENTS.c.document, asked) if by_filter else DOCUMENTS.c.document.bool_op("@@")(asked)
+    others = select(DOCUMENTS).where(in_workspace, matching, found < RANKED)
+    others = others.where(DOCUMENTS.c.task_id <= rest.scalar_subquery())
+    if where is not None:
+        of_task = (TASKS.c.workspace_id == DOCUMENTS.c.workspace_id) & (TASKS.c.id == DOCUMENTS.c.task_id)
+        others = others.join_from(DOCUMENTS, TASKS, of_task).where(matches(where))
+    # An offset keeps the order out of it: else it would look as if going through all of them found enough soon.
+    unordered = others.offset(literal_column("0")).correlate(MEMBERSHIPS, among).subquery("unordered")
+    others = select(unordered).order_by(unordered.c.task_id.desc()).limit(RANKED).correlate(MEMBERSHIPS, among)
+    both = union_all(select(among), select(others.subquery("others"))).subquery("both")
+    return select(both).order_by(both.c.task_id.desc()).limit(RANKED).correlate(MEMBERSHIPS).lateral("newest")
+
+
+def _let_through(where: Filter | None, documents: Any) -> Any:
+    if where is None:
+        return true()
+    of_task = (TASKS.c.workspace_id == documents.c.workspace_id) & (TASKS.c.id == documents.c.task_id)
+    return exists().where(of_task, matches(where)).correlate(documents, MEMBERSHIPS)
+
+
+def _visible(workspace_id: UUID | None) -> tuple[Any, ...]:
+    return (
+        MEMBERSHIPS.c.user_id == bindparam("user_id"),
+        ~MEMBERSHIPS.c.removed,
+        true() if workspace_id is None else MEMBERSHIPS.c.workspace_id == literal(workspace_id, PgUUID),
+    )
 
 
 def _asked(words: str) -> Any:

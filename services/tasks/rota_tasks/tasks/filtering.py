@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rota_chassis.filters.ast import And, Field, Kind, OneOf
+from rota_chassis.filters.ast import And, Field, Kind, Not, OneOf, Or
 from rota_chassis.filters.parser import parse
 from rota_chassis.filters.sql import condition
 from rota_chassis.memberships import MEMBERSHIPS
@@ -18,7 +18,8 @@ from rota_tasks.tasks.domain import OPEN, Priority, Status
 from rota_tasks.tasks.tables import TASKS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from uuid import UUID
 
     from rota_chassis.filters.ast import Filter
     from rota_chassis.filters.literals import Context
@@ -63,6 +64,8 @@ SCHEMA: Mapping[str, Field] = {
     )
 }
 
+_LIVING = Field("living_label", Kind.IDS)
+"""Labels that are known to exist, in place of those that a filter names (see `with_labels`)."""
 _BLOCKERS = TASKS.alias("blockers")
 
 
@@ -123,6 +126,7 @@ _COLLECTIONS = {
     "watcher": _users(TASKS.c.watcher_ids),
     "label": _label_names,
     "label_id": _label_ids,
+    _LIVING.name: TASKS.c.label_ids.overlap,
     "blocked_by": _blockers,
 }
 
@@ -141,6 +145,35 @@ def filter_of(text: str, context: Context, equal: Mapping[str, Any]) -> Filter |
     parts = [parse(text, SCHEMA, context)] if text.strip() else []
     parts += [OneOf(SCHEMA[name], (value,)) for name, value in equal.items() if value is not None]
     return And(tuple(parts)) if parts else None
+
+
+def labels_named(found: Filter | None) -> Sequence[OneOf]:
+    """The parts of a filter that name labels, or their ids."""
+    match found:
+        case Not(part):
+            return labels_named(part)
+        case And(parts) | Or(parts):
+            return [each for part in parts for each in labels_named(part)]
+        case OneOf(field) if field.name in ("label", "label_id"):
+            return [found]
+    return []
+
+
+def with_labels(found: Filter, ids: Mapping[OneOf, Sequence[UUID]]) -> Filter:
+    """The filter with the ids of labels that exist in place of what names them.
+
+    So the planner knows how many tasks have them: of a few it reads those, of many the newest.
+    """
+    match found:
+        case Not(part):
+            return Not(with_labels(part, ids))
+        case And(parts):
+            return And(tuple(with_labels(part, ids) for part in parts))
+        case Or(parts):
+            return Or(tuple(with_labels(part, ids) for part in parts))
+        case OneOf() if found in ids:
+            return OneOf(_LIVING, tuple(ids[found]))
+    return found
 
 
 def matches(found: Filter | None) -> ColumnElement[bool]:

@@ -65,7 +65,7 @@ async def page(
             continue
         rest = after if after is not None and (not order.nullable or (after.key is not None) == valued) else None
         query = page_query(order, where, workspace_id, favourite=favourite, after=rest, valued=valued)
-        rows = await reader.fetch(statement(query), user_id=user_id, limit=limit - len(found))
+        rows = await reader.fetch(statement(query, replan=True), user_id=user_id, limit=limit - len(found))
         found += [(task_of_row(row), Cursor(row["order_key"], row["id"])) for row in rows]
     return found
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from rota_chassis.errors import NotFound
 
-from rota_tasks.tasks import listing, store
+from rota_tasks.labels import store as labels
+from rota_tasks.tasks import filtering, listing, store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
-    from uuid import UUID
 
     from rota_chassis.filters.ast import Filter
     from rota_chassis.identity import UserPrincipal
@@ -89,7 +90,7 @@ async def find_tasks(
         limit=limit,
         after=after,
         order=order,
-        where=where,
+        where=await with_labels(tasks, user, where),
         favourite=favourite,
         workspace_id=workspace_id,
     )
@@ -105,6 +106,22 @@ async def list_subtasks(
     """
     task = await get_task(tasks, user, task_id=task_id)
     return await store.subtasks(tasks.database, task, user_id=user.user_id, limit=limit, after=after)
+
+
+async def with_labels(tasks: Tasks, user: UserPrincipal, where: Filter | None) -> Filter | None:
+    """The filter with the labels that it names looked up; a query more, if it names any."""
+    named = filtering.labels_named(where)
+    if where is None or not named:
+        return where
+    values = {value for each in named for value in each.values}
+    found = await labels.living(
+        tasks.database,
+        user_id=user.user_id,
+        names=[value for value in values if isinstance(value, str)],
+        ids=[value for value in values if isinstance(value, UUID)],
+    )
+    ids = {each: [key for key, name in found if key in each.values or name in each.values] for each in named}
+    return filtering.with_labels(where, ids)
 
 
 def no_such_task() -> NotFound:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from rota_tasks.tasks.dependencies import Tasks
 
 _NOT_CLEARED = ("title", "status")
+# What few tasks may have: a query of its own lets the planner choose where to begin.
+_FEW_HAVE = ("assignee_id", "label_id", "favourite")
 
 
 class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
@@ -70,7 +72,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             "label_id": _optional_id(request, "label_id"),
             "favourite": request.favourite,
         }
-        if request.filter or request.order_by:
+        if request.filter or request.order_by or any(filters[name] for name in _FEW_HAVE):
             return await self._find_tasks(request, user, filters)
         bound_to = ["tasks", user.user_id, *filters.values()]
         before = None

@@ -177,7 +177,8 @@ _PAGE, _PAGE_ROWS = newest_visible(
     _exists("label_id"),
     or_(~bindparam("favourite", type_=Boolean), is_favourite(TASKS).element),
 )
-_LIST = statement(_PAGE_ROWS.with_only_columns(*shown(_PAGE), is_favourite(_PAGE)))
+_ROWS = _PAGE_ROWS.with_only_columns(*shown(_PAGE), is_favourite(_PAGE))
+_LIST, _LIST_FILTERED = statement(_ROWS), statement(_ROWS, replan=True)
 
 
 async def get(reader: Reader, *, user_id: UUID, task_id: UUID) -> Task | None:
@@ -220,7 +221,9 @@ async def page(
         before: Id of the last task of the page before.
         filters: workspace_id, project_id, status, assignee_id, label_id, None for any; favourite, whether only theirs.
     """
-    rows = await reader.fetch(_LIST, user_id=user_id, limit=limit, before=before, **filters)
+    rows = await reader.fetch(
+        _LIST_FILTERED if any(filters.values()) else _LIST, user_id=user_id, limit=limit, before=before, **filters
+    )
     return [task_of_row(row) for row in rows]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rota_chassis.events.log import EVENTS
 from rota_chassis.events.types import event_types
-from rota_chassis.memberships import MEMBERSHIPS, visible_workspaces
+from rota_chassis.memberships import MEMBERSHIPS
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import (
     Column,
@@ -25,6 +25,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    true,
     tuple_,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
@@ -102,15 +103,42 @@ _FIND = statement(
 )
 _BEFORE_TIME, _BEFORE_ID = bindparam("before_time", type_=DateTime(timezone=True)), bindparam("before", type_=PgUUID)
 _ONLY = bindparam("only", type_=PgUUID)
-_PAGE = statement(
-    _TRASHED.where(
+_NEWEST = (
+    select(TRASH)
+    .where(
+        TRASH.c.workspace_id == MEMBERSHIPS.c.workspace_id,
         TRASH.c.id == TRASH.c.root_id,
-        TRASH.c.workspace_id.in_(visible_workspaces()),
-        or_(_ONLY.is_(None), TRASH.c.workspace_id == _ONLY),
         or_(_BEFORE_ID.is_(None), tuple_(TRASH.c.deleted_at, TRASH.c.id) < tuple_(_BEFORE_TIME, _BEFORE_ID)),
     )
     .order_by(TRASH.c.deleted_at.desc(), TRASH.c.id.desc())
     .limit(_LIMIT)
+    .lateral("newest")
+)
+# A page of each workspace by the index, and the page of those, before their events are read.
+_DELETED = (
+    select(_NEWEST)
+    .select_from(MEMBERSHIPS.join(_NEWEST, true()))
+    .where(
+        MEMBERSHIPS.c.user_id == bindparam("user_id"),
+        ~MEMBERSHIPS.c.removed,
+        or_(_ONLY.is_(None), MEMBERSHIPS.c.workspace_id == _ONLY),
+    )
+    .order_by(_NEWEST.c.deleted_at.desc(), _NEWEST.c.id.desc())
+    .limit(_LIMIT)
+    .subquery("deleted")
+)
+_PAGE = statement(
+    select(*(_DELETED.c[each.name] for each in _SHOWN), EVENTS.c.type, EVENTS.c.data)
+    .join_from(
+        _DELETED,
+        EVENTS,
+        and_(
+            EVENTS.c.workspace_id == _DELETED.c.workspace_id,
+            EVENTS.c.aggregate_id == _DELETED.c.id,
+            EVENTS.c.aggregate_version == _DELETED.c.version,
+        ),
+    )
+    .order_by(_DELETED.c.deleted_at.desc(), _DELETED.c.id.desc())
 )
 _TOGETHER = statement(
     _TRASHED.where(TRASH.c.workspace_id == _WORKSPACE, TRASH.c.root_id == bindparam("root_id", type_=PgUUID)).order_by(
