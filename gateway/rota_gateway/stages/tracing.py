@@ -79,7 +79,8 @@ class Tracing:
 @contextmanager
 def _recorded(scope: Scope, parent: str) -> Iterator[trace.Span]:
     carrier = {"traceparent": parent} if parent else {}
-    attributes = {"http.request.method": scope["method"], "url.path": scope["path"]}
+    # The route, which is added later, not the path: that of a share link is a secret.
+    attributes = {"http.request.method": scope["method"]}
     with TRACER.start_as_current_span(
         scope["method"], context=extract(carrier), kind=trace.SpanKind.SERVER, attributes=attributes
     ) as span:

@@ -18,6 +18,7 @@ from rota.tasks.v1 import (
     reactions_pb2_grpc,
     relations_pb2_grpc,
     search_pb2_grpc,
+    sharing_pb2_grpc,
     sync_pb2_grpc,
     tasks_pb2_grpc,
     trash_pb2_grpc,
@@ -42,6 +43,7 @@ from rota_tasks.reactions.servicer import ReactionServicer
 from rota_tasks.relations.servicer import RelationServicer
 from rota_tasks.search.servicer import SearchServicer
 from rota_tasks.settings import TasksSettings
+from rota_tasks.sharing.servicer import SharingServicer
 from rota_tasks.sync.servicer import SyncServicer
 from rota_tasks.tasks.dependencies import Tasks
 from rota_tasks.tasks.servicer import TaskServicer
@@ -91,6 +93,9 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
     )
     runtime.background("imports", importer.run)
     runtime.serve(sync_pb2_grpc.add_SyncServiceServicer_to_server, SyncServicer(tasks, runtime.page_tokens))
+    runtime.serve(
+        sharing_pb2_grpc.add_SharingServiceServicer_to_server, SharingServicer(projects, tasks, runtime.page_tokens)
+    )
     runtime.consume(memberships.handlers())
 
 

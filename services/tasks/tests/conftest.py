@@ -19,6 +19,7 @@ from rota.tasks.v1 import (
     reactions_pb2_grpc,
     relations_pb2_grpc,
     search_pb2_grpc,
+    sharing_pb2_grpc,
     sync_pb2_grpc,
     tasks_pb2,
     tasks_pb2_grpc,
@@ -54,7 +55,9 @@ class Stage:
     planning: planning_pb2_grpc.PlanningServiceStub
     imports: imports_pb2_grpc.ImportServiceStub
     sync: sync_pb2_grpc.SyncServiceStub
+    sharing: sharing_pb2_grpc.SharingServiceStub
     auth: SmallAuth
+    issuer: TokenIssuer
     ada: User
     grace: User
     database_url: str
@@ -108,7 +111,9 @@ async def stage(
             planning_pb2_grpc.PlanningServiceStub(channel),
             imports_pb2_grpc.ImportServiceStub(channel),
             sync_pb2_grpc.SyncServiceStub(channel),
+            sharing_pb2_grpc.SharingServiceStub(channel),
             auth,
+            issuer,
             ada,
             grace,
             database_url,

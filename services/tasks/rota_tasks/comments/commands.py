@@ -60,6 +60,33 @@ async def create_comment(
     workspace_id = (await get_task(tasks, user, task_id=task_id)).workspace_id
     await tasks.memberships.require(user.user_id, workspace_id, WRITERS)
     await _require_members(tasks, workspace_id, mentioned_ids)
+    return await write(
+        tasks,
+        user,
+        workspace_id=workspace_id,
+        task_id=task_id,
+        text=text,
+        mentioned_ids=mentioned_ids,
+        request=request,
+    )
+
+
+async def write(
+    tasks: Tasks,
+    user: UserPrincipal,
+    *,
+    workspace_id: UUID,
+    task_id: UUID,
+    text: str,
+    mentioned_ids: tuple[UUID, ...],
+    request: Request | None,
+) -> Comment:
+    """Write down what a user says who has been found to be allowed to, about a task of the workspace.
+
+    Raises:
+        NotFound: the workspace has no such task.
+        Unprocessable: the request id was used for another content.
+    """
     now = tasks.clock.now()
     comment = Comment(
         id=uuid7(),
@@ -82,7 +109,7 @@ async def create_comment(
                 comment_id=comment.id,
             )
             if first is not None:
-                return await _made_before(work, user, task_id, request, first)
+                return await _made_before(work, user, workspace_id, request, first)
         held = await store.hold_task(work, workspace_id=workspace_id, task_id=task_id)
         if held is None:
             raise no_such_task()
@@ -158,14 +185,14 @@ async def _require_members(tasks: Tasks, workspace_id: UUID, mentioned_ids: Sequ
 
 
 async def _made_before(
-    work: UnitOfWork, user: UserPrincipal, task_id: UUID, request: Request, first: tuple[bytes, UUID]
+    work: UnitOfWork, user: UserPrincipal, workspace_id: UUID, request: Request, first: tuple[bytes, UUID]
 ) -> Comment:
     fingerprint, comment_id = first
     if fingerprint != request.fingerprint:
         raise Unprocessable(
             "This idempotency key was used for another comment; use a new one.", code="REQUEST_ID_REUSED"
         )
-    comment = await store.get(work, user_id=user.user_id, task_id=task_id, comment_id=comment_id)
+    comment = await store.find(work, user_id=user.user_id, workspace_id=workspace_id, comment_id=comment_id)
     if comment is None:
         raise NotFound("The comment that this call made has been deleted.", code="COMMENT_NOT_FOUND")
     return comment

@@ -63,6 +63,9 @@ _GET = statement(
         COMMENTS.c.workspace_id.in_(visible_workspaces()),
     )
 )
+_FIND = statement(
+    select(*SHOWN).where(COMMENTS.c.workspace_id == bindparam("workspace_id"), COMMENTS.c.id == bindparam("id"))
+)
 _LOCK = statement(
     select(*SHOWN, MEMBERSHIPS.c.role, TASKS.c.title.label("task_title"))
     .join_from(COMMENTS, MEMBERSHIPS, COMMENTS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
@@ -128,6 +131,12 @@ async def get(reader: Reader, *, user_id: UUID, task_id: UUID, comment_id: UUID)
     return None if row is None else comment_of_row(row)
 
 
+async def find(reader: Reader, *, user_id: UUID, workspace_id: UUID, comment_id: UUID) -> Comment | None:
+    """The comment of the workspace, whoever may see it, as the user does."""
+    row = await reader.fetch_one(_FIND, user_id=user_id, workspace_id=workspace_id, id=comment_id)
+    return None if row is None else comment_of_row(row)
+
+
 async def lock(work: UnitOfWork, *, user_id: UUID, task_id: UUID, comment_id: UUID) -> tuple[Comment, str, str] | None:
     """The comment, locked until the transaction ends, the user's role in its workspace, and its task's title."""
     row = await work.fetch_one(_LOCK, user_id=user_id, task_id=task_id, id=comment_id)
@@ -141,9 +150,9 @@ async def hold_task(work: UnitOfWork, *, workspace_id: UUID, task_id: UUID) -> t
 
 
 async def page(
-    reader: Reader, *, user_id: UUID, workspace_id: UUID, task_id: UUID, limit: int, after: UUID | None
+    reader: Reader, *, user_id: UUID | None, workspace_id: UUID, task_id: UUID, limit: int, after: UUID | None
 ) -> Sequence[Comment]:
-    """The oldest comments on a task, at most `limit`, younger than `after`, as the user sees them."""
+    """The oldest comments on a task, at most `limit`, younger than `after`, as the user, or nobody, sees them."""
     rows = await reader.fetch(
         _PAGE, user_id=user_id, workspace_id=workspace_id, task_id=task_id, limit=limit, after=after
     )

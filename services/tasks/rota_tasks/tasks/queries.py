@@ -96,6 +96,13 @@ async def find_tasks(
     )
 
 
+async def list_all_tasks(
+    tasks: Tasks, *, workspace_id: UUID | None, limit: int, after: tuple[UUID, UUID] | None
+) -> Sequence[Task]:
+    """Tasks whoever may see them, for an administrator of the installation (see `store.all_tasks`)."""
+    return await store.all_tasks(tasks.database, workspace_id=workspace_id, limit=limit, after=after)
+
+
 async def list_subtasks(
     tasks: Tasks, user: UserPrincipal, *, task_id: UUID, limit: int, after: UUID | None
 ) -> Sequence[Task]:

@@ -139,6 +139,23 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
         return answer
 
+    async def ListAllTasks(
+        self, request: tasks_pb2.ListAllTasksRequest, _context: Any
+    ) -> tasks_pb2.ListAllTasksResponse:
+        workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else None
+        bound_to = ["all tasks", workspace_id]
+        after = None
+        if request.page_token:
+            workspace, task = self._page_tokens.decode(request.page_token, bound_to=bound_to)
+            after = (UUID(workspace), UUID(task))
+        limit = page_size(request.page_size)
+        found = await queries.list_all_tasks(self._tasks, workspace_id=workspace_id, limit=limit + 1, after=after)
+        answer = tasks_pb2.ListAllTasksResponse(tasks=[task_message(task) for task in found[:limit]])
+        if len(found) > limit:
+            last = found[limit - 1]
+            answer.next_page_token = self._page_tokens.encode([last.workspace_id, last.id], bound_to=bound_to)
+        return answer
+
     async def UpdateTask(self, request: tasks_pb2.UpdateTaskRequest, _context: Any) -> tasks_pb2.UpdateTaskResponse:
         changes = changes_of(request, request.update_mask.paths)
         task = await commands.edit_task(

@@ -6,12 +6,13 @@ Every query is scoped to the workspaces that the caller belongs to.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from rota_chassis.events.log import EVENTS
 from rota_chassis.events.types import event_types
 from rota_chassis.memberships import MEMBERSHIPS, newest_visible, visible_workspaces
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Boolean, Column, DateTime, Integer, bindparam, delete, exists, func, or_, select
+from sqlalchemy import Boolean, Column, DateTime, Integer, bindparam, delete, exists, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
@@ -35,7 +36,6 @@ from rota_tasks.tasks.tables import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
-    from uuid import UUID
 
     from rota_chassis.postgres.database import Reader, UnitOfWork
 
@@ -84,6 +84,17 @@ _SUBTASKS = statement(
     .limit(bindparam("limit", type_=Integer))
 )
 _WRITTEN = (*FIELDS, *DERIVED)
+_NO_ID = UUID(int=0)
+_ALL = statement(
+    select(*shown(TASKS))
+    .where(
+        tuple_(TASKS.c.workspace_id, TASKS.c.id)
+        > tuple_(bindparam("after_workspace", type_=PgUUID), bindparam("after", type_=PgUUID)),
+        or_(bindparam("workspace_id", type_=PgUUID).is_(None), TASKS.c.workspace_id == bindparam("workspace_id")),
+    )
+    .order_by(TASKS.c.workspace_id, TASKS.c.id)
+    .limit(bindparam("limit", type_=Integer))
+)
 _NEW = insert(TASKS).values({name: bindparam(name) for name in _WRITTEN})
 _SAVE = statement(
     _NEW.on_conflict_do_update(
@@ -223,6 +234,17 @@ async def page(
     """
     rows = await reader.fetch(
         _LIST_FILTERED if any(filters.values()) else _LIST, user_id=user_id, limit=limit, before=before, **filters
+    )
+    return [task_of_row(row) for row in rows]
+
+
+async def all_tasks(
+    reader: Reader, *, workspace_id: UUID | None, limit: int, after: tuple[UUID, UUID] | None
+) -> Sequence[Task]:
+    """Tasks of any workspace, or of one, by workspace and id, at most `limit`, behind `after`."""
+    after_workspace, after_id = after or (workspace_id or _NO_ID, _NO_ID)
+    rows = await reader.fetch(
+        _ALL, workspace_id=workspace_id, limit=limit, after_workspace=after_workspace, after=after_id
     )
     return [task_of_row(row) for row in rows]
 

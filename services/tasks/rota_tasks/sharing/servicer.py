@@ -1,0 +1,142 @@
+"""rota.tasks.v1.SharingService: messages in, use cases, messages out."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from rota.tasks.v1 import sharing_pb2, sharing_pb2_grpc
+from rota_chassis.identity import require_user
+from rota_chassis.pagination import page_size
+
+from rota_tasks.comments.commands import Request
+from rota_tasks.comments.messages import comment_message
+from rota_tasks.projects.messages import project_message
+from rota_tasks.sharing import commands, queries
+from rota_tasks.sharing.domain import Access
+from rota_tasks.sharing.messages import ACCESS_NUMBERS, ACCESSES, link_message
+from rota_tasks.tasks.domain import Task
+from rota_tasks.tasks.messages import task_message
+from rota_tasks.timestamps import moment, timestamp
+
+if TYPE_CHECKING:
+    from rota_chassis.pagination import PageTokens
+
+    from rota_tasks.projects.dependencies import Projects
+    from rota_tasks.tasks.dependencies import Tasks
+
+
+class SharingServicer(sharing_pb2_grpc.SharingServiceServicer):
+    """Serves links and what they show."""
+
+    def __init__(self, projects: Projects, tasks: Tasks, page_tokens: PageTokens) -> None:
+        self._projects = projects
+        self._tasks = tasks
+        self._page_tokens = page_tokens
+
+    async def CreateShareLink(
+        self, request: sharing_pb2.CreateShareLinkRequest, _context: Any
+    ) -> sharing_pb2.CreateShareLinkResponse:
+        link, token = await commands.create_link(
+            self._tasks,
+            self._projects,
+            require_user(),
+            task_id=UUID(request.task_id) if request.HasField("task_id") else None,
+            project_id=UUID(request.project_id) if request.HasField("project_id") else None,
+            access=ACCESSES.get(request.access, Access.READ),
+            expires_at=moment(request, "expires_at"),
+        )
+        return sharing_pb2.CreateShareLinkResponse(link=link_message(link), token=token)
+
+    async def ListShareLinks(
+        self, request: sharing_pb2.ListShareLinksRequest, _context: Any
+    ) -> sharing_pb2.ListShareLinksResponse:
+        user = require_user()
+        workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id
+        bound_to = ["share links", user.user_id, workspace_id]
+        limit = page_size(request.page_size)
+        found = await queries.list_links(
+            self._tasks,
+            user,
+            workspace_id=workspace_id,
+            limit=limit + 1,
+            before=self._place(request.page_token, bound_to),
+        )
+        answer = sharing_pb2.ListShareLinksResponse(links=[link_message(each) for each in found[:limit]])
+        if len(found) > limit:
+            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
+        return answer
+
+    async def GetShareLink(
+        self, request: sharing_pb2.GetShareLinkRequest, _context: Any
+    ) -> sharing_pb2.GetShareLinkResponse:
+        link = await queries.get_link(self._tasks, require_user(), link_id=UUID(request.id))
+        return sharing_pb2.GetShareLinkResponse(link=link_message(link))
+
+    async def DeleteShareLink(
+        self, request: sharing_pb2.DeleteShareLinkRequest, _context: Any
+    ) -> sharing_pb2.DeleteShareLinkResponse:
+        await commands.revoke_link(self._tasks, require_user(), link_id=UUID(request.id))
+        return sharing_pb2.DeleteShareLinkResponse()
+
+    async def GetShared(self, request: sharing_pb2.GetSharedRequest, _context: Any) -> sharing_pb2.GetSharedResponse:
+        link = await queries.open_link(self._tasks, request.token)
+        shown = await queries.get_shared(self._tasks, link)
+        answer = sharing_pb2.GetSharedResponse(
+            access=ACCESS_NUMBERS[link.access], expires_at=timestamp(link.expires_at)
+        )
+        if isinstance(shown, Task):
+            answer.task.CopyFrom(task_message(shown))
+        else:
+            answer.project.CopyFrom(project_message(shown))
+        return answer
+
+    async def ListSharedTasks(
+        self, request: sharing_pb2.ListSharedTasksRequest, _context: Any
+    ) -> sharing_pb2.ListSharedTasksResponse:
+        link = await queries.open_link(self._tasks, request.token)
+        bound_to = ["shared tasks", link.id]
+        limit = page_size(request.page_size)
+        after = self._place(request.page_token, bound_to)
+        found = await queries.list_shared_tasks(self._tasks, link, limit=limit + 1, after=after)
+        answer = sharing_pb2.ListSharedTasksResponse(tasks=[task_message(each) for each in found[:limit]])
+        if len(found) > limit:
+            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
+        return answer
+
+    async def ListSharedComments(
+        self, request: sharing_pb2.ListSharedCommentsRequest, _context: Any
+    ) -> sharing_pb2.ListSharedCommentsResponse:
+        link = await queries.open_link(self._tasks, request.token)
+        bound_to = ["shared comments", link.id, request.task_id]
+        limit = page_size(request.page_size)
+        found = await queries.list_shared_comments(
+            self._tasks,
+            link,
+            task_id=UUID(request.task_id),
+            limit=limit + 1,
+            after=self._place(request.page_token, bound_to),
+        )
+        answer = sharing_pb2.ListSharedCommentsResponse(comments=[comment_message(each) for each in found[:limit]])
+        if len(found) > limit:
+            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
+        return answer
+
+    async def CreateSharedComment(
+        self, request: sharing_pb2.CreateSharedCommentRequest, _context: Any
+    ) -> sharing_pb2.CreateSharedCommentResponse:
+        link = await queries.open_link(self._tasks, request.token)
+        fingerprint = hashlib.sha256(f"{request.task_id}\n{request.text}".encode()).digest()
+        comment = await commands.comment_through(
+            self._tasks,
+            require_user(),
+            link,
+            task_id=UUID(request.task_id),
+            text=request.text,
+            request=Request(request.request_id, fingerprint) if request.request_id else None,
+        )
+        return sharing_pb2.CreateSharedCommentResponse(comment=comment_message(comment))
+
+    def _place(self, page_token: str, bound_to: list[Any]) -> UUID | None:
+        return UUID(self._page_tokens.decode(page_token, bound_to=bound_to)[0]) if page_token else None
