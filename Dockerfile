@@ -34,9 +34,10 @@ LABEL org.opencontainers.image.title="rota" \
       org.opencontainers.image.revision="${REVISION}"
 
 RUN groupadd --gid 10001 rota \
-    && useradd --uid 10001 --gid 10001 --no-log-init --no-create-home --home-dir /tmp --shell /usr/sbin/nologin rota
+    && useradd --uid 10001 --gid 10001 --no-log-init --no-create-home --home-dir /tmp --shell /usr/sbin/nologin rota \
+    && install --directory --owner=rota --group=rota --mode=0700 /data
 COPY --from=build /opt/rota /opt/rota
-# The root file system may be read-only: nothing is written outside /tmp. Safe path: a file in the working directory
+# The root file system may be read-only: nothing is written outside /tmp and, by tasks, /data. Safe path: a file in the working directory
 # is never imported.
 ENV PATH=/opt/rota/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -5,11 +5,12 @@ status, and a sentence that tells the caller what to do (AIP-193). Between servi
 trailing metadata; the gateway turns it into a problem document (RFC 9457).
 
     RotaError
-    ├─ InvalidArgument 400      ├─ NotFound 404           ├─ RateLimited 429
-    ├─ Unauthenticated 401      ├─ AlreadyExists 409      ├─ Internal 500
-    ├─ PermissionDenied 403     ├─ Conflict 409           ├─ Unavailable 503
-    ├─ Unprocessable 422        ├─ PreconditionFailed 412 └─ DeadlineExceeded 504
-                                └─ Gone 410
+    ├─ InvalidArgument 400      ├─ NotFound 404           ├─ Unprocessable 422
+    ├─ Unauthenticated 401      ├─ AlreadyExists 409      ├─ RateLimited 429
+    ├─ PermissionDenied 403     ├─ Conflict 409           ├─ Internal 500
+    │                           ├─ Gone 410               ├─ Unavailable 503
+    │                           ├─ PreconditionFailed 412 └─ DeadlineExceeded 504
+    │                           └─ ContentTooLarge 413
 """
 
 from __future__ import annotations
@@ -72,6 +73,14 @@ class InvalidArgument(RotaError):
     status = grpc.StatusCode.INVALID_ARGUMENT
     http_status = 400
     default_code = "INVALID_ARGUMENT"
+
+
+class ContentTooLarge(RotaError):
+    """More content than is taken."""
+
+    status = grpc.StatusCode.INVALID_ARGUMENT
+    http_status = 413
+    default_code = "CONTENT_TOO_LARGE"
 
 
 class Unauthenticated(RotaError):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class DataFolder:
-    """`ROTA_DATA_DIR`: `postgres/`, `nats/`, `mail/`, `logs/`, `run/`, secrets, and the first admin's credentials."""
+    """`ROTA_DATA_DIR`: `postgres/`, `nats/`, `mail/`, `attachments/`, `logs/`, `run/`, secrets, an admin's login."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -108,7 +108,7 @@ def _environment(
         **{f"ROTA_{name.upper()}_ADDRESS": f"unix:{_socket(folder, name)}" for name in BACKENDS},
     }
     inherited = {name: value for name, value in os.environ.items() if name != "ROTA_LISTEN"}
-    defaults = {"MALLOC_ARENA_MAX": "2"}
+    defaults = {"MALLOC_ARENA_MAX": "2", "ROTA_ATTACHMENTS_FOLDER": str(folder.path / "attachments")}
     if "ROTA_SERVICE_SECRET_FILE" not in inherited:
         defaults["ROTA_SERVICE_SECRET"] = credentials.service_secret
     if "ROTA_SIGNING_KEY" not in inherited:

@@ -81,7 +81,7 @@ class Gateway:
     """Everything behind the server: HTTP through the stages, web sockets to the live channels."""
 
     def __init__(self, dispatch: Dispatch, live: ASGIApp, settings: GatewaySettings) -> None:
-        app: ASGIApp = Limits(dispatch, settings.body_limit_bytes)
+        app: ASGIApp = Limits(dispatch)
         app = Errors(app)
         app = Cors(app, settings.allowed_origins)
         app = Security(app)

@@ -102,7 +102,12 @@ async def assemble(settings: GatewaySettings, *, keys: KeySet | None = None) -> 
             upstreams[route.backend].prepare(route)
         validator = Validator()
         transcoder = Transcoder(
-            upstreams=upstreams, verifier=verifier, tokens=tokens, limiter=limiter, quotas=settings.quotas
+            upstreams=upstreams,
+            verifier=verifier,
+            tokens=tokens,
+            limiter=limiter,
+            quotas=settings.quotas,
+            body_bytes=settings.body_limit_bytes,
         )
         health = Health({name: upstream.channel for name, upstream in upstreams.items()})
         document = build_document(routes, version=version("rota-gateway"))

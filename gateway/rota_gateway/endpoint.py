@@ -14,6 +14,7 @@ from rota_chassis.rpc.pipeline import violations_of
 
 from rota_gateway import bodies
 from rota_gateway.problems import invalid_fields, invalid_request, refusal
+from rota_gateway.routes import Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -57,7 +58,7 @@ class Endpoint:
         self._read_path = codec.parameter_decoder(request, {name: name for name in route.path_params})
         self._read_headers = codec.parameter_decoder(request, route.header_fields)
         self._read_query = codec.query_decoder(request, route.query_fields)
-        self._read_body = _body_reader(route)
+        self._read_body = _body_reader(route) if route.transfer is Transfer.NONE else None
         self._types = bodies.PATCH_TYPES if route.method == "PATCH" else bodies.JSON_TYPES
         self._encode = _answer_encoder(route)
 

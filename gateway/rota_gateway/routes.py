@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -32,6 +32,8 @@ DEFAULT_TIMEOUT_S = 10.0
 
 _PARAMETER = re.compile(r"\{([^{}]*)\}")
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]*")
+# Fields of a request that takes a file, which the gateway fills from the body and what comes with it.
+_OF_THE_FILE = ("media_type", "size", "complete")
 _IDEMPOTENT_METHODS = frozenset({"GET", "PUT", "DELETE"})
 
 
@@ -53,6 +55,14 @@ class RateClass(StrEnum):
     READ = "read"
     WRITE = "write"
     CREDENTIAL = "credential"
+
+
+class Transfer(Enum):
+    """Whether a file goes with a call."""
+
+    NONE = "none"
+    UP = "up"
+    DOWN = "down"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,7 @@ class Route:
         query_fields: fields of the request that are query parameters.
         summary: first sentence of the method's comment; `description` is all of it.
         alias: whether this is a second path (additional binding) of a method.
+        transfer: whether a file goes up or down with the call (see rota.options.v1.route).
         operation_id: unique over all routes.
     """
 
@@ -115,6 +126,7 @@ class Route:
     summary: str
     description: str
     alias: bool
+    transfer: Transfer
     operation_id: str
 
     @property
@@ -172,10 +184,12 @@ def _route(
     path_params = _path_params(method, template)
     header_fields, update_mask_field = _bound_fields(request)
     bound = {*path_params, *header_fields, update_mask_field}
+    transfer = _transfer(method, rule)
     if rule.body == "*":
         query_fields: tuple[str, ...] = ()
     else:
-        query_fields = tuple(field.name for field in request.fields if field.name not in {*bound, rule.body})
+        bound |= {rule.body, *(_OF_THE_FILE if transfer is Transfer.UP else ())}
+        query_fields = tuple(field.name for field in request.fields if field.name not in bound)
     for name, owner in ((rule.body, request), (rule.response_body, method.output_type)):
         if name not in {"", "*"} and name not in owner.fields_by_name:
             raise ContractError(f"{method.full_name}: {owner.full_name} has no field {name!r}")
@@ -200,6 +214,7 @@ def _route(
         summary=_first_sentence(description),
         description=description,
         alias=position > 0,
+        transfer=transfer,
         operation_id=f"{service.name}_{method.name}" + (f"_{position + 1}" if position else ""),
     )
 
@@ -210,6 +225,24 @@ def _pattern(method: MethodDescriptor, rule: HttpRule) -> tuple[str, str]:
         raise ContractError(f"{method.full_name}: an HTTP rule needs one of get, put, post, delete, patch")
     template: str = getattr(rule, kind)
     return kind.upper(), template
+
+
+def _transfer(method: MethodDescriptor, rule: HttpRule) -> Transfer:
+    if method.client_streaming and method.server_streaming:
+        raise ContractError(f"{method.full_name}: a route streams its request or its answer, not both")
+    if method.client_streaming:
+        _require_fields(method.full_name, method.input_type, {rule.body, "name", *_OF_THE_FILE})
+        return Transfer.UP
+    if method.server_streaming:
+        _require_fields(method.full_name, method.output_type, {rule.response_body, "head"})
+        return Transfer.DOWN
+    return Transfer.NONE
+
+
+def _require_fields(method: str, message: Descriptor, names: set[str]) -> None:
+    missing = sorted(name for name in names if name not in message.fields_by_name)
+    if missing:
+        raise ContractError(f"{method} streams a file: {message.full_name} needs a field {missing[0]!r}")
 
 
 def _path_params(method: MethodDescriptor, template: str) -> tuple[str, ...]:

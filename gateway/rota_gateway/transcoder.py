@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from rota_chassis.errors import RotaError
 
-from rota_gateway import bodies
+from rota_gateway import bodies, downloads, uploads
 from rota_gateway.answers import send_answer, send_empty
 from rota_gateway.conditions import none_match
 from rota_gateway.exchange import exchange_of
 from rota_gateway.identity import identify
 from rota_gateway.problems import problem_of, send_problem
 from rota_gateway.ratelimit.limiter import refuse_if_over
-from rota_gateway.routes import Access, RateClass
+from rota_gateway.routes import Access, RateClass, Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +43,7 @@ class Transcoder:
         tokens: the gateway's own identity, for public routes.
         limiter: counts calls.
         quotas: how many of each rate class.
+        body_bytes: longest body of a request; files have limits of their own.
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class Transcoder:
         tokens: ServiceTokens,
         limiter: RateLimiter,
         quotas: Mapping[RateClass, Quota],
+        body_bytes: int,
     ) -> None:
         self._upstreams = upstreams
         self._verifier = verifier
         self._tokens = tokens
         self._limiter = limiter
         self._quotas = quotas
+        self._body_bytes = body_bytes
 
     async def serve(
         self, endpoint: Endpoint, captured: tuple[str, ...], scope: Scope, receive: Receive, send: Send
@@ -78,23 +81,33 @@ class Transcoder:
         """
         exchange = exchange_of(scope)
         route = endpoint.route
+        if route.transfer is not Transfer.UP:
+            bodies.check_length(exchange.headers, self._body_bytes)
         deadline = time.monotonic() + route.policy.timeout_s
         token = await self._identify(route.policy.access, exchange)
         await self._limit(route.policy.rate_class, exchange)
-        body = await bodies.read_body(receive) if bodies.has_body(exchange.headers) else b""
+        body = b""
+        if route.transfer is not Transfer.UP and bodies.has_body(exchange.headers):
+            body = await bodies.read_body(receive, self._body_bytes)
         request = endpoint.decode(captured, scope["query_string"], exchange.headers, body)
+        metadata = (
+            ("authorization", f"Bearer {token}"),
+            ("traceparent", exchange.traceparent),
+            ("x-rota-client-address", exchange.address),
+            ("x-rota-user-agent", _user_agent(exchange.headers)),
+        )
+        upstream = self._upstreams[route.backend]
         try:
-            answer = await self._upstreams[route.backend].call(
-                route,
-                request,
-                (
-                    ("authorization", f"Bearer {token}"),
-                    ("traceparent", exchange.traceparent),
-                    ("x-rota-client-address", exchange.address),
-                    ("x-rota-user-agent", _user_agent(exchange.headers)),
-                ),
-                deadline,
-            )
+            match route.transfer:
+                case Transfer.NONE:
+                    answer = await upstream.call(route, request, metadata, deadline)
+                case Transfer.UP:
+                    sent = uploads.messages(route, request, exchange.headers, receive)
+                    answer = await upstream.send(route, sent, metadata, deadline)
+                case Transfer.DOWN:
+                    async with upstream.receive(route, request, metadata, deadline) as messages:
+                        await downloads.send_file(send, receive, exchange, endpoint, messages)
+                    return
         except RotaError as error:
             if not error.violations:
                 raise

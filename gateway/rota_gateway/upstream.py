@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from rota_chassis.errors import STATUS_TRAILER, DeadlineExceeded, Unavailable, from_rpc_error
+from rota_chassis.errors import DeadlineExceeded, Unavailable, from_rpc_error
+from rota_chassis.rpc import streams
 
 from rota_gateway.problems import retry_after
+from rota_gateway.routes import Transfer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from rota_chassis.errors import RotaError
 
@@ -45,7 +48,12 @@ class Upstream:
         """Make the callable of a route's RPC."""
         request: Any = route.request_class
         response: Any = route.response_class
-        self._calls[route.grpc_path] = self.channel.unary_unary(
+        make: Any = {
+            Transfer.NONE: self.channel.unary_unary,
+            Transfer.UP: self.channel.stream_unary,
+            Transfer.DOWN: self.channel.unary_stream,
+        }[route.transfer]
+        self._calls[route.grpc_path] = make(
             route.grpc_path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
         )
 
@@ -74,19 +82,65 @@ class Upstream:
                         continue
                 raise self._explained(error) from error
 
-    async def _try(self, route: Route, request: Any, metadata: Metadata, deadline: float) -> Any:
+    async def send(self, route: Route, messages: AsyncGenerator[Any], metadata: Metadata, deadline: float) -> Any:
+        """Call a route's RPC that takes a stream, as fast as it takes it.
+
+        Raises:
+            RotaError: as `call`.
+            Exception: whatever `messages` raises; the call is then cancelled.
+        """
+        call = self._begin(route, metadata, deadline)
+        try:
+            answer = await streams.send(call, messages)
+        except grpc.aio.AioRpcError as error:
+            self._note(error)
+            raise self._explained(error) from error
+        self._breaker.succeeded()
+        return answer
+
+    @contextlib.asynccontextmanager
+    async def receive(
+        self, route: Route, request: Any, metadata: Metadata, deadline: float
+    ) -> AsyncIterator[AsyncIterator[Any]]:
+        """The messages of a route's RPC that gives a stream; it ends with the block.
+
+        Raises:
+            RotaError: as `call`, also from within the messages.
+        """
+        call = self._begin(route, metadata, deadline, request)
+        try:
+            yield self._read(call)
+        finally:
+            call.cancel()
+
+    async def _read(self, call: Any) -> AsyncIterator[Any]:
+        try:
+            async for message in call:
+                self._breaker.succeeded()
+                yield message
+        except grpc.aio.AioRpcError as error:
+            self._note(error)
+            raise self._explained(error) from error
+
+    def _begin(self, route: Route, metadata: Metadata, deadline: float, *request: Any) -> Any:
         wait_s = self._breaker.wait_s()
         if wait_s:
             raise self._unavailable(wait_s)
+        return self._calls[route.grpc_path](
+            *request, timeout=max(0.001, deadline - time.monotonic()), metadata=metadata
+        )
+
+    def _note(self, error: grpc.aio.AioRpcError) -> None:
+        if error.code() in _NOT_ANSWERED:
+            self._breaker.failed()
+        else:
+            self._breaker.succeeded()
+
+    async def _try(self, route: Route, request: Any, metadata: Metadata, deadline: float) -> Any:
         try:
-            answer = await self._calls[route.grpc_path](
-                request, timeout=max(0.001, deadline - time.monotonic()), metadata=metadata
-            )
+            answer = await self._begin(route, metadata, deadline, request)
         except grpc.aio.AioRpcError as error:
-            if error.code() in _NOT_ANSWERED:
-                self._breaker.failed()
-            else:
-                self._breaker.succeeded()
+            self._note(error)
             raise
         self._breaker.succeeded()
         return answer
@@ -94,8 +148,7 @@ class Upstream:
     def _explained(self, error: grpc.aio.AioRpcError) -> RotaError:
         if error.code() not in _NOT_ANSWERED:
             return from_rpc_error(error)
-        trailers: Any = error.trailing_metadata() or ()
-        if any(key == STATUS_TRAILER for key, _ in trailers):
+        if streams.is_of_the_service(error):
             sent = from_rpc_error(error)
             sent.metadata.setdefault("service", self.name)
             return sent

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -32,11 +34,13 @@ from rota_chassis.logs import logger
 from rota_chassis.telemetry import RPC_SECONDS, TRACER, extract
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from google.protobuf.message import Message
 
     from rota_chassis.tokens import TokenVerifier
+
+    Context = grpc.aio.ServicerContext[Any, Any]
 
 OPEN_PREFIXES = ("/grpc.health.", "/grpc.reflection.")
 LONGEST_RPC_S = 30.0
@@ -70,44 +74,81 @@ class Pipeline(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         return wrapped
 
     def _wrap(self, method: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
-        behavior: Any = handler.unary_unary
-        if behavior is None:
-            raise TypeError(f"{method} streams; the pipeline only knows unary methods")
-        access = _access(method)
+        route = _route(method)
         # Span and metric names: rota.tasks.v1.TaskService/CreateTask
-        name = method.removeprefix("/")
+        guarded = partial(self._guarded, method.removeprefix("/"), route.access)
+        codecs = (handler.request_deserializer, handler.response_serializer)
+        if handler.unary_unary is not None:
+            answer: Any = handler.unary_unary
 
-        async def call(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            started = time.perf_counter()
-            metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
-            status = "OK"
-            with TRACER.start_as_current_span(name, context=extract(metadata), kind=trace.SpanKind.SERVER):
-                try:
-                    principal = await self._authenticate(metadata)
-                    _authorize(access, principal)
-                    with acting_as(principal):
-                        self._validate(request)
-                        async with asyncio.timeout(self._longest_rpc_s):
-                            return await behavior(request, context)
-                except RotaError as error:
-                    status = error.status.name
-                    if error.http_status >= 500:  # noqa: PLR2004
-                        _LOG.warning("rpc.failed", method=name, code=error.code, cause=repr(error.__cause__))
-                    await _abort(context, error)
-                except TimeoutError:
-                    status = "DEADLINE_EXCEEDED"
-                    await _abort(context, DeadlineExceeded("The service took too long."))
-                except asyncio.CancelledError:
-                    status = "CANCELLED"
-                    raise
-                except Exception:  # noqa: BLE001 (logged, and answered without its details)
-                    status = "INTERNAL"
-                    _LOG.exception("rpc.crashed", method=name)
-                    await _abort(context, Internal("Something went wrong on our side; it has been logged."))
-                finally:
-                    RPC_SECONDS.labels(name, status).observe(time.perf_counter() - started)
+            async def call(request: Message, context: Context) -> Any:
+                async with guarded(context, self._longest_rpc_s):
+                    self._validate(request)
+                    return await answer(request, context)
 
-        return grpc.unary_unary_rpc_method_handler(call, handler.request_deserializer, handler.response_serializer)
+            return grpc.unary_unary_rpc_method_handler(call, *codecs)
+        # A stream lasts as long as its route says.
+        longest_s = route.timeout.ToNanoseconds() / 1e9 or self._longest_rpc_s
+        if handler.stream_unary is not None:
+            take: Any = handler.stream_unary
+
+            async def call_with_stream(requests: AsyncIterator[Message], context: Context) -> Any:
+                async with guarded(context, longest_s):
+                    return await take(self._first_validated(requests), context)
+
+            return grpc.stream_unary_rpc_method_handler(call_with_stream, *codecs)
+        if handler.unary_stream is None:
+            raise TypeError(f"{method} streams both ways; the pipeline does not know such methods")
+        give: Any = handler.unary_stream
+
+        async def call_for_stream(request: Message, context: Context) -> None:
+            async with guarded(context, longest_s):
+                self._validate(request)
+                async with aclosing(give(request, context)) as messages:
+                    async for message in messages:
+                        await context.write(message)
+
+        return grpc.unary_stream_rpc_method_handler(call_for_stream, *codecs)
+
+    @asynccontextmanager
+    async def _guarded(self, name: str, access: int, context: Context, longest_s: float) -> AsyncIterator[None]:
+        """What surrounds every call: trace, identity, access, time limit, errors, measurement."""
+        started = time.perf_counter()
+        metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
+        status = "OK"
+        with TRACER.start_as_current_span(name, context=extract(metadata), kind=trace.SpanKind.SERVER):
+            try:
+                principal = await self._authenticate(metadata)
+                _authorize(access, principal)
+                with acting_as(principal):
+                    async with asyncio.timeout(longest_s):
+                        yield
+            except RotaError as error:
+                status = error.status.name
+                if error.http_status >= 500:  # noqa: PLR2004
+                    _LOG.warning("rpc.failed", method=name, code=error.code, cause=repr(error.__cause__))
+                await _abort(context, error)
+            except TimeoutError:
+                status = "DEADLINE_EXCEEDED"
+                await _abort(context, DeadlineExceeded("The service took too long."))
+            except asyncio.CancelledError:
+                status = "CANCELLED"
+                raise
+            except Exception:  # noqa: BLE001 (logged, and answered without its details)
+                status = "INTERNAL"
+                _LOG.exception("rpc.crashed", method=name)
+                await _abort(context, Internal("Something went wrong on our side; it has been logged."))
+            finally:
+                RPC_SECONDS.labels(name, status).observe(time.perf_counter() - started)
+
+    async def _first_validated(self, requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
+        """The same messages; the first, which says what the call is about, by the rules of the contract."""
+        is_first = True
+        async for request in requests:
+            if is_first:
+                self._validate(request)
+                is_first = False
+            yield request
 
     async def _authenticate(self, metadata: dict[str, Any]) -> Principal:
         bearer = metadata.get("authorization", "")
@@ -142,10 +183,11 @@ def _path(field: Any) -> str:
     return path
 
 
-def _access(method: str) -> int:
+def _route(method: str) -> options_pb2.Route:
     service, _, rpc = method.removeprefix("/").partition("/")
     descriptor = descriptor_pool.Default().FindServiceByName(service).methods_by_name[rpc]
-    return int(descriptor.GetOptions().Extensions[options_pb2.route].access)
+    route: options_pb2.Route = descriptor.GetOptions().Extensions[options_pb2.route]
+    return route
 
 
 def _authorize(access: int, principal: Principal) -> None:

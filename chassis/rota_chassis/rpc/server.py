@@ -25,9 +25,10 @@ OPTIONS = (
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.absolute_max_metadata_size", 2 * MAX_METADATA_BYTES),
     ("grpc.so_reuseport", 0),
-    # Callers look for new replicas now and then: a connection does not last for ever.
+    # Callers look for new replicas now and then: a connection takes no new calls after a while, and lasts as long as
+    # the longest stream on it.
     ("grpc.max_connection_age_ms", 300_000),
-    ("grpc.max_connection_age_grace_ms", 30_000),
+    ("grpc.max_connection_age_grace_ms", 3_600_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )

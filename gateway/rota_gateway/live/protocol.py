@@ -47,6 +47,7 @@ AGGREGATES = {
         "checklist_item",
         "comment",
         "reaction",
+        "attachment",
     ),
     Channel.NOTIFICATIONS: ("notification",),
 }

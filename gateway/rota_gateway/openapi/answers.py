@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rota_gateway.routes import Access
+from rota_gateway.routes import Access, Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,8 +43,28 @@ PROBLEM_ITEM = {
     "required": ["code", "detail"],
 }
 HEADERS: dict[str, dict[str, Any]] = {
+    "Accept-Ranges": {
+        "description": "That ranges of bytes can be asked for (RFC 9110, section 14.3).",
+        "schema": {"type": "string", "const": "bytes"},
+        "required": True,
+    },
+    "Content-Disposition": {
+        "description": "Whether to show or to save it, and its name (RFC 6266, RFC 8187).",
+        "schema": {"type": "string"},
+        "required": True,
+    },
+    "Content-Range": {
+        "description": "Which range it is (RFC 9110, section 14.4).",
+        "schema": {"type": "string"},
+        "required": True,
+    },
     "ETag": {
         "description": "Strong entity tag of the resource (RFC 9110, section 8.8.3).",
+        "schema": {"type": "string"},
+        "required": True,
+    },
+    "Last-Modified": {
+        "description": "When the content was made.",
         "schema": {"type": "string"},
         "required": True,
     },
@@ -77,12 +97,14 @@ _TITLES = {
     401: ("Unauthorized", "No valid identity: credentials or a token are missing, wrong or expired."),
     403: ("Forbidden", "The caller may not do this."),
     404: ("NotFound", "It does not exist, or the caller may not see it."),
+    408: ("RequestTimeout", "The body did not come in time."),
     409: ("Conflict", "It contradicts the present state."),
     410: ("Gone", "What it goes on from is not there any more."),
     412: ("PreconditionFailed", "The entity tag is not the resource's."),
     413: ("ContentTooLarge", "The body is too large."),
     414: ("UriTooLong", "The path and query are too long."),
     415: ("UnsupportedMediaType", "The body is not of a type that this operation takes."),
+    416: ("RangeNotSatisfiable", "The range begins behind the end of the content; Content-Range says where that is."),
     422: ("UnprocessableContent", "The request is well-formed, and cannot be done as it stands."),
     429: ("TooManyRequests", "The rate limit is used up; see Retry-After."),
     431: ("HeadersTooLarge", "The headers are too large."),
@@ -90,8 +112,10 @@ _TITLES = {
     503: ("ServiceUnavailable", "A service is down; see Retry-After."),
     504: ("GatewayTimeout", "It took too long; it may have been done."),
 }
+_OF_FILES = {Transfer.UP: (408,), Transfer.DOWN: (416,)}
 _HEADERS_OF = {
     401: ("WWW-Authenticate",),
+    416: ("Accept-Ranges", "Content-Range"),
     429: ("Retry-After", *RATE_HEADERS),
     503: ("Retry-After",),
     504: ("Retry-After",),
@@ -139,6 +163,7 @@ def _statuses(route: Route) -> Iterator[int]:
     yield 414
     if route.body:
         yield 415
+    yield from _OF_FILES.get(route.transfer, ())
     if writes or route.policy.errors:
         yield 422
     yield from (429, 431, 500, 503, 504)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message_factory import GetMessageClass
 
+from rota_gateway.openapi import files
 from rota_gateway.openapi.answers import RATE_HEADERS, header_references, problem_references
 from rota_gateway.openapi.constraints import is_required
-from rota_gateway.routes import Access
+from rota_gateway.routes import Access, Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +38,9 @@ def operation(route: Route, schemas: Schemas, comments: Mapping[str, str]) -> Sc
     parameters = _parameters(route, schemas, comments)
     if parameters:
         described["parameters"] = parameters
-    if route.body:
+    if route.transfer is Transfer.UP:
+        described["requestBody"] = {"required": True, "content": files.upload_content()}
+    elif route.body:
         described["requestBody"] = {"required": True, "content": _body_content(route, schemas)}
     described["responses"] = {**_success(route, schemas, comments), **problem_references(route)}
     if route.policy.errors:
@@ -73,6 +76,10 @@ def _parameters(route: Route, schemas: Schemas, comments: Mapping[str, str]) -> 
     found += [
         _parameter(fields[name], header, "header", schemas, comments) for name, header in route.header_fields.items()
     ]
+    if route.transfer is Transfer.UP:
+        found += files.upload_parameters()
+    if route.transfer is Transfer.DOWN:
+        found += files.download_parameters()
     if route.method == "GET" and has_etag(route):
         text = "Answer 304 when the resource still has this entity tag (RFC 9110, section 13.1.2)."
         found.append({"name": "If-None-Match", "in": "header", "description": text, "schema": {"type": "string"}})
@@ -101,6 +108,8 @@ def _body_content(route: Route, schemas: Schemas) -> Schema:
 
 
 def _success(route: Route, schemas: Schemas, comments: Mapping[str, str]) -> Schema:
+    if route.transfer is Transfer.DOWN:
+        return files.download_answers()
     status = route.policy.success_status
     if status == _NO_CONTENT:
         return {str(status): {"description": "Done.", "headers": header_references(RATE_HEADERS)}}

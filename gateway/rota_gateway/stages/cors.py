@@ -11,8 +11,14 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 _METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-_REQUEST_HEADERS = b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Traceparent, X-Request-Id"
-_ANSWER_HEADERS = b"ETag, Location, RateLimit, RateLimit-Policy, Retry-After, Traceparent, X-Request-Id"
+_REQUEST_HEADERS = (
+    b"Authorization, Content-Disposition, Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Range, Range, "
+    b"Traceparent, X-Request-Id"
+)
+_ANSWER_HEADERS = (
+    b"Accept-Ranges, Content-Disposition, Content-Range, ETag, Location, RateLimit, RateLimit-Policy, Retry-After, "
+    b"Traceparent, X-Request-Id"
+)
 _PREFLIGHT_KEPT_S = b"7200"
 
 

@@ -35,6 +35,8 @@ class Errors:
             problem = problem_of(error)
             if error.http_status >= _SERVER_ERROR:
                 _LOG.warning("http.failed", code=error.code, detail=error.detail, route=exchange.route)
+            if exchange.status:
+                return  # the answer has begun: the server cuts the connection of one that has no end
         except ClientGone:
             return
         except Exception:

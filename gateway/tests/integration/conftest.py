@@ -12,8 +12,9 @@ import httpx
 import pytest
 from pydantic import SecretStr
 from rota.auth.v1 import auth_pb2, auth_pb2_grpc, workspaces_pb2, workspaces_pb2_grpc
-from rota.tasks.v1 import tasks_pb2, tasks_pb2_grpc
-from rota_chassis.errors import NotFound, RotaError
+from rota.options.v1.files_pb2 import FILE_EXTENT_WHOLE, FileHead
+from rota.tasks.v1 import attachments_pb2, attachments_pb2_grpc, tasks_pb2, tasks_pb2_grpc
+from rota_chassis.errors import NotFound, RotaError, Unavailable
 from rota_chassis.ids import uuid7
 from rota_chassis.rpc.server import RpcServer
 from rota_chassis.testing.services import User
@@ -105,6 +106,62 @@ class SmallTasks(tasks_pb2_grpc.TaskServiceServicer):
             raise self.failure or RotaError("never")
 
 
+class SmallAttachments(attachments_pb2_grpc.AttachmentServiceServicer):
+    """Takes files and counts them, and gives one of as many bytes as its attachment's id says.
+
+    Attributes:
+        head: What it was told of the last file.
+        content: The last file, as far as it came.
+        whole: Whether that was all of it.
+        ended: How the last call ended.
+        most: Length of the longest chunk.
+        refuse: Raised before anything is read.
+    """
+
+    def __init__(self) -> None:
+        self.head: Any = None
+        self.content = bytearray()
+        self.whole = False
+        self.most = 0
+        self.sent = 0
+        self.asked: list[Any] = []
+        self.ended = asyncio.Event()
+        self.refuse: Exception | None = None
+        self.fail_after: int | None = None
+        self.file = FileHead(name="notes.txt", media_type="text/plain", etag='"digest"', extent=FILE_EXTENT_WHOLE)
+
+    async def CreateAttachment(self, request_iterator: Any, _context: Any) -> Any:  # noqa: N802
+        self.content.clear()
+        try:
+            if self.refuse is not None:
+                raise self.refuse
+            self.head = await anext(aiter(request_iterator))
+            async for message in request_iterator:
+                self.content += message.data
+                self.most = max(self.most, len(message.data))
+                self.whole = message.complete
+        finally:
+            self.ended.set()
+        made = attachments_pb2.Attachment(id=str(uuid7()), name=self.head.name, size=len(self.content), etag='"e"')
+        return attachments_pb2.CreateAttachmentResponse(attachment=made)
+
+    async def DownloadAttachment(self, request: Any, _context: Any) -> Any:  # noqa: N802
+        self.asked.append(request)
+        self.sent = 0
+        try:
+            if self.refuse is not None:
+                raise self.refuse
+            yield attachments_pb2.DownloadAttachmentResponse(head=self.file)
+            while self.sent < self.file.length:
+                if self.fail_after is not None and self.sent >= self.fail_after:
+                    raise Unavailable("The store of files is gone.", code="FILE_STORE_UNAVAILABLE")
+                chunk = min(128 * 1024, self.file.length - self.sent)
+                yield attachments_pb2.DownloadAttachmentResponse(data=b"x" * chunk)
+                self.sent += chunk
+        finally:
+            self.ended.set()
+
+
 @dataclass
 class System:
     """The gateway under test, and what is behind it."""
@@ -112,6 +169,7 @@ class System:
     settings: GatewaySettings
     auth: SmallAuth
     tasks: SmallTasks
+    attachments: SmallAttachments
     servers: dict[str, RpcServer]
     folder: str
     issuer: TokenIssuer
@@ -139,6 +197,7 @@ class System:
             server.add(workspaces_pb2_grpc.add_WorkspaceServiceServicer_to_server, self.auth)
         if name == "tasks":
             server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, self.tasks)
+            server.add(attachments_pb2_grpc.add_AttachmentServiceServicer_to_server, self.attachments)
         await server.start(self.settings.address(name))
         await server.set_serving(True)
         self.servers[name] = server
@@ -166,8 +225,9 @@ async def running_system(issuer: TokenIssuer, **settings: Any) -> AsyncIterator[
             await eventually(lambda: server.port)
             base = f"http://127.0.0.1:{server.port}"
             auth, tasks = SmallAuth(), SmallTasks()  # type: ignore[abstract]
+            files = SmallAttachments()  # type: ignore[abstract]
             async with httpx.AsyncClient(base_url=base, timeout=20) as http:
-                system = System(values, auth, tasks, {}, folder, issuer, http, server.port, stop)
+                system = System(values, auth, tasks, files, {}, folder, issuer, http, server.port, stop)
                 try:
                     for name in SERVICES:
                         await system.start(name)

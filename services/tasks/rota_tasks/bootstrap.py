@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rota.tasks.v1 import (
+    attachments_pb2_grpc,
     batch_pb2_grpc,
     boards_pb2_grpc,
     checklists_pb2_grpc,
@@ -26,6 +28,10 @@ from rota.tasks.v1 import (
 from rota_chassis.memberships import Memberships
 from rota_chassis.service import Service
 
+from rota_tasks.attachments import cleanup
+from rota_tasks.attachments.dependencies import Attachments
+from rota_tasks.attachments.files import LocalFileStore, S3FileStore, bucket
+from rota_tasks.attachments.servicer import AttachmentServicer
 from rota_tasks.batch.servicer import BatchServicer
 from rota_tasks.boards.servicer import BoardServicer
 from rota_tasks.checklists.servicer import ChecklistServicer
@@ -52,6 +58,8 @@ from rota_tasks.trash.servicer import TrashServicer
 
 if TYPE_CHECKING:
     from rota_chassis.service import Runtime
+
+    from rota_tasks.attachments.files import FileStore
 
 
 async def build(runtime: Runtime[TasksSettings]) -> None:
@@ -96,7 +104,32 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
     runtime.serve(
         sharing_pb2_grpc.add_SharingServiceServicer_to_server, SharingServicer(projects, tasks, runtime.page_tokens)
     )
+    attachments = Attachments(
+        tasks,
+        _file_store(runtime.settings),
+        max_bytes=runtime.settings.attachment_max_bytes,
+        quota_bytes=runtime.settings.attachment_quota_bytes,
+    )
+    runtime.serve(
+        attachments_pb2_grpc.add_AttachmentServiceServicer_to_server,
+        AttachmentServicer(attachments, runtime.page_tokens),
+    )
+    runtime.background("attachments", partial(cleanup.run, attachments))
     runtime.consume(memberships.handlers())
+
+
+def _file_store(settings: TasksSettings) -> FileStore:
+    if settings.s3_bucket is None:
+        return LocalFileStore(settings.attachments_folder)
+    return S3FileStore(
+        bucket(
+            settings.s3_bucket,
+            endpoint=settings.s3_endpoint,
+            region=settings.s3_region,
+            access_key_id=settings.s3_access_key_id,
+            secret_access_key=settings.s3_secret_access_key,
+        )
+    )
 
 
 SERVICE = Service("tasks", TasksSettings, build)

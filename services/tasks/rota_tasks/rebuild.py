@@ -12,6 +12,9 @@ from uuid import UUID
 
 from rota_chassis.events.types import event_types
 
+from rota_tasks.attachments import store as attachments
+from rota_tasks.attachments.domain import AttachmentCreated, AttachmentDeleted, AttachmentEvent
+from rota_tasks.attachments.messages import attachment_of
 from rota_tasks.boards import store as boards
 from rota_tasks.boards.domain import ColumnDeleted, ColumnUpdated
 from rota_tasks.boards.messages import section_of, state_of
@@ -86,6 +89,14 @@ async def rebuild(database: Database) -> Rebuilt:
                 "WHERE b IS DISTINCT FROM t"
             )
     return Rebuilt(events, rows, differences)
+
+
+async def _project_attachment(work: UnitOfWork, kind: str, data: Any) -> None:
+    attachment = attachment_of(data.attachment)
+    event: AttachmentEvent = AttachmentCreated(attachment)
+    if kind == "attachment.deleted":
+        event = AttachmentDeleted(attachment, attachment.created_at)
+    await attachments.project(work, event)
 
 
 async def _project_section(work: UnitOfWork, kind: str, data: Any) -> None:
@@ -167,12 +178,14 @@ _TABLES = {
     "checklist_items": "workspace_id, id",
     "comments": "workspace_id, id",
     "reactions": "workspace_id, comment_id, emoji, user_id",
+    "attachments": "workspace_id, id",
     "trash": "workspace_id, id",
     "trashed_comments": "workspace_id, id",
     "trashed_relations": "workspace_id, id",
 }
 _PROJECTIONS: Mapping[str, Callable[[UnitOfWork, str, Any], Awaitable[None]]] = {
     "checklist_item": _project_checklist_item,
+    "attachment": _project_attachment,
     "comment": _project_comment,
     "label": _project_label,
     "project": _project_project,

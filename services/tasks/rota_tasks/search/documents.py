@@ -1,4 +1,6 @@
-"""What search finds a task by: its words in one row, weighted: title A, labels B, description C, comments D.
+"""What search finds a task by: its words in one row.
+
+They are weighted: title A, labels B, description and names of attachments C, comments D.
 
 A document is made anew from the task's rows, in the transaction that changes one of them. Two that change one task at
 once take turns on the document's row before they read, so that the second sees what the first wrote. Whoever gives a
@@ -50,6 +52,9 @@ _WRITE = statement(
                 SELECT coalesce(string_agg(l.name, ' ' ORDER BY l.id), '') FROM labels l
                 WHERE l.workspace_id = t.workspace_id AND l.id = ANY(t.label_ids))), 'B')
             || setweight(to_tsvector('simple', description), 'C')
+            || setweight(to_tsvector('simple', left((
+                SELECT coalesce(string_agg(a.name || ' ' || translate(a.name, '._-/', '    '), ' ' ORDER BY a.id), '')
+                FROM attachments a WHERE a.workspace_id = t.workspace_id AND a.task_id = t.id), 50000)), 'C')
             || setweight(to_tsvector('simple', left((
                 SELECT coalesce(string_agg(c.text, ' ' ORDER BY c.id DESC), '') FROM comments c
                 WHERE c.workspace_id = t.workspace_id AND c.task_id = t.id), 50000)), 'D')

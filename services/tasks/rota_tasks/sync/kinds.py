@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.postgres.statements import Statement, statement
-from sqlalchemy import Integer, and_, bindparam, func, or_, select
+from sqlalchemy import Integer, and_, bindparam, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
+from rota_tasks.attachments.messages import attachment_message
+from rota_tasks.attachments.store import OF_THE_LIVING, attachment_of_row
+from rota_tasks.attachments.tables import ATTACHMENTS
 from rota_tasks.boards.domain import Section, State
 from rota_tasks.boards.messages import section_message, state_message
 from rota_tasks.boards.store import SECTIONS, STATES, column_of_row
@@ -94,6 +97,9 @@ KINDS: Mapping[str, Kind] = {
     ),
     "relation": _kind(RELATIONS, lambda row: relation_message(relation_of_row(row)), _AS_MADE),
     "checklist_item": _kind(CHECKLIST_ITEMS, lambda row: item_message(item_of_row(row))),
+    "attachment": _kind(
+        ATTACHMENTS, lambda row: attachment_message(attachment_of_row(row)), exists().where(OF_THE_LIVING)
+    ),
     "comment": _kind(COMMENTS, lambda row: comment_message(comment_of_row(row)), columns=SHOWN, personal=True),
 }
 

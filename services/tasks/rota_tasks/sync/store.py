@@ -104,6 +104,13 @@ TOUCHED = statement(
                 WHERE of_task.comes_or_goes AND workspace_id = :workspace_id AND aggregate = 'checklist_item'
                     AND data -> 'checklist_item' ->> 'task_id' = CAST(told.aggregate_id AS text)
                 UNION ALL
+                SELECT 'task', CAST(told.data -> 'attachment' ->> 'task_id' AS uuid)
+                WHERE told.aggregate = 'attachment'
+                UNION ALL
+                SELECT 'attachment', aggregate_id FROM events
+                WHERE of_task.comes_or_goes AND workspace_id = :workspace_id AND aggregate = 'attachment'
+                    AND data -> 'attachment' ->> 'task_id' = CAST(told.aggregate_id AS text)
+                UNION ALL
                 SELECT unnest(ARRAY['relation', 'task']),
                     unnest(ARRAY[aggregate_id, CAST(data -> 'relation' ->> 'task_id' AS uuid)])
                 FROM events

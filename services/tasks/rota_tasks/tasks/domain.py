@@ -60,6 +60,7 @@ class Standing:
         is_favourite: Whether it is a favourite of whoever reads.
         open_items: How many items of its checklist are not ticked off.
         items: How many its checklist has.
+        attachments: How many it has.
     """
 
     open_subtasks: int = 0
@@ -68,6 +69,7 @@ class Standing:
     is_favourite: bool = False
     open_items: int = 0
     items: int = 0
+    attachments: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,6 +82,7 @@ def task_message(task: Task) -> tasks_pb2.Task:
         position=task.position,
         status_before=STATUS_NUMBERS[task.status_before] if task.status_before else tasks_pb2.TASK_STATUS_UNSPECIFIED,
         state_id_before=_text(task.state_id_before),
+        attachment_count=task.standing.attachments if task.standing else None,
         checklist=_checklist(task.standing),
     )
 

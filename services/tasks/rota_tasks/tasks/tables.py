@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
+from rota_tasks.attachments.tables import ATTACHMENTS
 from rota_tasks.checklists.store import CHECKLIST_ITEMS
 from rota_tasks.labels.store import LABELS
 from rota_tasks.relations.domain import RelationType
@@ -172,10 +173,18 @@ def shown(tasks: FromClause) -> list[Any]:
         .correlate(tasks)
         .scalar_subquery()
     )
+    attachments = (
+        select(func.count())
+        .select_from(ATTACHMENTS)
+        .where(ATTACHMENTS.c.workspace_id == tasks.c.workspace_id, ATTACHMENTS.c.task_id == tasks.c.id)
+        .correlate(tasks)
+        .scalar_subquery()
+    )
     return [
         *own(tasks),
         children.label("subtasks"),
         func.array(blockers).label("blocked_by"),
+        attachments.label("attachment_count"),
         items.label("checklist"),
     ]
 
@@ -202,7 +211,13 @@ def task_of_row(row: Mapping[str, Any]) -> Task:
         open_subtasks, subtasks = row["subtasks"]
         open_items, items = row["checklist"]
         standing = Standing(
-            open_subtasks, subtasks, tuple(row["blocked_by"]), row.get("is_favourite", False), open_items, items
+            open_subtasks,
+            subtasks,
+            tuple(row["blocked_by"]),
+            row.get("is_favourite", False),
+            open_items,
+            items,
+            row["attachment_count"],
         )
     return Task(
         **values

@@ -15,6 +15,7 @@ from rota_chassis.errors import NotFound
 from rota_chassis.memberships import WRITERS, require_role
 
 from rota_tasks import locks
+from rota_tasks.attachments import ledger
 from rota_tasks.boards import store as boards
 from rota_tasks.boards.domain import Section, State
 from rota_tasks.projects import store as projects
@@ -152,7 +153,9 @@ async def purge_trash(tasks: Tasks, *, before: datetime, limit: int) -> int:
 
 async def _purge(work: UnitOfWork, workspace_id: UUID, gone: Sequence[Task], *, now: datetime) -> None:
     work.append(*(event_message(domain.purge(task, now=now)) for task in gone))
-    await store.remove(work, workspace_id=workspace_id, task_ids=[task.id for task in gone])
+    task_ids = [task.id for task in gone]
+    await store.remove(work, workspace_id=workspace_id, task_ids=task_ids)
+    await ledger.release_of_tasks(work, workspace_id=workspace_id, task_ids=task_ids)
 
 
 async def _placed(work: UnitOfWork, task: Task, *, levels: int) -> Task:

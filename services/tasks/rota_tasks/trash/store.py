@@ -31,6 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
+from rota_tasks.attachments import store as attachments
 from rota_tasks.checklists import store as checklists
 from rota_tasks.comments import store as comments
 from rota_tasks.comments.domain import CommentEvent
@@ -334,6 +335,7 @@ async def remove(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUI
     """Take tasks with their comments and relations out of the trash for good."""
     for each in (_REMOVE, _REMOVE_COMMENTS, _REMOVE_RELATIONS):
         await work.execute(each, workspace_id=workspace_id, ids=list(task_ids))
+    await attachments.remove_of_tasks(work, workspace_id=workspace_id, task_ids=task_ids)
 
 
 def _trashed(row: Mapping[str, Any]) -> Trashed:

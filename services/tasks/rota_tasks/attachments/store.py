@@ -1,0 +1,162 @@
+"""Attachments in PostgreSQL: the read table, and the record of calls that carried a request id.
+
+Every query is scoped to a workspace, or to those that the caller belongs to, and to tasks that are not in the trash.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rota_chassis.memberships import MEMBERSHIPS, visible_workspaces
+from rota_chassis.postgres.statements import statement
+from sqlalchemy import (
+    Column,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+
+from rota_tasks.attachments.domain import Attachment, AttachmentDeleted, AttachmentEvent
+from rota_tasks.attachments.tables import ATTACHMENTS
+from rota_tasks.search import documents
+from rota_tasks.tasks.tables import TASKS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from rota_chassis.postgres.database import Reader, UnitOfWork
+
+METADATA = MetaData()
+REQUESTS = Table(
+    "attachment_requests",
+    METADATA,
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("user_id", PgUUID, primary_key=True),
+    Column("request_id", Text, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("attachment_id", PgUUID, nullable=False),
+)
+_FIELDS = tuple(column.name for column in ATTACHMENTS.c)
+_KEY = ("workspace_id", "id")
+OF_THE_LIVING = and_(TASKS.c.workspace_id == ATTACHMENTS.c.workspace_id, TASKS.c.id == ATTACHMENTS.c.task_id)
+
+_GET = statement(
+    select(ATTACHMENTS)
+    .join_from(ATTACHMENTS, TASKS, OF_THE_LIVING)
+    .where(ATTACHMENTS.c.id == bindparam("id"), ATTACHMENTS.c.workspace_id.in_(visible_workspaces()))
+)
+_LOCK = statement(
+    select(ATTACHMENTS, MEMBERSHIPS.c.role)
+    .join_from(ATTACHMENTS, TASKS, OF_THE_LIVING)
+    .join(MEMBERSHIPS, MEMBERSHIPS.c.workspace_id == ATTACHMENTS.c.workspace_id)
+    .where(
+        ATTACHMENTS.c.id == bindparam("id"),
+        MEMBERSHIPS.c.user_id == bindparam("user_id"),
+        ~MEMBERSHIPS.c.removed,
+    )
+    .with_for_update(of=ATTACHMENTS)
+)
+_AFTER = bindparam("after", type_=PgUUID)
+_PAGE = statement(
+    select(ATTACHMENTS)
+    .where(
+        ATTACHMENTS.c.workspace_id == bindparam("workspace_id"),
+        ATTACHMENTS.c.task_id == bindparam("task_id"),
+        or_(_AFTER.is_(None), ATTACHMENTS.c.id > _AFTER),
+    )
+    .order_by(ATTACHMENTS.c.id)
+    .limit(bindparam("limit", type_=Integer))
+)
+_SAVE = statement(
+    insert(ATTACHMENTS).values({name: bindparam(name) for name in _FIELDS}).on_conflict_do_nothing(index_elements=_KEY)
+)
+_DELETE = statement(
+    delete(ATTACHMENTS).where(
+        ATTACHMENTS.c.workspace_id == bindparam("workspace_id"), ATTACHMENTS.c.id == bindparam("id")
+    )
+)
+_DELETE_OF_TASKS = statement(
+    delete(ATTACHMENTS).where(
+        ATTACHMENTS.c.workspace_id == bindparam("workspace_id"),
+        ATTACHMENTS.c.task_id == func.any(bindparam("task_ids", type_=ARRAY(PgUUID))),
+    )
+)
+_RECORD_REQUEST = statement(
+    insert(REQUESTS).values({column.name: bindparam(column.name) for column in REQUESTS.c}).on_conflict_do_nothing()
+)
+_GET_REQUEST = statement(
+    select(REQUESTS.c.fingerprint, REQUESTS.c.attachment_id).where(
+        REQUESTS.c.workspace_id == bindparam("workspace_id"),
+        REQUESTS.c.user_id == bindparam("user_id"),
+        REQUESTS.c.request_id == bindparam("request_id"),
+    )
+)
+
+
+async def get(reader: Reader, *, user_id: UUID, attachment_id: UUID) -> Attachment | None:
+    """The attachment, if the user may see it."""
+    row = await reader.fetch_one(_GET, user_id=user_id, id=attachment_id)
+    return None if row is None else attachment_of_row(row)
+
+
+async def lock(work: UnitOfWork, *, user_id: UUID, attachment_id: UUID) -> tuple[Attachment, str] | None:
+    """The attachment, locked until the transaction ends, and the user's role in its workspace."""
+    row = await work.fetch_one(_LOCK, user_id=user_id, id=attachment_id)
+    return None if row is None else (attachment_of_row(row), row["role"])
+
+
+async def page(
+    reader: Reader, *, workspace_id: UUID, task_id: UUID, limit: int, after: UUID | None
+) -> Sequence[Attachment]:
+    """The oldest attachments of a task, at most `limit`, younger than `after`."""
+    rows = await reader.fetch(_PAGE, workspace_id=workspace_id, task_id=task_id, limit=limit, after=after)
+    return [attachment_of_row(row) for row in rows]
+
+
+async def project(work: UnitOfWork, event: AttachmentEvent) -> None:
+    """Bring the read table up to date with an event; the rebuild uses the same function."""
+    attachment = event.attachment
+    if isinstance(event, AttachmentDeleted):
+        await work.execute(_DELETE, workspace_id=attachment.workspace_id, id=attachment.id)
+    else:
+        await work.execute(_SAVE, **{name: getattr(attachment, name) for name in _FIELDS})
+    await documents.write(work, workspace_id=attachment.workspace_id, task_ids=[attachment.task_id])
+
+
+async def remove_of_tasks(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> None:
+    """Take the attachments of tasks out of the read table that left the trash for good."""
+    await work.execute(_DELETE_OF_TASKS, workspace_id=workspace_id, task_ids=list(task_ids))
+
+
+async def record_request(
+    work: UnitOfWork, *, workspace_id: UUID, user_id: UUID, request_id: str, fingerprint: bytes, attachment_id: UUID
+) -> tuple[bytes, UUID] | None:
+    """Remember that this call makes this attachment.
+
+    Returns:
+        None when the call is new; else the fingerprint and the attachment of the first call with this request id,
+        which another transaction has committed.
+    """
+    key = {"workspace_id": workspace_id, "user_id": user_id, "request_id": request_id}
+    if await work.execute(_RECORD_REQUEST, **key, fingerprint=fingerprint, attachment_id=attachment_id):
+        return None
+    row = await work.fetch_one(_GET_REQUEST, **key)
+    if row is None:
+        raise LookupError("a request that conflicted is gone")
+    return row["fingerprint"], row["attachment_id"]
+
+
+def attachment_of_row(row: Mapping[str, Any]) -> Attachment:
+    """The attachment in a row of the read table."""
+    return Attachment(**{name: row[name] for name in _FIELDS})
