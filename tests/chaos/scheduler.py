@@ -48,20 +48,26 @@ BETWEEN_S = 3
 SETTLE_AT_MOST_S = 120
 OVERLAPS = [Overlap.ALLOW_ALL, Overlap.ALLOW_ALL, Overlap.SKIP, Overlap.BUFFER_ALL, Overlap.CANCEL_OTHER]
 _ENCODE = codec.encoder(schedules_pb2.ScheduleSpec)
+# Without the schedules of the system itself.
 _LEDGER = """
     SELECT schedule_id::text, nominal_time, NULL AS through, NULL AS reason, id::text AS run_id, status, attempts,
         started_at
     FROM (
-        SELECT schedule_id, nominal_time, id, status, attempts, started_at FROM runs
+        SELECT workspace_id, schedule_id, nominal_time, id, status, attempts, started_at FROM runs
         UNION ALL
-        SELECT schedule_id, nominal_time, id, status, attempts, started_at FROM run_history
+        SELECT workspace_id, schedule_id, nominal_time, id, status, attempts, started_at FROM run_history
     ) AS either
+    WHERE workspace_id <> '00000000-0000-0000-0000-000000000000'
     UNION ALL
     SELECT schedule_id::text, nominal_time, through, reason, NULL, NULL, 0, NULL FROM skips
+    WHERE workspace_id <> '00000000-0000-0000-0000-000000000000'
 """
 _OPEN = """
     SELECT (SELECT count(*) FROM runs WHERE finished_at IS NULL)
-        + (SELECT count(*) FROM schedules WHERE next_fire_at IS NOT NULL)
+        + (
+            SELECT count(*) FROM schedules
+            WHERE next_fire_at IS NOT NULL AND workspace_id <> '00000000-0000-0000-0000-000000000000'
+        )
 """
 
 

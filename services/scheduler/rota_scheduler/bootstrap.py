@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from rota_chassis.events.consumer import Consumer
 from rota_chassis.memberships import Memberships
 from rota_chassis.service import Service
 
+from rota_scheduler.actions.cleanup import CleanUp, Kept
 from rota_scheduler.actions.egress import EgressPolicy
 from rota_scheduler.actions.http import CallHttp, open_client
 from rota_scheduler.actions.tasks import ActOnTasks
@@ -24,6 +26,7 @@ from rota_scheduler.runs.worker import Worker
 from rota_scheduler.schedules.dependencies import Schedules
 from rota_scheduler.schedules.firing import fire_schedules
 from rota_scheduler.schedules.servicer import ScheduleServicer
+from rota_scheduler.schedules.system import ensure_system_schedules
 from rota_scheduler.schedules.zone_data import follow_zone_data
 from rota_scheduler.settings import SchedulerSettings
 from rota_scheduler.ticker import Ticker, until_available
@@ -58,6 +61,17 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
             "task": on_tasks.task,
             "notify": tell.notify,
             "event": tell.event,
+            "cleanup": CleanUp(
+                runtime.database,
+                runtime.clock,
+                auth=runtime.channels["auth"],
+                tasks=runtime.channels["tasks"],
+                kept=Kept(
+                    ledger=timedelta(days=runtime.settings.run_history_days),
+                    rule_log=timedelta(days=runtime.settings.rule_log_days),
+                    workflow_runs=timedelta(days=runtime.settings.workflow_run_days),
+                ),
+            ),
         },
         slots=runtime.settings.run_slots,
         on_runs=others.tell,
@@ -72,6 +86,9 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
             await worker.run()
 
     async def fire() -> None:
+        await until_available(
+            partial(ensure_system_schedules, runtime.database, runtime.clock, on_due=firing.wake), "system_schedules"
+        )
         await until_available(
             partial(follow_zone_data, runtime.database, runtime.clock, on_due=firing.wake), "zone_data"
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Column, MetaData, SmallInteger, Table, bindparam, select
+from sqlalchemy import Column, DateTime, MetaData, SmallInteger, Table, bindparam, func, select
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from sqlalchemy.dialects.postgresql import insert
 
@@ -30,9 +30,12 @@ ORIGINS = Table(
     Column("rule_id", PgUUID),
     Column("workflow_run_id", PgUUID),
     Column("causation_depth", SmallInteger, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 _ADD = statement(
-    insert(ORIGINS).values({column.name: bindparam(column.name) for column in ORIGINS.c}).on_conflict_do_nothing()
+    insert(ORIGINS)
+    .values({column.name: bindparam(column.name) for column in ORIGINS.c if column.name != "created_at"})
+    .on_conflict_do_nothing()
 )
 _GET = statement(
     select(ORIGINS).where(ORIGINS.c.workspace_id == bindparam("workspace_id"), ORIGINS.c.run_id == bindparam("run_id"))

@@ -14,11 +14,16 @@ class SchedulerSettings(ServiceSettings):
             and test only.
         run_slots: How many runs one replica executes at a time.
         run_history_days: How long runs are kept after they have ended; whole months are dropped, so up to a month more.
+            Skipped times are kept as long.
+        rule_log_days: How long entries of the logs of rules are kept.
+        workflow_run_days: How long runs of workflows are kept after they have ended.
     """
 
     egress_allow_private: bool | None = None
     run_slots: int = Field(default=32, ge=1, le=1000)
     run_history_days: int = Field(default=90, ge=1, le=36_500)
+    rule_log_days: int = Field(default=30, ge=1, le=36_500)
+    workflow_run_days: int = Field(default=90, ge=1, le=36_500)
 
     @property
     def private_addresses_allowed(self) -> bool:

@@ -141,6 +141,12 @@ async def _exchange(
     return await _grant(sessions, work, session, user, await _own_workspace(work, user))
 
 
+async def purge(sessions: Sessions, *, limit: int) -> int:
+    """Forget at most `limit` sessions that are over, with their tokens; how many. Two at once forget different ones."""
+    async with sessions.database.transaction() as work:
+        return await store.purge(work, now=sessions.clock.now(), limit=limit)
+
+
 async def _open_session(sessions: Sessions, work: UnitOfWork, user: User, workspace: Workspace) -> Grant:
     session = domain.open_session(uuid7(), user.id, now=sessions.clock.now())
     await store.add_session(work, session)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rota_auth.sessions.commands import Grant, Sessions
 
 TOKEN_TYPE = "Bearer"  # noqa: S105 (RFC 6750)
+_PURGED = 1_000
 
 
 class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
@@ -70,6 +71,12 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
         self, request: auth_pb2.GetJwksRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> auth_pb2.GetJwksResponse:
         return auth_pb2.GetJwksResponse(keys=[auth_pb2.Jwk(**key) for key in self._jwks])
+
+    async def PurgeSessions(
+        self, request: auth_pb2.PurgeSessionsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> auth_pb2.PurgeSessionsResponse:
+        purged = await commands.purge(self._sessions, limit=request.limit or _PURGED)
+        return auth_pb2.PurgeSessionsResponse(purged=purged)
 
 
 def _fields(grant: Grant) -> dict[str, Any]:

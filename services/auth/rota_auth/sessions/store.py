@@ -72,6 +72,14 @@ _END = statement(
 _END_EXPIRED = statement(
     delete(SESSIONS).where(SESSIONS.c.user_id == bindparam("user_id"), SESSIONS.c.expires_at <= bindparam("now"))
 )
+_OVER = (
+    select(SESSIONS.c.id)
+    .where(SESSIONS.c.expires_at <= bindparam("now", type_=DateTime(timezone=True)))
+    .order_by(SESSIONS.c.expires_at)
+    .limit(bindparam("limit", type_=Integer))
+    .with_for_update(skip_locked=True)
+)
+_PURGE = statement(delete(SESSIONS).where(SESSIONS.c.id.in_(_OVER)))
 _ADD_TOKEN = statement(
     insert(REFRESH_TOKENS).values({column.name: bindparam(column.name) for column in REFRESH_TOKENS.c})
 )
@@ -111,6 +119,11 @@ async def save_session(work: UnitOfWork, session: Session) -> None:
 async def end_session(work: UnitOfWork, session_id: UUID, user_id: UUID) -> bool:
     """Delete a session of the user's; False when there is none."""
     return await work.execute(_END, session_id=session_id, user_id=user_id) == 1
+
+
+async def purge(work: UnitOfWork, *, now: datetime, limit: int) -> int:
+    """Delete at most `limit` sessions that are over, whosever they are; how many."""
+    return await work.execute(_PURGE, now=now, limit=limit)
 
 
 async def end_expired_sessions(work: UnitOfWork, user_id: UUID, *, now: datetime) -> None:

@@ -195,3 +195,21 @@ async def test_the_published_key_verifies_access_tokens(auth: Auth) -> None:
     parsed = jwt.PyJWK({"kty": key.kty, "crv": key.crv, "x": key.x, "y": key.y, "alg": key.alg})
     claims = jwt.decode(grant.access_token, parsed.key, algorithms=["ES256"], audience="rota", issuer="rota")
     assert (claims["sub"], claims["wid"], claims["role"]) == (grant.user.id, grant.workspace.id, "user")
+
+
+async def test_sessions_that_are_over_are_purged_with_their_tokens_some_at_a_time(auth: Auth) -> None:
+    over = [await auth.register() for _ in range(3)]
+    lives = await auth.register()
+    await auth.database.execute(
+        "UPDATE sessions SET expires_at = now() - interval '1 day' WHERE user_id = ANY($1::uuid[])",
+        [grant.user.id for grant in over],
+    )
+    tokens = await auth.database.fetchval("SELECT count(*) FROM refresh_tokens")
+    assert (await auth.sessions.PurgeSessions(auth_pb2.PurgeSessionsRequest(limit=1))).purged == 1
+    both = await asyncio.gather(*(auth.sessions.PurgeSessions(auth_pb2.PurgeSessionsRequest()) for _ in range(2)))
+    assert sum(answer.purged for answer in both) == 2
+    assert await auth.database.fetchval("SELECT count(*) FROM refresh_tokens") == tokens - 3
+    await auth.refresh(lives.refresh_token)
+    with pytest.raises(RotaError) as caught:
+        await auth.sessions.PurgeSessions(auth_pb2.PurgeSessionsRequest(), metadata=auth.calling(lives))
+    assert caught.value.code == "SERVICES_ONLY"

@@ -47,6 +47,8 @@ def check_action(action: Mapping[str, Any], policy: EgressPolicy) -> None:
     if (call := action.get("http")) is not None:
         _check_url(call["url"], policy)
         _check_call(call)
+    if action.get("cleanup") is not None:
+        raise _invalid("action.cleanup", "is for schedules of the system itself")
     if (event := action.get("event")) is not None and len(orjson.dumps(event.get("data"))) > _MOST_DATA_BYTES:
         raise _invalid("action.event.data", f"must be at most {_MOST_DATA_BYTES} bytes as JSON")
 

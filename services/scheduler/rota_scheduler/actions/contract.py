@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
     from rota_scheduler.actions.egress import EgressPolicy
 
-KINDS = tuple(field.name for field in schedules_pb2.Action.DESCRIPTOR.oneofs_by_name["kind"].fields)
+_OF_THE_SYSTEM = "cleanup"
+KINDS = tuple(
+    field.name
+    for field in schedules_pb2.Action.DESCRIPTOR.oneofs_by_name["kind"].fields
+    if field.name != _OF_THE_SYSTEM
+)
 _decode = codec.decoder(schedules_pb2.Action)
 _encode = codec.encoder(schedules_pb2.Action)
 _VALIDATOR = Validator()

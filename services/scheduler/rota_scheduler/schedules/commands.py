@@ -20,7 +20,7 @@ from rota_chassis.memberships import WRITERS, require_role
 from rota_scheduler.actions.checks import check_action
 from rota_scheduler.runs import store as runs
 from rota_scheduler.runs.domain import Run
-from rota_scheduler.schedules import domain, queries, store
+from rota_scheduler.schedules import domain, queries, store, system
 from rota_scheduler.schedules.domain import Edits, Schedule, cursor_of
 from rota_scheduler.schedules.firing import priority_of, settle
 from rota_scheduler.schedules.messages import event_of
@@ -141,6 +141,8 @@ async def edit_schedule(
         check_action(edits.action, schedules.egress)
 
     async def change(work: UnitOfWork, schedule: Schedule) -> Schedule:
+        if schedule.is_system and (edits.name is not None or edits.action is not None):
+            raise system.refused("Of a schedule of the system itself only the times can be changed.")
         return await _edit(work, schedule, edits, schedules.clock.now())
 
     return await change_schedule(schedules, user, schedule_id, change, if_match=if_match)
@@ -208,13 +210,15 @@ async def delete_schedule(schedules: Schedules, user: UserPrincipal, *, schedule
 
 async def _delete(schedules: Schedules, user: UserPrincipal, schedule_id: UUID) -> bool:
     """Delete the schedule if it is there for the user; returns whether it was."""
-    now = schedules.clock.now()
+    now, user_id = schedules.clock.now(), system.as_seen(user, schedule_id)
     async with schedules.database.transaction() as work:
-        found = await store.lock(work, user_id=user.user_id, schedule_id=schedule_id)
+        found = await store.lock(work, user_id=user_id, schedule_id=schedule_id)
         if found is None:
             return False
         schedule, role = found
         require_role(role, WRITERS)
+        if schedule.is_system:
+            raise system.refused("Schedules of the system itself cannot be deleted; pause it.")
         await store.remove(work, schedule)
         work.append(event_of(events_pb2.ScheduleDeleted, schedule, now, version=schedule.version + 1))
     return True
@@ -256,9 +260,10 @@ async def change_schedule(
     if_match: str = "",
 ) -> Result:
     """Lock the schedule and let `change` do what it does; what that returns."""
+    user_id = system.as_seen(user, schedule_id)
     for _attempt in range(2):
         async with schedules.database.transaction() as work:
-            found = await store.lock(work, user_id=user.user_id, schedule_id=schedule_id)
+            found = await store.lock(work, user_id=user_id, schedule_id=schedule_id)
             if found is not None:
                 schedule, role = found
                 require_role(role, WRITERS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from rota_scheduler.schedules.policies import Policies
 from rota_scheduler.schedules.spec import Bounded, Once, next_after
@@ -13,10 +14,13 @@ from rota_scheduler.schedules.timing import RefusedTiming, spec_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
-    from uuid import UUID
 
     from rota_scheduler.schedules.spec import Spec
     from rota_scheduler.schedules.timing import Timing
+
+
+SYSTEM_WORKSPACE = UUID(int=0)
+"""Where the schedules of the system itself are; no user belongs to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,11 @@ class Schedule:
     created_at: datetime
     updated_at: datetime
     version: int = 1
+
+    @property
+    def is_system(self) -> bool:
+        """Whether it is one of the system itself."""
+        return self.workspace_id == SYSTEM_WORKSPACE
 
     @property
     def etag(self) -> str:

@@ -169,6 +169,7 @@ def schedule_message(schedule: Schedule) -> schedules_pb2.Schedule:
         updated_at=_timestamp(schedule.updated_at),
         version=schedule.version,
         etag=schedule.etag,
+        system=schedule.is_system,
     )
 
 

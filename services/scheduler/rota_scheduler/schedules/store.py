@@ -23,12 +23,11 @@ from sqlalchemy import (
     column,
     delete,
     func,
-    insert,
     select,
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_scheduler.schedules.catchup import due_at
@@ -82,6 +81,7 @@ _SAME = tuple(name for name in _FIELDS if name not in {*_OF_TIMING, *_OF_POLICIE
 _ID = bindparam("id", type_=PgUUID)
 
 _INSERT = statement(insert(SCHEDULES).values({name: bindparam(name) for name in _FIELDS}))
+_INSERT_NEW = statement(insert(SCHEDULES).values({name: bindparam(name) for name in _FIELDS}).on_conflict_do_nothing())
 _GET = statement(select(SCHEDULES).where(SCHEDULES.c.id == _ID, SCHEDULES.c.workspace_id.in_(visible_workspaces())))
 _LOCK = statement(
     select(SCHEDULES, MEMBERSHIPS.c.role)
@@ -163,6 +163,11 @@ _NEXT = statement(select(func.min(_DUE_AT)).where(_DUE_AT.is_not(None)))
 async def add(work: UnitOfWork, schedule: Schedule) -> None:
     """Write a new schedule."""
     await work.execute(_INSERT, **_columns(schedule))
+
+
+async def add_unless_there(work: UnitOfWork, schedule: Schedule) -> bool:
+    """Write a schedule whose id is known beforehand; returns whether there was none."""
+    return bool(await work.execute(_INSERT_NEW, **_columns(schedule)))
 
 
 async def save(work: UnitOfWork, schedule: Schedule) -> None:
