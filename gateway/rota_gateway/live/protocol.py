@@ -48,6 +48,7 @@ AGGREGATES = {
         "comment",
         "reaction",
         "attachment",
+        "workflow_run",
     ),
     Channel.NOTIFICATIONS: ("notification",),
 }

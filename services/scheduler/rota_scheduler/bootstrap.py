@@ -17,6 +17,7 @@ from rota_scheduler.actions.egress import EgressPolicy
 from rota_scheduler.actions.http import CallHttp, open_client
 from rota_scheduler.actions.tasks import ActOnTasks
 from rota_scheduler.actions.telling import Tell
+from rota_scheduler.actions.workflow import StartWorkflow
 from rota_scheduler.rules import handlers as rule_handlers
 from rota_scheduler.rules.dependencies import Rules
 from rota_scheduler.rules.servicer import RuleServicer
@@ -61,6 +62,7 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
             "task": on_tasks.task,
             "notify": tell.notify,
             "event": tell.event,
+            "workflow": StartWorkflow(lambda: workflows),
             "cleanup": CleanUp(
                 runtime.database,
                 runtime.clock,

@@ -22,7 +22,7 @@ from rota_scheduler.ledger.store import SKIPS
 from rota_scheduler.origins import ORIGINS
 from rota_scheduler.rules.store import LOG
 from rota_scheduler.runs.domain import Succeeded
-from rota_scheduler.workflows.store import ACTIONS, RUNS
+from rota_scheduler.workflows.store import ACTIONS, RUNS, SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -63,10 +63,15 @@ _FORGET_ACTIONS = (
     .where(ACTIONS.c.workspace_id == _OLD_RUNS.c.workspace_id, ACTIONS.c.workflow_run_id == _OLD_RUNS.c.id)
     .cte("forget_actions")
 )
+_FORGET_SIGNALS = (
+    delete(SIGNALS)
+    .where(SIGNALS.c.workspace_id == _OLD_RUNS.c.workspace_id, SIGNALS.c.workflow_run_id == _OLD_RUNS.c.id)
+    .cte("forget_signals")
+)
 _FORGET_RUNS = statement(
     delete(RUNS)
     .where(RUNS.c.workspace_id == _OLD_RUNS.c.workspace_id, RUNS.c.id == _OLD_RUNS.c.id)
-    .add_cte(_FORGET_ACTIONS)
+    .add_cte(_FORGET_ACTIONS, _FORGET_SIGNALS)
 )
 _FORGET_SKIPS = _forget(SKIPS, func.coalesce(SKIPS.c.through, SKIPS.c.nominal_time) < _HORIZON)
 _FORGET_LOG = _forget(LOG, LOG.c.created_at < _HORIZON)

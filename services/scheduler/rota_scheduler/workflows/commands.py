@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from rota_chassis.errors import Conflict, InvalidArgument, Violation
+from rota.events.v1 import events_pb2
+from rota_chassis.errors import Conflict, InvalidArgument, PreconditionFailed, Violation
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS, require_role
 
@@ -20,8 +21,9 @@ from rota_scheduler.actions.templates import RefusedDefinition
 from rota_scheduler.expressions import MAX_RESULT_BYTES
 from rota_scheduler.workflows import queries, store
 from rota_scheduler.workflows.definition import from_yaml, parse
-from rota_scheduler.workflows.domain import FINISHED, Order, Signalled, begin
+from rota_scheduler.workflows.domain import FINISHED, MAX_SIGNALS, Order, Signalled, begin, may_take
 from rota_scheduler.workflows.engine import apply
+from rota_scheduler.workflows.messages import event_of
 from rota_scheduler.workflows.model import Workflow, WorkflowRun
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from rota_chassis.identity import UserPrincipal
 
     from rota_scheduler.workflows.dependencies import Workflows
+
+ANY_ETAG = "*"
 
 
 async def create_workflow(
@@ -59,7 +63,13 @@ async def create_workflow(
 
 
 async def put_workflow(
-    workflows: Workflows, user: UserPrincipal, *, workflow_id: UUID, name: str, definition: Mapping[str, Any] | str
+    workflows: Workflows,
+    user: UserPrincipal,
+    *,
+    workflow_id: UUID,
+    name: str,
+    definition: Mapping[str, Any] | str,
+    if_match: str = "",
 ) -> Workflow:
     """Make the next version of a workflow; what is the same already makes none.
 
@@ -76,6 +86,12 @@ async def put_workflow(
             raise queries.no_such_workflow()
         before, role = found
         require_role(role, WRITERS)
+        if if_match not in ("", ANY_ETAG, before.etag):
+            raise PreconditionFailed(
+                f"The workflow has changed: its entity tag is {before.etag}.",
+                code="ETAG_MISMATCH",
+                metadata={"etag": before.etag},
+            )
         if (before.name, before.definition) == (name, content):
             return before
         after = replace(
@@ -91,9 +107,23 @@ async def put_workflow(
 
 
 async def start_workflow(
-    workflows: Workflows, user: UserPrincipal, *, workflow_id: UUID, content: Any, request_id: str | None
+    workflows: Workflows,
+    user: UserPrincipal,
+    *,
+    workflow_id: UUID,
+    content: Any,
+    request_id: str | None,
+    causation_depth: int = 0,
 ) -> WorkflowRun:
     """Start a run of the newest version.
+
+    Args:
+        workflows: What it needs.
+        user: On whose behalf its actions are taken.
+        workflow_id: The workflow.
+        content: What its expressions know as `input`.
+        request_id: With the same one again, it is the same run.
+        causation_depth: How many rules, and workflows within workflows, led to it.
 
     Raises:
         InvalidArgument: the input is too large.
@@ -118,9 +148,14 @@ async def start_workflow(
             started_by=user.user_id,
             created_at=workflows.clock.now(),
             request_key=f"{user.user_id}/{request_id}" if request_id else None,
+            causation_depth=causation_depth,
         )
         there = await store.add_run(work, run)
-        run = there or await apply(workflows, work, run, Order.WAKE)
+        if there is None:
+            work.append(event_of(events_pb2.WorkflowRunStarted, run, run.created_at))
+            run = await apply(workflows, work, run, Order.WAKE)
+        else:
+            run = there
     workflows.on_runs()
     workflows.on_waits()
     return run
@@ -136,20 +171,26 @@ async def order(workflows: Workflows, user: UserPrincipal, *, run_id: UUID, give
     return await _advance(workflows, user, run_id, given)
 
 
-async def signal(workflows: Workflows, user: UserPrincipal, *, run_id: UUID, name: str, data: Any) -> WorkflowRun:
-    """Send a signal to a run.
+async def signal(
+    workflows: Workflows, user: UserPrincipal, *, run_id: UUID, name: str, data: Any, request_id: str = ""
+) -> WorkflowRun:
+    """Send a signal to a run; with the same request id again, it is not sent a second time.
 
     Raises:
         InvalidArgument: the data is too large.
         NotFound: the run does not exist, or not for the user.
         PermissionDenied: the user's role does not allow writing.
-        Conflict: the run has finished.
+        Conflict: the run has finished (code WORKFLOW_RUN_FINISHED), or keeps as many signals as it may
+            (TOO_MANY_SIGNALS).
     """
     _check_size(data, "data")
-    return await _advance(workflows, user, run_id, Signalled(name, data))
+    key = f"{user.user_id}/{request_id}" if request_id else None
+    return await _advance(workflows, user, run_id, Signalled(name, data), key)
 
 
-async def _advance(workflows: Workflows, user: UserPrincipal, run_id: UUID, event: Order | Signalled) -> WorkflowRun:
+async def _advance(
+    workflows: Workflows, user: UserPrincipal, run_id: UUID, event: Order | Signalled, request_key: str | None = None
+) -> WorkflowRun:
     await queries.get_run(workflows, user, run_id=run_id)
     async with workflows.database.transaction() as work:
         found = await store.lock_run(work, user_id=user.user_id, run_id=run_id)
@@ -157,12 +198,24 @@ async def _advance(workflows: Workflows, user: UserPrincipal, run_id: UUID, even
             raise queries.no_such_run()
         run, role = found
         require_role(role, WRITERS)
-        if isinstance(event, Signalled) and run.state.status in FINISHED:
-            raise Conflict("The run has finished; start another.", code="WORKFLOW_RUN_FINISHED")
+        if request_key is not None and not await store.record_signal(work, run, request_key=request_key):
+            return run
+        if isinstance(event, Signalled):
+            _check_signal(run, event)
         run = await apply(workflows, work, run, event)
     workflows.on_runs()
     workflows.on_waits()
     return run
+
+
+def _check_signal(run: WorkflowRun, event: Signalled) -> None:
+    if run.state.status in FINISHED:
+        raise Conflict("The run has finished; start another.", code="WORKFLOW_RUN_FINISHED")
+    if not may_take(parse(run.definition, KINDS), run.state, event):
+        raise Conflict(
+            f"The run keeps {MAX_SIGNALS} signals that no step has waited for; send it again later.",
+            code="TOO_MANY_SIGNALS",
+        )
 
 
 def _checked(definition: Mapping[str, Any] | str) -> Mapping[str, Any]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from rota_scheduler.expressions import ExpressionError, expand, is_true
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rota_scheduler.workflows.definition import Definition, Step
 
@@ -171,7 +171,7 @@ def advance(definition: Definition, state: State, event: Event, now: datetime) -
     match event:
         case ActionEnded():
             _ended(going, event)
-        case Signalled() if len(state.signals) < MAX_SIGNALS:
+        case Signalled():
             going.state = replace(state, signals=(*state.signals, (event.name, event.data)))
         case Order.CANCEL:
             _cancel(going)
@@ -184,6 +184,26 @@ def advance(definition: Definition, state: State, event: Event, now: datetime) -
     if going.state.status is RunStatus.COMPENSATING:
         _compensate(going)
     return going.state, tuple(going.commands)
+
+
+def may_take(definition: Definition, state: State, signal: Signalled) -> bool:
+    """Whether a run can take a signal: a step waits for it, or there is room to keep it."""
+    if len(state.signals) < MAX_SIGNALS:
+        return True
+    return state.status is RunStatus.RUNNING and any(
+        step.wait is not None and step.wait.signal == signal.name
+        for step in definition.steps.values()
+        if state.steps[step.id].status is StepStatus.WAITING
+    )
+
+
+def busy(state: State) -> Sequence[str]:
+    """The keys of the actions that are being taken."""
+    return [
+        name + _COMPENSATION if step.status is StepStatus.COMPENSATING else name
+        for name, step in state.steps.items()
+        if step.status in _BUSY
+    ]
 
 
 def _ended(going: _Advance, event: ActionEnded) -> None:

@@ -8,10 +8,13 @@ again finds its step done.
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
+import orjson
+from rota.events.v1 import events_pb2
 from rota.scheduler.v1 import schedules_pb2
 
 from rota_scheduler import origins
@@ -19,10 +22,12 @@ from rota_scheduler.actions.contract import KINDS, RefusedAction, action_of
 from rota_scheduler.origins import Origin
 from rota_scheduler.runs import store as runs
 from rota_scheduler.runs.domain import Run
+from rota_scheduler.runs.messages import run_finished
 from rota_scheduler.ticker import next_tick
 from rota_scheduler.workflows import store
 from rota_scheduler.workflows.definition import parse
-from rota_scheduler.workflows.domain import FINISHED, ActionEnded, Order, advance
+from rota_scheduler.workflows.domain import FINISHED, ActionEnded, Order, advance, busy
+from rota_scheduler.workflows.messages import event_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
     from rota_scheduler.workflows.model import WorkflowRun
 
 BATCH = 50
+_ENDED = "The run of the workflow was cancelled."
 
 
 async def apply(workflows: Workflows, work: UnitOfWork, run: WorkflowRun, event: DomainEvent) -> WorkflowRun:
@@ -59,7 +65,20 @@ async def apply(workflows: Workflows, work: UnitOfWork, run: WorkflowRun, event:
     finished_at = now if state.status in FINISHED else None
     advanced = replace(run, state=state, finished_at=finished_at, version=run.version + 1)
     await store.save_run(work, advanced)
+    if finished_at is not None:
+        await _cancel_actions(work, run, now)
+        work.append(event_of(events_pb2.WorkflowRunFinished, advanced, now))
     return advanced
+
+
+async def _cancel_actions(work: UnitOfWork, before: WorkflowRun, now: datetime) -> None:
+    """End what is still done for a run that has ended; none is, unless somebody has ended it."""
+    for key in busy(before.state):
+        run_id = uuid5(before.id, key)
+        ended = await runs.cancel(
+            work, workspace_id=before.workspace_id, schedule_id=run_id, error=_ENDED, finished_at=now
+        )
+        work.append(*(run_finished(run, now) for run in ended))
 
 
 async def _take(
@@ -82,7 +101,7 @@ async def _take(
         available_at=now,
     )
     await runs.add(work, [started])
-    await origins.add(work, [started], Origin(workflow_run_id=run.id))
+    await origins.add(work, [started], Origin(workflow_run_id=run.id, causation_depth=run.causation_depth))
     await store.add_action(work, run, run_id=run_id, key=command.key)
     return None
 
@@ -124,5 +143,9 @@ def handlers(workflows: Workflows) -> Mapping[str, Handler]:
 def _ended(key: str, run: schedules_pb2.Run) -> ActionEnded:
     if run.status != schedules_pb2.RUN_STATUS_SUCCEEDED:
         return ActionEnded(key, error=run.error or "The action failed.")
-    output: dict[str, Any] = {name: getattr(run, name) for name in ("task_id", "http_status") if run.HasField(name)}
+    output: dict[str, Any] = {
+        name: getattr(run, name) for name in ("task_id", "http_status", "response") if run.HasField(name)
+    }
+    with suppress(orjson.JSONDecodeError):
+        output["body"] = orjson.loads(run.response)
     return ActionEnded(key, output=output)

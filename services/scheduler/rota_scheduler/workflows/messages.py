@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from rota.scheduler.v1 import workflows_pb2
 from rota_chassis import codec
+from rota_chassis.events.log import NewEvent
 
 from rota_scheduler.actions.contract import KINDS
 from rota_scheduler.workflows.definition import parse, shown
 from rota_scheduler.workflows.domain import StepStatus
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rota_scheduler.workflows.domain import StepState
     from rota_scheduler.workflows.model import Workflow, WorkflowRun
 
@@ -30,6 +33,7 @@ def workflow_message(workflow: Workflow) -> workflows_pb2.Workflow:
             "definition": shown(workflow.definition),
             "created_by": str(workflow.created_by),
             "version": workflow.version,
+            "etag": workflow.etag,
         }
     )
     message.created_at.FromDatetime(workflow.created_at)
@@ -58,6 +62,20 @@ def run_message(run: WorkflowRun) -> workflows_pb2.WorkflowRun:
         message.finished_at.FromDatetime(run.finished_at)
     message.steps.extend(_steps(run))
     return message
+
+
+def event_of(message: Any, run: WorkflowRun, now: datetime) -> NewEvent:
+    """An event of `rota.events.v1` about a run as it now is; its steps would make it larger than events may be."""
+    told = run_message(run)
+    told.ClearField("steps")
+    return NewEvent(
+        workspace_id=run.workspace_id,
+        aggregate_id=run.id,
+        aggregate_version=run.version,
+        data=message(workflow_run=told),
+        time=now,
+        causation_depth=run.causation_depth,
+    )
 
 
 def graph_message(run: WorkflowRun) -> workflows_pb2.GetWorkflowRunGraphResponse:

@@ -25,10 +25,20 @@ class Workflow:
     created_at: datetime
     version: int = 1
 
+    @property
+    def etag(self) -> str:
+        """Strong entity tag of this version, quotes included."""
+        return f'"v{self.version}"'
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowRun:
-    """A run, with the definition that it began with; `version` counts its changes."""
+    """A run, with the definition that it began with.
+
+    Attributes:
+        version: Counts its changes.
+        causation_depth: How many rules, and workflows within workflows, led to it.
+    """
 
     workspace_id: UUID
     id: UUID
@@ -41,3 +51,4 @@ class WorkflowRun:
     request_key: str | None = None
     finished_at: datetime | None = None
     version: int = 1
+    causation_depth: int = 0

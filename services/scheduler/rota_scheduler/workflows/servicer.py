@@ -52,6 +52,7 @@ class WorkflowServicer(workflows_pb2_grpc.WorkflowServiceServicer):
             workflow_id=UUID(request.id),
             name=request.name,
             definition=_definition(request),
+            if_match=request.if_match,
         )
         return workflows_pb2.PutWorkflowResponse(workflow=workflow_message(workflow))
 
@@ -166,6 +167,7 @@ class WorkflowServicer(workflows_pb2_grpc.WorkflowServiceServicer):
             run_id=UUID(request.id),
             name=request.name,
             data=value_json(request.data),
+            request_id=request.request_id,
         )
         return workflows_pb2.SignalWorkflowRunResponse(run=run_message(run))
 

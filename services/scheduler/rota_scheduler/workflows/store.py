@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from rota_chassis.memberships import MEMBERSHIPS, newest_visible, visible_workspaces
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text, bindparam, func, or_, select, update
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    bindparam,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
@@ -64,6 +77,7 @@ RUNS = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("finished_at", DateTime(timezone=True)),
     Column("version", Integer, nullable=False),
+    Column("causation_depth", SmallInteger, nullable=False),
 )
 ACTIONS = Table(
     "workflow_actions",
@@ -72,6 +86,13 @@ ACTIONS = Table(
     Column("run_id", PgUUID, primary_key=True),
     Column("workflow_run_id", PgUUID, nullable=False),
     Column("key", Text, nullable=False),
+)
+SIGNALS = Table(
+    "workflow_signals",
+    _METADATA,
+    Column("workspace_id", PgUUID, primary_key=True),
+    Column("workflow_run_id", PgUUID, primary_key=True),
+    Column("request_key", Text, primary_key=True),
 )
 _WORKSPACE = bindparam("workspace_id", type_=PgUUID)
 _ID = bindparam("id", type_=PgUUID)
@@ -146,6 +167,7 @@ _TAKE_DUE = statement(
 )
 _NEXT = statement(select(func.min(RUNS.c.wake_at)).where(RUNS.c.wake_at.is_not(None)))
 _ADD_ACTION = statement(_insert(ACTIONS))
+_RECORD_SIGNAL = statement(_insert(SIGNALS).on_conflict_do_nothing())
 _ACTION = statement(
     select(ACTIONS).where(ACTIONS.c.workspace_id == _WORKSPACE, ACTIONS.c.run_id == bindparam("run_id"))
 )
@@ -265,6 +287,15 @@ async def next_due(reader: Reader) -> datetime | None:
 async def add_action(work: UnitOfWork, run: WorkflowRun, *, run_id: UUID, key: str) -> None:
     """Note which run takes the action of a step."""
     await work.execute(_ADD_ACTION, workspace_id=run.workspace_id, run_id=run_id, workflow_run_id=run.id, key=key)
+
+
+async def record_signal(work: UnitOfWork, run: WorkflowRun, *, request_key: str) -> bool:
+    """Note that a locked run has got the signal of a call; returns whether it had not before."""
+    return bool(
+        await work.execute(
+            _RECORD_SIGNAL, workspace_id=run.workspace_id, workflow_run_id=run.id, request_key=request_key
+        )
+    )
 
 
 async def action_of(work: UnitOfWork, *, workspace_id: UUID, run_id: UUID) -> tuple[UUID, str] | None:

@@ -7,19 +7,23 @@ import tempfile
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
+import nats
 import pytest
 from google.protobuf.json_format import MessageToDict, ParseDict
-from rota.scheduler.v1 import workflows_pb2, workflows_pb2_grpc
+from rota.scheduler.v1 import schedules_pb2, workflows_pb2, workflows_pb2_grpc
 from rota.tasks.v1 import tasks_pb2, tasks_pb2_grpc
-from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied
+from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied, PreconditionFailed
 from rota_chassis.ids import uuid7
 from rota_chassis.rpc.server import RpcServer
 from rota_chassis.settings import DEVELOPMENT_SECRET
 from rota_chassis.testing.auth import small_auth
 from rota_chassis.testing.services import User, running
+from rota_chassis.testing.streams import stored_events
 from rota_chassis.testing.waiting import eventually
 from rota_chassis.tokens import TokenVerifier
 from rota_scheduler.bootstrap import SERVICE
+from rota_scheduler.rules.domain import MAX_DEPTH
+from rota_scheduler.workflows.domain import MAX_SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -57,6 +61,7 @@ class World:
             auth.add_user(user)
         auth.add_member(self.owner.workspace_id, self.viewer.id, role="viewer")
         self.stub: Any = None
+        self.nats: Any = None
 
     async def create(self, definition: dict[str, Any] | str) -> Any:
         request = workflows_pb2.CreateWorkflowRequest(name="Ship")
@@ -83,8 +88,8 @@ class World:
 
         return await eventually(look)
 
-    async def signal(self, run: Any, name: str, data: Any, user: User | None = None) -> Any:
-        request = workflows_pb2.SignalWorkflowRunRequest(id=run.id, name=name)
+    async def signal(self, run: Any, name: str, data: Any, user: User | None = None, *, request_id: str = "") -> Any:
+        request = workflows_pb2.SignalWorkflowRunRequest(id=run.id, name=name, request_id=request_id)
         ParseDict(data, request.data)
         return (await self.stub.SignalWorkflowRun(request, metadata=(user or self.owner).metadata)).run
 
@@ -115,6 +120,8 @@ async def world(
             )
         )
         world.stub = workflows_pb2_grpc.WorkflowServiceStub(channel)
+        world.nats = await nats.connect(fresh_nats_url)
+        stack.push_async_callback(world.nats.close)
         yield world
 
 
@@ -171,6 +178,117 @@ async def test_fifty_signals_at_once_are_each_taken_once(world: World) -> None:
     assert sorted(step.output.number_value for step in ended.steps) == list(range(50))
     with pytest.raises(Conflict):
         await world.signal(run, "go", 1)
+
+
+async def test_a_signal_that_is_repeated_counts_once(world: World) -> None:
+    steps = {"first": {"wait": {"signal": "go"}}, "second": {"wait": {"signal": "go"}, "needs": ["first"]}}
+    run = await world.start({"steps": steps})
+    await asyncio.gather(*(world.signal(run, "go", number, request_id="once") for number in range(5)))
+    assert statuses(await world.get(run)) == {"first": "SUCCEEDED", "second": "WAITING"}
+    assert statuses(await world.signal(run, "go", 6, request_id="twice"))["second"] == "SUCCEEDED"
+    again = await world.signal(run, "go", 0, request_id="once")
+    assert again.status == workflows_pb2.WORKFLOW_RUN_STATUS_SUCCEEDED
+
+
+async def test_more_signals_than_are_kept_are_refused_and_one_that_is_waited_for_is_not(world: World) -> None:
+    run = await world.start({"steps": {"w": {"wait": {"signal": "go"}}}})
+    for _ in range(MAX_SIGNALS):
+        await world.signal(run, "early", None)
+    with pytest.raises(Conflict) as caught:
+        await world.signal(run, "early", None)
+    assert caught.value.code == "TOO_MANY_SIGNALS"
+    assert statuses(await world.signal(run, "go", None)) == {"w": "SUCCEEDED"}
+
+
+async def test_a_put_of_an_older_version_is_refused(world: World) -> None:
+    workflow = await world.create({"steps": {"a": task("a")}})
+    put = workflows_pb2.PutWorkflowRequest(
+        id=workflow.id, name="Ship", definition_yaml="steps: {b: {wait: {for_s: 5}}}", if_match=workflow.etag
+    )
+    changed = (await world.stub.PutWorkflow(put, metadata=world.owner.metadata)).workflow
+    assert (workflow.etag, changed.etag) == ('"v1"', '"v2"')
+    put.name = "Other"
+    with pytest.raises(PreconditionFailed):
+        await world.stub.PutWorkflow(put, metadata=world.owner.metadata)
+
+
+async def test_a_run_that_is_cancelled_takes_its_actions_along(world: World, listening: Any) -> None:
+    async with listening(200) as endpoint:
+        endpoint.silent = True
+        call = {"action": {"http": {"url": endpoint.url}}}
+        run = await world.start({"steps": {"a": call}})
+
+        async def called() -> bool:
+            return bool(endpoint.calls)
+
+        await eventually(called)
+        cancel = workflows_pb2.CancelWorkflowRunRequest(id=run.id)
+        await world.stub.CancelWorkflowRun(cancel, metadata=world.owner.metadata)
+
+    async def told() -> Any:
+        found = await stored_events(world.nats)
+        return found if any(event.type == "workflow_run.finished" for event in found) else None
+
+    events = {event.type: event for event in await eventually(told)}
+    assert events["run.finished"].data.run.status == schedules_pb2.RUN_STATUS_CANCELLED
+    assert events["run.finished"].data.run.error == "The run of the workflow was cancelled."
+
+
+async def test_beginning_and_end_of_a_run_are_told_without_its_steps(world: World) -> None:
+    run = await world.start({"steps": {"a": task("a")}, "output": {"made": "${steps.a.output.task_id}"}}, {"order": 7})
+    ended = await world.finished(run)
+
+    async def told() -> Any:
+        found = [event for event in await stored_events(world.nats) if event.type.startswith("workflow_run.")]
+        return found if len(found) == 2 else None
+
+    first, last = await eventually(told)
+    assert (first.type, first.aggregate_version) == ("workflow_run.started", 1)
+    assert first.data.workflow_run.input == ended.input
+    assert (last.type, last.aggregate_version) == ("workflow_run.finished", ended.version)
+    assert last.data.workflow_run.output == ended.output
+    assert not last.data.workflow_run.steps
+
+
+async def test_the_answer_to_a_call_flows_into_later_steps(world: World, listening: Any) -> None:
+    async with listening(200) as endpoint:
+        steps = {
+            "call": {"action": {"http": {"url": endpoint.url}}},
+            "then": task("${steps.call.output.http_status} ${steps.call.output.response}", needs=["call"]),
+        }
+        output = {"body": "${steps.call.output.body}"}
+        ended = await world.finished(await world.start({"steps": steps, "output": output}))
+    assert world.tasks.titles == ["200 {}"]
+    assert MessageToDict(ended.output) == {"body": {}}
+
+
+async def test_a_step_starts_a_workflow_and_does_not_wait_for_it(world: World) -> None:
+    inner = await world.create({"steps": {"a": task("for ${input.order}")}})
+    start = {"action": {"workflow": {"workflow_id": inner.id, "input": {"order": "${input}"}}}}
+    output = "${steps.start.output.body.workflow_run_id}"
+    ended = await world.finished(await world.start({"steps": {"start": start}, "output": output}, 7))
+    started = workflows_pb2.WorkflowRun(id=MessageToDict(ended)["output"])
+    assert (await world.finished(started)).workflow_id == inner.id
+    assert world.tasks.titles == ["for 7"]
+
+
+async def test_a_workflow_that_starts_itself_comes_to_an_end(world: World) -> None:
+    workflow = await world.create({"steps": {"a": {"wait": {"for_s": 5}}}})
+    again = {"steps": {"a": {"action": {"workflow": {"workflow_id": workflow.id}}}}}
+    put = workflows_pb2.PutWorkflowRequest(id=workflow.id, name="Again")
+    ParseDict(again, put.definition)
+    await world.stub.PutWorkflow(put, metadata=world.owner.metadata)
+    request = workflows_pb2.StartWorkflowRequest(id=workflow.id)
+    await world.stub.StartWorkflow(request, metadata=world.owner.metadata)
+
+    async def failed() -> Any:
+        listing = workflows_pb2.ListWorkflowRunsRequest(workflow_id=workflow.id)
+        runs = (await world.stub.ListWorkflowRuns(listing, metadata=world.owner.metadata)).runs
+        return runs if any(run.status == workflows_pb2.WORKFLOW_RUN_STATUS_FAILED for run in runs) else None
+
+    runs = await eventually(failed)
+    assert len(runs) == MAX_DEPTH
+    assert "5 deep" in runs[0].error
 
 
 async def test_a_wait_ends_when_its_time_has_passed(world: World) -> None:
