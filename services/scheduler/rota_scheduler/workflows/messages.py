@@ -11,6 +11,7 @@ from rota_chassis.events.log import NewEvent
 from rota_scheduler.actions.contract import KINDS
 from rota_scheduler.workflows.definition import parse, shown
 from rota_scheduler.workflows.domain import StepStatus
+from rota_scheduler.workflows.schema import SCHEMA
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _decode_workflow = codec.decoder(workflows_pb2.Workflow)
 _decode_run = codec.decoder(workflows_pb2.WorkflowRun)
+_decode_schema = codec.decoder(workflows_pb2.GetWorkflowSchemaResponse)
 _decode_step = codec.decoder(workflows_pb2.WorkflowStep)
 
 
@@ -37,6 +39,12 @@ def workflow_message(workflow: Workflow) -> workflows_pb2.Workflow:
         }
     )
     message.created_at.FromDatetime(workflow.created_at)
+    return message
+
+
+def schema_message() -> workflows_pb2.GetWorkflowSchemaResponse:
+    """The schema of definitions."""
+    message: workflows_pb2.GetWorkflowSchemaResponse = _decode_schema({"schema": SCHEMA})
     return message
 
 

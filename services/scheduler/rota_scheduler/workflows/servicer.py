@@ -13,7 +13,7 @@ from rota_chassis.pagination import page_size
 
 from rota_scheduler.workflows import commands, queries
 from rota_scheduler.workflows.domain import Order
-from rota_scheduler.workflows.messages import graph_message, run_message, workflow_message
+from rota_scheduler.workflows.messages import graph_message, run_message, schema_message, workflow_message
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +61,11 @@ class WorkflowServicer(workflows_pb2_grpc.WorkflowServiceServicer):
     ) -> workflows_pb2.GetWorkflowResponse:
         workflow = await queries.get_workflow(self._workflows, require_user(), workflow_id=UUID(request.id))
         return workflows_pb2.GetWorkflowResponse(workflow=workflow_message(workflow))
+
+    async def GetWorkflowSchema(
+        self, _request: workflows_pb2.GetWorkflowSchemaRequest, _context: Any
+    ) -> workflows_pb2.GetWorkflowSchemaResponse:
+        return schema_message()
 
     async def ListWorkflows(
         self, request: workflows_pb2.ListWorkflowsRequest, _context: Any

@@ -291,6 +291,12 @@ async def test_a_workflow_that_starts_itself_comes_to_an_end(world: World) -> No
     assert "5 deep" in runs[0].error
 
 
+async def test_the_schema_of_definitions_is_published(world: World) -> None:
+    request = workflows_pb2.GetWorkflowSchemaRequest()
+    answer = await world.stub.GetWorkflowSchema(request, metadata=world.viewer.metadata)
+    assert MessageToDict(answer.schema)["required"] == ["steps"]
+
+
 async def test_a_wait_ends_when_its_time_has_passed(world: World) -> None:
     run = await world.start({"steps": {"w": {"wait": {"for_s": 1}}, "a": task("then", needs=["w"])}})
     assert run.steps[0].HasField("waits_until")
