@@ -43,6 +43,7 @@ AGGREGATES = {
         "section",
         "state",
         "label",
+        "saved_filter",
         "relation",
         "checklist_item",
         "comment",
@@ -112,7 +113,7 @@ class Frame:
         offset: its place in the stream.
         channel: that it belongs to.
         workspace_id: that it happened in.
-        user_id: whom it is for; None for work, which everyone in the workspace may see.
+        user_id: whom it is for; None for what everyone in the workspace may see.
         time: when it happened.
         text: the frame.
     """
@@ -137,6 +138,9 @@ def event_frame(message: Msg, channel: Channel, offset: int, epoch: str) -> Fram
     user_id = None
     if channel is Channel.NOTIFICATIONS:
         user_id = orjson.loads(message.data)["notification"]["user_id"]
+    elif headers["ce-type"].startswith("saved_filter."):
+        saved = orjson.loads(message.data)["saved_filter"]
+        user_id = None if saved["is_shared"] else saved["owner_id"]
     text = orjson.dumps(
         {
             "type": "event",

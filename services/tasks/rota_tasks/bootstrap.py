@@ -19,6 +19,7 @@ from rota.tasks.v1 import (
     projects_pb2_grpc,
     reactions_pb2_grpc,
     relations_pb2_grpc,
+    saved_filters_pb2_grpc,
     search_pb2_grpc,
     sharing_pb2_grpc,
     sync_pb2_grpc,
@@ -47,6 +48,7 @@ from rota_tasks.projects.dependencies import Projects
 from rota_tasks.projects.servicer import ProjectServicer
 from rota_tasks.reactions.servicer import ReactionServicer
 from rota_tasks.relations.servicer import RelationServicer
+from rota_tasks.saved_filters.servicer import SavedFilterServicer
 from rota_tasks.search.servicer import SearchServicer
 from rota_tasks.settings import TasksSettings
 from rota_tasks.sharing.servicer import SharingServicer
@@ -100,6 +102,10 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
         ImportServicer(Imports(tasks, importer.wake), runtime.page_tokens),
     )
     runtime.background("imports", importer.run)
+    runtime.serve(
+        saved_filters_pb2_grpc.add_SavedFilterServiceServicer_to_server,
+        SavedFilterServicer(tasks, runtime.page_tokens),
+    )
     runtime.serve(sync_pb2_grpc.add_SyncServiceServicer_to_server, SyncServicer(tasks, runtime.page_tokens))
     runtime.serve(
         sharing_pb2_grpc.add_SharingServiceServicer_to_server, SharingServicer(projects, tasks, runtime.page_tokens)

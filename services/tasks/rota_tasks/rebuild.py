@@ -36,6 +36,9 @@ from rota_tasks.reactions.messages import reaction_of
 from rota_tasks.relations import domain as relation_domain
 from rota_tasks.relations import store as relations
 from rota_tasks.relations.messages import relation_of
+from rota_tasks.saved_filters import store as saved_filters
+from rota_tasks.saved_filters.domain import SavedFilterDeleted, SavedFilterUpdated
+from rota_tasks.saved_filters.messages import saved_filter_of
 from rota_tasks.tasks import store as tasks
 from rota_tasks.tasks.domain import TaskCreated, TaskDeleted
 from rota_tasks.tasks.messages import task_of
@@ -146,6 +149,11 @@ async def _project_relation(work: UnitOfWork, kind: str, data: Any) -> None:
         await relations.project(work, relation_domain.add(relation))
 
 
+async def _project_saved_filter(work: UnitOfWork, kind: str, data: Any) -> None:
+    event = SavedFilterDeleted if kind == "saved_filter.deleted" else SavedFilterUpdated
+    await saved_filters.project(work, event(saved_filter_of(data.saved_filter)))
+
+
 async def _project_task(work: UnitOfWork, kind: str, data: Any) -> None:
     task = task_of(data.task)
     match kind:
@@ -171,6 +179,7 @@ async def _project_task(work: UnitOfWork, kind: str, data: Any) -> None:
 _TABLES = {
     "projects": "workspace_id, id",
     "labels": "workspace_id, id",
+    "saved_filters": "workspace_id, id",
     "sections": "workspace_id, id",
     "states": "workspace_id, id",
     "tasks": "workspace_id, id",
@@ -191,6 +200,7 @@ _PROJECTIONS: Mapping[str, Callable[[UnitOfWork, str, Any], Awaitable[None]]] = 
     "project": _project_project,
     "reaction": _project_reaction,
     "relation": _project_relation,
+    "saved_filter": _project_saved_filter,
     "section": _project_section,
     "state": _project_state,
     "task": _project_task,

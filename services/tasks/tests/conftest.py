@@ -18,6 +18,7 @@ from rota.tasks.v1 import (
     projects_pb2_grpc,
     reactions_pb2_grpc,
     relations_pb2_grpc,
+    saved_filters_pb2_grpc,
     search_pb2_grpc,
     sharing_pb2_grpc,
     sync_pb2_grpc,
@@ -54,6 +55,7 @@ class Stage:
     checklists: checklists_pb2_grpc.ChecklistServiceStub
     planning: planning_pb2_grpc.PlanningServiceStub
     imports: imports_pb2_grpc.ImportServiceStub
+    saved_filters: saved_filters_pb2_grpc.SavedFilterServiceStub
     sync: sync_pb2_grpc.SyncServiceStub
     sharing: sharing_pb2_grpc.SharingServiceStub
     auth: SmallAuth
@@ -110,6 +112,7 @@ async def stage(
             checklists_pb2_grpc.ChecklistServiceStub(channel),
             planning_pb2_grpc.PlanningServiceStub(channel),
             imports_pb2_grpc.ImportServiceStub(channel),
+            saved_filters_pb2_grpc.SavedFilterServiceStub(channel),
             sync_pb2_grpc.SyncServiceStub(channel),
             sharing_pb2_grpc.SharingServiceStub(channel),
             auth,

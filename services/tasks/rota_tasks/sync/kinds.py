@@ -28,6 +28,9 @@ from rota_tasks.projects.store import PROJECTS
 from rota_tasks.relations.domain import RelationType
 from rota_tasks.relations.messages import relation_message
 from rota_tasks.relations.store import RELATIONS, relation_of_row
+from rota_tasks.saved_filters.domain import SavedFilter
+from rota_tasks.saved_filters.messages import saved_filter_message
+from rota_tasks.saved_filters.store import IS_VISIBLE, SAVED_FILTERS
 from rota_tasks.sync.domain import Change
 from rota_tasks.tasks.messages import task_message
 from rota_tasks.tasks.tables import TASKS, is_favourite, shown, task_of_row
@@ -87,6 +90,9 @@ _AS_MADE = or_(
 KINDS: Mapping[str, Kind] = {
     "project": _kind(PROJECTS, lambda row: project_message(Project(**row))),
     "label": _kind(LABELS, lambda row: label_message(label_of_row(row))),
+    "saved_filter": _kind(
+        SAVED_FILTERS, lambda row: saved_filter_message(SavedFilter(**row)), IS_VISIBLE, personal=True
+    ),
     "section": _kind(SECTIONS, lambda row: section_message(column_of_row(Section, row))),
     "state": _kind(STATES, lambda row: state_message(column_of_row(State, row))),
     "task": _kind(

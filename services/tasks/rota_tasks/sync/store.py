@@ -62,8 +62,9 @@ TOUCHED = statement(
         SELECT CAST(told.xid AS text) AS xid, told.position, touched.kind, touched.id,
             told.xid < pg_snapshot_xmin(pg_current_snapshot()) AS settled
         FROM told
-        LEFT JOIN events AS earlier ON told.aggregate = 'task' AND earlier.workspace_id = :workspace_id
-            AND earlier.aggregate_id = told.aggregate_id AND earlier.aggregate_version = told.aggregate_version - 1
+        LEFT JOIN events AS earlier ON told.aggregate IN ('task', 'saved_filter')
+            AND earlier.workspace_id = :workspace_id AND earlier.aggregate_id = told.aggregate_id
+            AND earlier.aggregate_version = told.aggregate_version - 1
         CROSS JOIN LATERAL (
             SELECT told.data -> 'task' ->> 'parent_id' AS parent,
                 earlier.data -> 'task' ->> 'parent_id' AS parent_before,
@@ -80,7 +81,15 @@ TOUCHED = statement(
         ) AS changed
         CROSS JOIN LATERAL (
             SELECT kind, id FROM (
-                SELECT told.aggregate AS kind, told.aggregate_id AS id WHERE told.aggregate <> 'reaction'
+                SELECT told.aggregate AS kind, told.aggregate_id AS id
+                WHERE CASE told.aggregate
+                    WHEN 'reaction' THEN false
+                    -- Of what was always another's alone not even the end is told.
+                    WHEN 'saved_filter' THEN told.data -> 'saved_filter' ->> 'owner_id' = CAST(:user_id AS text)
+                        OR told.data -> 'saved_filter' -> 'is_shared' = 'true'
+                        OR earlier.data -> 'saved_filter' -> 'is_shared' = 'true'
+                    ELSE true
+                END
                 UNION ALL
                 SELECT 'comment', CAST(told.data -> 'reaction' ->> 'comment_id' AS uuid)
                 WHERE told.aggregate = 'reaction'

@@ -147,6 +147,12 @@ def filter_of(text: str, context: Context, equal: Mapping[str, Any]) -> Filter |
     return And(tuple(parts)) if parts else None
 
 
+def both(one: Filter | None, other: Filter | None) -> Filter | None:
+    """What both ask for, None for everything."""
+    parts = [each for each in (one, other) if each is not None]
+    return And(tuple(parts)) if parts else None
+
+
 def labels_named(found: Filter | None) -> Sequence[OneOf]:
     """The parts of a filter that name labels, or their ids."""
     match found:

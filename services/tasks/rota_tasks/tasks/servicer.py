@@ -13,10 +13,11 @@ from rota_chassis.filters.literals import Context, time_zone
 from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
 
+from rota_tasks.saved_filters import queries as saved_filters
 from rota_tasks.tasks import commands, queries
 from rota_tasks.tasks.days import day, require_one_of_each, zone_name
 from rota_tasks.tasks.domain import Priority, Status
-from rota_tasks.tasks.filtering import filter_of
+from rota_tasks.tasks.filtering import both, filter_of
 from rota_tasks.tasks.listing import Cursor
 from rota_tasks.tasks.messages import PRIORITIES, STATUSES, task_message
 from rota_tasks.tasks.ordering import order_of
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from rota_chassis.identity import UserPrincipal
     from rota_chassis.pagination import PageTokens
 
+    from rota_tasks.saved_filters.domain import SavedFilter
     from rota_tasks.tasks.dependencies import Tasks
 
 _NOT_CLEARED = ("title", "status")
@@ -72,6 +74,10 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             "label_id": _optional_id(request, "label_id"),
             "favourite": request.favourite,
         }
+        if request.HasField("saved_filter_id"):
+            saved_filter_id = UUID(request.saved_filter_id)
+            saved = await saved_filters.get_saved_filter(self._tasks, user, saved_filter_id=saved_filter_id)
+            return await self._find_tasks(request, user, filters, saved)
         if request.filter or request.order_by or any(filters[name] for name in _FEW_HAVE):
             return await self._find_tasks(request, user, filters)
         bound_to = ["tasks", user.user_id, *filters.values()]
@@ -86,11 +92,18 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
         return answer
 
     async def _find_tasks(
-        self, request: tasks_pb2.ListTasksRequest, user: UserPrincipal, filters: Mapping[str, Any]
+        self,
+        request: tasks_pb2.ListTasksRequest,
+        user: UserPrincipal,
+        filters: Mapping[str, Any],
+        saved: SavedFilter | None = None,
     ) -> tasks_pb2.ListTasksResponse:
         bound_to = ["tasks found", user.user_id, *filters.values(), request.filter, request.order_by, request.time_zone]
+        if saved is not None:
+            # Of this version: another has other pages.
+            bound_to += [saved.id, saved.version]
         order, zone, now, after = (
-            order_of(request.order_by),
+            order_of(request.order_by or (saved.order_by if saved else "")),
             time_zone(request.time_zone),
             self._tasks.clock.now(),
             None,
@@ -106,6 +119,12 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             "assignee": filters["assignee_id"],
             "label_id": filters["label_id"],
         }
+        context = Context(now, zone, user.user_id)
+        where = filter_of(request.filter, context, equal)
+        if saved is not None:
+            among = {"workspace_id": saved.workspace_id, "project_id": saved.project_id}
+            where = both(filter_of(saved.filter, context, among), where)
+            workspace_id = workspace_id or saved.workspace_id
         limit = page_size(request.page_size)
         found = await queries.find_tasks(
             self._tasks,
@@ -113,7 +132,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             limit=limit + 1,
             after=after,
             order=order,
-            where=filter_of(request.filter, Context(now, zone, user.user_id), equal),
+            where=where,
             favourite=filters["favourite"],
             workspace_id=workspace_id,
         )

@@ -1,0 +1,152 @@
+"""What changes saved filters: one function a use case, one transaction each.
+
+Two at once: the row is locked first, so they take turns, and `If-Match` tells the loser. A call that is repeated with
+the same request id returns the saved filter of the first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rota_chassis.errors import NotFound, PermissionDenied, Unprocessable
+from rota_chassis.filters.literals import Context
+from rota_chassis.ids import uuid7
+from rota_chassis.memberships import ADMIN, OWNER, WRITERS, require_role
+
+from rota_tasks.preconditions import require_version
+from rota_tasks.saved_filters import domain, queries, store
+from rota_tasks.saved_filters.domain import SavedFilter, SavedFilterCreated
+from rota_tasks.saved_filters.messages import event_message
+from rota_tasks.tasks import requirements
+from rota_tasks.tasks.filtering import filter_of
+from rota_tasks.tasks.ordering import order_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from rota_chassis.identity import UserPrincipal
+    from rota_chassis.postgres.database import UnitOfWork
+
+    from rota_tasks.saved_filters.domain import SavedFilterEvent
+    from rota_tasks.tasks.dependencies import Tasks
+
+_MODERATORS = frozenset({OWNER, ADMIN})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A call that may be repeated: its id, and a digest of what it asks."""
+
+    id: str
+    fingerprint: bytes
+
+
+async def create_saved_filter(
+    tasks: Tasks, user: UserPrincipal, *, workspace_id: UUID, request: Request | None, **fields: Any
+) -> SavedFilter:
+    """Save a filter.
+
+    Raises:
+        NotFound: the workspace or the project does not exist for the user.
+        PermissionDenied: the user's role does not allow writing.
+        InvalidArgument: the filter or the order is none (code INVALID_FILTER or INVALID_ORDER).
+        Unprocessable: the request id was used for another content.
+    """
+    await tasks.memberships.require(user.user_id, workspace_id, WRITERS)
+    _require_meaning(tasks, user, fields)
+    now = tasks.clock.now()
+    saved = SavedFilter(
+        id=uuid7(), workspace_id=workspace_id, owner_id=user.user_id, created_at=now, updated_at=now, **fields
+    )
+    async with tasks.database.transaction() as work:
+        if request is not None:
+            first = await store.record_request(
+                work,
+                workspace_id=workspace_id,
+                user_id=user.user_id,
+                request_id=request.id,
+                fingerprint=request.fingerprint,
+                saved_filter_id=saved.id,
+            )
+            if first is not None:
+                return await _made_before(work, user, request, first)
+        await requirements.require_project(work, workspace_id, saved.project_id)
+        await _apply(work, [SavedFilterCreated(saved)])
+    return saved
+
+
+async def edit_saved_filter(
+    tasks: Tasks, user: UserPrincipal, *, saved_filter_id: UUID, changes: Mapping[str, Any], if_match: str
+) -> SavedFilter:
+    """Set the named fields.
+
+    Raises:
+        NotFound: it, or the project, does not exist for the user.
+        PermissionDenied: it is another's, or the user's role does not allow writing.
+        InvalidArgument: the filter or the order is none (code INVALID_FILTER or INVALID_ORDER).
+        PreconditionFailed: its entity tag is another.
+    """
+    await queries.get_saved_filter(tasks, user, saved_filter_id=saved_filter_id)
+    _require_meaning(tasks, user, changes)
+    async with tasks.database.transaction() as work:
+        saved = await _lock(work, user, saved_filter_id, if_match)
+        await requirements.require_project(work, saved.workspace_id, changes.get("project_id"))
+        events = domain.edit(saved, changes, now=tasks.clock.now())
+        await _apply(work, events)
+        return events[-1].saved_filter if events else saved
+
+
+async def delete_saved_filter(tasks: Tasks, user: UserPrincipal, *, saved_filter_id: UUID, if_match: str) -> None:
+    """Delete it.
+
+    Raises:
+        NotFound: it does not exist for the user.
+        PermissionDenied: it is another's, or the user's role does not allow writing.
+        PreconditionFailed: its entity tag is another.
+    """
+    await queries.get_saved_filter(tasks, user, saved_filter_id=saved_filter_id)
+    async with tasks.database.transaction() as work:
+        saved = await _lock(work, user, saved_filter_id, if_match)
+        await _apply(work, domain.delete(saved, now=tasks.clock.now()))
+
+
+def _require_meaning(tasks: Tasks, user: UserPrincipal, fields: Mapping[str, Any]) -> None:
+    filter_of(fields.get("filter", ""), Context(tasks.clock.now(), me=user.user_id), {})
+    order_of(fields.get("order_by", ""))
+
+
+async def _lock(work: UnitOfWork, user: UserPrincipal, saved_filter_id: UUID, if_match: str) -> SavedFilter:
+    found = await store.lock(work, user_id=user.user_id, saved_filter_id=saved_filter_id)
+    if found is None:
+        raise queries.no_such_saved_filter()
+    saved, role = found
+    require_role(role, WRITERS)
+    if saved.owner_id != user.user_id and role not in _MODERATORS:
+        raise PermissionDenied(
+            "Only its owner, and the owners and admins of the workspace, can change this saved filter; save your own.",
+            code="SAVED_FILTER_OWNER_REQUIRED",
+        )
+    require_version(if_match, version=saved.version, etag=saved.etag)
+    return saved
+
+
+async def _apply(work: UnitOfWork, events: Sequence[SavedFilterEvent]) -> None:
+    for event in events:
+        work.append(event_message(event))
+        await store.project(work, event)
+
+
+async def _made_before(
+    work: UnitOfWork, user: UserPrincipal, request: Request, first: tuple[bytes, UUID]
+) -> SavedFilter:
+    fingerprint, saved_filter_id = first
+    if fingerprint != request.fingerprint:
+        raise Unprocessable(
+            "This idempotency key was used for another saved filter; use a new one.", code="REQUEST_ID_REUSED"
+        )
+    saved = await store.get(work, user_id=user.user_id, saved_filter_id=saved_filter_id)
+    if saved is None:
+        raise NotFound("The saved filter that this call made has been deleted.", code="SAVED_FILTER_NOT_FOUND")
+    return saved
