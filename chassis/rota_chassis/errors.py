@@ -20,14 +20,19 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import grpc
-from google.protobuf import any_pb2
+from google.protobuf import any_pb2, descriptor_pool
+from google.protobuf.message_factory import GetMessageClass
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from google.protobuf.message import Message
+
 DOMAIN = "rota"
 STATUS_TRAILER = "grpc-status-details-bin"
+MAX_CURRENT_BYTES = 32 * 1024
+"""Trailing metadata holds no more than twice that (`rpc.server.MAX_METADATA_BYTES`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,16 @@ class Violation:
 
 
 class RotaError(Exception):
-    """An error with a stable code; raise one of its subclasses."""
+    """An error with a stable code; raise one of its subclasses.
+
+    Args:
+        detail: What to do, for a person.
+        code: Stable reason; absent means that of the class.
+        metadata: Further facts, for programs.
+        violations: The fields that are wrong.
+        current: The resource as it is, where the caller thought it otherwise. It does not travel when it is larger than
+            `MAX_CURRENT_BYTES`.
+    """
 
     status: ClassVar[grpc.StatusCode] = grpc.StatusCode.UNKNOWN
     http_status: ClassVar[int] = 500
@@ -59,12 +73,14 @@ class RotaError(Exception):
         code: str | None = None,
         metadata: Mapping[str, str] | None = None,
         violations: Iterable[Violation] = (),
+        current: Message | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.code = code or self.default_code
         self.metadata = dict(metadata or {})
         self.violations = tuple(violations)
+        self.current = current
 
 
 class InvalidArgument(RotaError):
@@ -180,7 +196,7 @@ class DeadlineExceeded(RotaError):
 
 
 def to_status(error: RotaError) -> status_pb2.Status:
-    """The error as google.rpc.Status with ErrorInfo and, for wrong fields, BadRequest."""
+    """The error as google.rpc.Status with ErrorInfo; BadRequest for wrong fields; the resource as it is."""
     status = status_pb2.Status(code=error.status.value[0], message=error.detail)
     metadata = {**error.metadata, "http_status": str(error.http_status)}
     _pack(status, error_details_pb2.ErrorInfo(reason=error.code, domain=DOMAIN, metadata=metadata))
@@ -189,16 +205,20 @@ def to_status(error: RotaError) -> status_pb2.Status:
         for violation in error.violations:
             bad.field_violations.add(field=violation.field, description=violation.description, reason=violation.reason)
         _pack(status, bad)
+    if error.current is not None and error.current.ByteSize() <= MAX_CURRENT_BYTES:
+        _pack(status, error.current)
     return status
 
 
 def from_status(status: status_pb2.Status) -> RotaError:
     """The error that `to_status` packed; a foreign status becomes the class of its code."""
-    info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    info, bad, current = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), None
     for detail in status.details:
         for target in (info, bad):
             if detail.Is(target.DESCRIPTOR):
                 detail.Unpack(target)
+        if detail.TypeName().startswith(f"{DOMAIN}."):
+            current = _unpack(detail)
     metadata = dict(info.metadata)
     http_status = metadata.pop("http_status", None)
     kind = _by_both_statuses().get((status.code, http_status)) or _BY_CODE.get(status.code, Internal)
@@ -207,6 +227,7 @@ def from_status(status: status_pb2.Status) -> RotaError:
         code=info.reason or None,
         metadata=metadata,
         violations=[Violation(v.field, v.description, v.reason) for v in bad.field_violations],
+        current=current,
     )
 
 
@@ -220,10 +241,21 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> RotaError:
     return kind(_OF_THE_CHANNEL.get(kind) or error.details() or error.code().name)
 
 
-def _pack(status: status_pb2.Status, detail: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest) -> None:
+def _pack(status: status_pb2.Status, detail: Message) -> None:
     packed = any_pb2.Any()
     packed.Pack(detail)
     status.details.append(packed)
+
+
+def _unpack(detail: any_pb2.Any) -> Message | None:
+    try:
+        descriptor = descriptor_pool.Default().FindMessageTypeByName(detail.TypeName())
+    except KeyError:
+        # Of a part of the contract that this process does not use.
+        return None
+    message = GetMessageClass(descriptor)()
+    detail.Unpack(message)
+    return message
 
 
 @cache

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from rota_chassis import codec
 from rota_chassis.errors import DeadlineExceeded, Internal, RotaError, Unauthenticated, Unavailable
 
 from rota_gateway.answers import send_answer
@@ -110,7 +111,9 @@ def problem_of(error: RotaError, errors: tuple[dict[str, str], ...] = ()) -> Pro
         headers[b"retry-after"] = str(DEFAULT_RETRY_S).encode()
     # Without a code of its own it was made by a channel, and speaks of addresses that are nobody's business.
     detail = _UNAVAILABLE_DETAIL if error.code in _CHANNEL_CODES else error.detail
-    extensions = {"service": error.metadata["service"]} if "service" in error.metadata else {}
+    extensions: dict[str, Any] = {name: error.metadata[name] for name in ("service", "etag") if name in error.metadata}
+    if error.current is not None:
+        extensions["current"] = codec.encoder(type(error.current))(error.current)
     return Problem(error.http_status, error.code, detail, errors, headers, extensions)
 
 

@@ -4,12 +4,15 @@ import grpc
 import pytest
 from google.protobuf import any_pb2, wrappers_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
+from rota.tasks.v1 import tasks_pb2
 from rota_chassis.errors import (
     DOMAIN,
+    MAX_CURRENT_BYTES,
     STATUS_TRAILER,
     AlreadyExists,
     Conflict,
     DeadlineExceeded,
+    Gone,
     Internal,
     InvalidArgument,
     NotFound,
@@ -33,6 +36,7 @@ KINDS = [
     NotFound,
     AlreadyExists,
     Conflict,
+    Gone,
     PreconditionFailed,
     Unprocessable,
     RateLimited,
@@ -58,6 +62,20 @@ def test_an_error_arrives_as_it_was_sent(kind: type[RotaError]) -> None:
     assert type(received) is kind
     assert received.detail == str(received) == sent.detail
     assert (received.code, received.metadata, received.violations) == (sent.code, sent.metadata, sent.violations)
+
+
+def test_an_error_holds_the_resource_as_it_is_unless_that_is_too_large_to_travel() -> None:
+    task = tasks_pb2.Task(id="1", title="Water the plants")
+    received = from_status(to_status(PreconditionFailed("It has changed.", current=task)))
+    assert received.current == task
+    task.description = "x" * MAX_CURRENT_BYTES
+    assert from_status(to_status(PreconditionFailed("It has changed.", current=task))).current is None
+
+
+def test_a_resource_that_is_not_known_here_is_left_out() -> None:
+    status = to_status(PreconditionFailed("It has changed.", current=tasks_pb2.Task(id="1")))
+    status.details[1].type_url = "type.googleapis.com/rota.later.v9.Thing"
+    assert from_status(status).current is None
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -22,6 +22,12 @@ PROBLEM = {
         "instance": {"type": "string", "description": "The path that was asked for."},
         "code": {"type": "string", "description": "Stable reason, for a program.", "pattern": "^[A-Z][A-Z0-9_]*$"},
         "trace_id": {"type": "string", "description": "Names this call in logs and traces."},
+        "etag": {"type": "string", "description": "With 412: the entity tag that the resource has."},
+        "current": {
+            "type": "object",
+            "description": "With 412 on a task: the task as it is now, in the form in which GET gives it, to merge with"
+            " what the request holds, and to send again with `etag`. Absent when it is larger than 32 KiB: read it.",
+        },
         "errors": {
             "type": "array",
             "description": "Each thing wrong with the request.",

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import orjson
+from rota.tasks.v1 import tasks_pb2
 from rota_chassis import codec
-from rota_chassis.errors import Internal, NotFound, Unauthenticated, Unavailable
+from rota_chassis.errors import Internal, NotFound, PreconditionFailed, Unauthenticated, Unavailable
 from rota_gateway.exchange import Exchange
 from rota_gateway.problems import Problem, challenge, invalid_request, problem_of
 
@@ -46,6 +47,16 @@ def test_what_the_codec_found_says_where_it_is() -> None:
 def test_an_error_keeps_its_code_and_its_status() -> None:
     problem = problem_of(NotFound("There is no such task.", code="TASK_NOT_FOUND"))
     assert (problem.status, problem.code, problem.headers) == (404, "TASK_NOT_FOUND", {})
+
+
+def test_a_stale_entity_tag_is_answered_with_the_one_there_is_and_what_it_is_of() -> None:
+    task = tasks_pb2.Task(id="7", title="Feed the cat", status=tasks_pb2.TASK_STATUS_TODO)
+    metadata = {"etag": '"v2"'}
+    problem = problem_of(PreconditionFailed("It has changed.", code="ETAG_MISMATCH", metadata=metadata, current=task))
+    document = orjson.loads(problem.document(EXCHANGE))
+    assert (document["status"], document["code"], document["etag"]) == (412, "ETAG_MISMATCH", '"v2"')
+    assert document["current"] == codec.encoder(tasks_pb2.Task)(task)
+    assert document["current"]["status"] == "todo"
 
 
 def test_a_fault_of_ours_tells_nothing() -> None:

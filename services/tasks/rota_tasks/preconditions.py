@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rota_chassis.errors import PreconditionFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from google.protobuf.message import Message
 
 ANY_ETAG = "*"
 
 
-def require_version(if_match: str, *, version: int, etag: str) -> None:
+def require_version(if_match: str, *, version: int, etag: str, current: Callable[[], Message] | None = None) -> None:
     """Return if the caller wants to change this version, or does not say which.
 
     Args:
@@ -15,6 +22,7 @@ def require_version(if_match: str, *, version: int, etag: str) -> None:
             writer; `*` or empty for whatever there is.
         version: The version there is.
         etag: Its entity tag, for the answer.
+        current: Gives what there is, for the answer, so that the caller can merge both.
 
     Raises:
         PreconditionFailed: it is another version (code ETAG_MISMATCH).
@@ -24,5 +32,8 @@ def require_version(if_match: str, *, version: int, etag: str) -> None:
     opaque = if_match.removeprefix('"').removesuffix('"') if if_match.endswith('"') else ""
     if opaque.partition(".")[0] != f"v{version}":
         raise PreconditionFailed(
-            f"It has changed: its entity tag is {etag}.", code="ETAG_MISMATCH", metadata={"etag": etag}
+            f"It has changed: its entity tag is {etag}.",
+            code="ETAG_MISMATCH",
+            metadata={"etag": etag},
+            current=current() if current else None,
         )

@@ -14,7 +14,7 @@ from rota_tasks.history import store
 from rota_tasks.preconditions import require_version
 from rota_tasks.tasks import domain, requirements, workflow
 from rota_tasks.tasks import store as task_store
-from rota_tasks.tasks.messages import event_message, task_of
+from rota_tasks.tasks.messages import event_message, task_message, task_of
 from rota_tasks.tasks.queries import get_task, no_such_task
 from rota_tasks.trash.commands import restore_task
 from rota_tasks.trash.queries import get_trashed
@@ -60,7 +60,7 @@ async def undo_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_matc
             raise no_such_task()
         task, role = found
         require_role(role, WRITERS)
-        require_version(if_match, version=task.version, etag=task.etag)
+        require_version(if_match, version=task.version, etag=task.etag, current=lambda: task_message(task))
         if task.version != seen.version:
             raise _changed_by_another()
         before = await _undoable(work, user, task)

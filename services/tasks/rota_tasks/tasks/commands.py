@@ -22,7 +22,7 @@ from rota_tasks import locks
 from rota_tasks.preconditions import require_version
 from rota_tasks.tasks import domain, queries, requirements, store, tree, workflow
 from rota_tasks.tasks.domain import OPEN, Standing, Status, Task
-from rota_tasks.tasks.messages import event_message
+from rota_tasks.tasks.messages import event_message, task_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -316,7 +316,7 @@ async def lock(
         return None
     task, role = found
     require_role(role, roles)
-    require_version(if_match, version=task.version, etag=task.etag)
+    require_version(if_match, version=task.version, etag=task.etag, current=lambda: task_message(task))
     return task
 
 

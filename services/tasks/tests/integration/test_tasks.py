@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
-from rota.tasks.v1 import projects_pb2, tasks_pb2
+from rota.tasks.v1 import history_pb2, projects_pb2, tasks_pb2
 from rota_chassis.errors import (
     Conflict,
     InvalidArgument,
@@ -147,6 +147,46 @@ async def test_of_two_writers_with_the_same_entity_tag_one_is_told(stage: Stage)
 
     outcomes = await asyncio.gather(*(rename(f"Title {number}") for number in range(10)))
     assert sorted(outcomes) == ["ETAG_MISMATCH"] * 9 + ["ok"]
+
+
+@pytest.mark.parametrize("call", ["UpdateTask", "ReplaceTask", "DeleteTask", "CompleteTask", "UndoTask"])
+async def test_who_comes_with_a_stale_entity_tag_gets_what_there_is(stage: Stage, call: str) -> None:
+    task = await stage.create(description="x" * 31_000)
+    rename = tasks_pb2.UpdateTaskRequest(id=task.id, title="Feed the cat", update_mask=FieldMask(paths=["title"]))
+    await stage.tasks.UpdateTask(rename, metadata=stage.ada.metadata)
+    await stage.tasks.FavouriteTask(tasks_pb2.FavouriteTaskRequest(id=task.id), metadata=stage.ada.metadata)
+    now = (await stage.tasks.GetTask(tasks_pb2.GetTaskRequest(id=task.id), metadata=stage.ada.metadata)).task
+    stale: dict[str, Any] = {
+        "UpdateTask": lambda: stage.tasks.UpdateTask(
+            tasks_pb2.UpdateTaskRequest(id=task.id, title="x", update_mask=FieldMask(paths=["title"]), if_match='"v1"'),
+            metadata=stage.ada.metadata,
+        ),
+        "ReplaceTask": lambda: stage.tasks.ReplaceTask(
+            tasks_pb2.ReplaceTaskRequest(id=task.id, title="x", if_match='"v1"'), metadata=stage.ada.metadata
+        ),
+        "DeleteTask": lambda: stage.tasks.DeleteTask(
+            tasks_pb2.DeleteTaskRequest(id=task.id, if_match='"v1"'), metadata=stage.ada.metadata
+        ),
+        "CompleteTask": lambda: stage.tasks.CompleteTask(
+            tasks_pb2.CompleteTaskRequest(id=task.id, if_match='"v1"'), metadata=stage.ada.metadata
+        ),
+        "UndoTask": lambda: stage.history.UndoTask(
+            history_pb2.UndoTaskRequest(id=task.id, if_match='"v1"'), metadata=stage.ada.metadata
+        ),
+    }
+    with pytest.raises(PreconditionFailed) as caught:
+        await stale[call]()
+    assert caught.value.current == now
+    assert caught.value.metadata["etag"] == now.etag
+
+
+async def test_a_task_too_large_for_a_refusal_is_left_out_of_it(stage: Stage) -> None:
+    task = await stage.create(description="x" * 50_000)
+    with pytest.raises(PreconditionFailed) as caught:
+        await stage.tasks.CompleteTask(
+            tasks_pb2.CompleteTaskRequest(id=task.id, if_match='"v7"'), metadata=stage.ada.metadata
+        )
+    assert (caught.value.current, caught.value.metadata["etag"]) == (None, task.etag)
 
 
 async def test_concurrent_writers_lose_no_update(stage: Stage) -> None:
