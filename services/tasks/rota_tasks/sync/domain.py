@@ -17,12 +17,16 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 WORKSPACE = "workspace"
 """The kind of a workspace that is no longer the caller's."""
+MAX_PAGE_BYTES = 4 * 1024 * 1024
+"""A page ends before it takes more, since a message can only be so large (`rota_chassis.rpc.server`)."""
 NOTHING = UUID(int=0)
 """An id before all others."""
+
+_BARE_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,11 @@ class Change:
     version: int
     data: Any = None
 
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes on the wire."""
+        return _BARE_BYTES + (self.data.ByteSize() if self.data is not None else 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -105,6 +114,18 @@ class Touch:
 
     cursor: Cursor
     settled: bool
+
+
+def fit(there: Iterable[Change], more: Sequence[Change]) -> int:
+    """How many of the changes fit onto a page besides those that are there; onto an empty one, the first always."""
+    size = sum(each.size for each in there)
+    count = 0
+    for each in more:
+        if size and size + each.size > MAX_PAGE_BYTES:
+            break
+        size += each.size
+        count += 1
+    return count
 
 
 def advanced(cursor: Cursor, touched: Sequence[Touch]) -> Cursor:

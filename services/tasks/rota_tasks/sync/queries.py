@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from rota_chassis.errors import Gone, NotFound
 
 from rota_tasks.sync import kinds, store
-from rota_tasks.sync.domain import NOTHING, WORKSPACE, Change, Cursor, Page, Token, advanced
+from rota_tasks.sync.domain import NOTHING, WORKSPACE, Change, Cursor, Page, Token, advanced, fit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,9 +63,10 @@ async def _read(
         things = await kinds.after(
             tasks.database, name, workspace_id=workspace_id, user_id=user.user_id, last=last, limit=room + 1
         )
-        found.update({(name, each.id): each for each in things[:room]})
-        if len(things) > room:
-            return Cursor(cursor.xid, kind=name, id=things[room - 1].id if room else last, reading=True)
+        fitting = things[: min(room, fit(found.values(), things))]
+        found.update({(name, each.id): each for each in fitting})
+        if len(things) > len(fitting):
+            return Cursor(cursor.xid, kind=name, id=fitting[-1].id if fitting else last, reading=True)
     return Cursor(cursor.xid)
 
 
@@ -75,9 +77,15 @@ async def _follow(
     touched = await store.touched(
         tasks.database, workspace_id=workspace_id, user_id=user.user_id, after=cursor, limit=limit + 1
     )
-    for each in await _now(tasks, user, workspace_id, [touch.cursor for touch in touched[:limit]]):
-        found[each.kind, each.id] = each
-    return advanced(cursor, touched[:limit]), len(touched) > limit and touched[limit].settled
+    changes = await _now(tasks, user, workspace_id, [touch.cursor for touch in touched[:limit]])
+    fitting = changes[: fit(found.values(), changes)]
+    told = touched[:limit]
+    if len(fitting) < len(changes):
+        left = {(each.kind, each.id) for each in changes[len(fitting) :]}
+        # Up to the first touch of what is left for the next page.
+        told = list(takewhile(lambda touch: (touch.cursor.kind, touch.cursor.id) not in left, told))
+    found.update({(each.kind, each.id): each for each in fitting})
+    return advanced(cursor, told), len(touched) > len(told) and touched[len(told)].settled
 
 
 async def _now(tasks: Tasks, user: UserPrincipal, workspace_id: UUID, touched: Sequence[Cursor]) -> Sequence[Change]:

@@ -385,6 +385,22 @@ async def test_a_copy_can_be_begun_in_an_empty_workspace_and_told_of_by_kind(sta
     assert await copy.pull() == []
 
 
+async def test_a_page_ends_before_it_grows_too_large_to_be_sent(stage: Stage) -> None:
+    copy, large = Copy(stage, stage.ada), "\N{GRINNING FACE}" * 50_000
+    await copy.pull()
+    tasks = [await stage.create(f"task {number}", description=large) for number in range(45)]
+    anew = Copy(stage, stage.ada)
+    for each in (copy, anew):
+        sizes = []
+        more = True
+        while more:
+            each.heard = []
+            more = await each.page(200)
+            sizes.append(len(each.heard))
+        assert sizes == [20, 20, 5]
+        assert each.things.keys() == {("task", task.id) for task in tasks}
+
+
 async def test_a_page_tells_of_a_thing_once_however_often_it_changed(stage: Stage) -> None:
     copy = Copy(stage, stage.ada)
     await copy.pull()
