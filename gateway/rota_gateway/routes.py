@@ -131,9 +131,9 @@ class Route:
 
     @property
     def not_in_body(self) -> frozenset[str]:
-        """Fields of the request that a body "*" does not accept, since path, headers or the gateway fill them."""
+        """Fields of the request that a body "*" does not accept: path, query, headers or the gateway fill them."""
         mask = (self.update_mask_field,) if self.update_mask_field else ()
-        return frozenset((*self.path_params, *self.header_fields, *mask))
+        return frozenset((*self.path_params, *self.header_fields, *self.query_fields, *mask))
 
 
 @lru_cache(maxsize=1)
@@ -186,7 +186,7 @@ def _route(
     bound = {*path_params, *header_fields, update_mask_field}
     transfer = _transfer(method, rule)
     if rule.body == "*":
-        query_fields: tuple[str, ...] = ()
+        query_fields = tuple(field.name for field in request.fields if field_options(field).query)
     else:
         bound |= {rule.body, *(_OF_THE_FILE if transfer is Transfer.UP else ())}
         query_fields = tuple(field.name for field in request.fields if field.name not in bound)

@@ -39,6 +39,7 @@ class Channel(StrEnum):
 AGGREGATES = {
     Channel.TASKS: (
         "task",
+        "task_series",
         "project",
         "section",
         "state",

@@ -57,7 +57,8 @@ def test_a_creation_has_a_location_and_a_header_bound_field() -> None:
 def test_a_merge_patch_has_a_field_mask_that_is_not_in_the_body() -> None:
     update = route("UpdateTask")
     assert update.update_mask_field == "update_mask"
-    assert update.not_in_body == {"id", "update_mask", "if_match"}
+    assert update.not_in_body == {"id", "update_mask", "if_match", "scope"}
+    assert update.query_fields == ("scope",)
     assert update.path_params == ("id",)
 
 

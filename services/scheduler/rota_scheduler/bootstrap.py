@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rota.scheduler.v1 import rules_pb2_grpc, schedules_pb2_grpc, workflows_pb2_grpc
+from rota.scheduler.v1 import rules_pb2_grpc, schedules_pb2_grpc, series_pb2_grpc, workflows_pb2_grpc
 from rota_chassis.events.consumer import Consumer
 from rota_chassis.memberships import Memberships
 from rota_chassis.service import Service
@@ -29,6 +29,9 @@ from rota_scheduler.schedules.firing import fire_schedules
 from rota_scheduler.schedules.servicer import ScheduleServicer
 from rota_scheduler.schedules.system import ensure_system_schedules
 from rota_scheduler.schedules.zone_data import follow_zone_data
+from rota_scheduler.series import handlers as series_handlers
+from rota_scheduler.series.firing import SeriesTimes, fire_series
+from rota_scheduler.series.servicer import SeriesTimesServicer
 from rota_scheduler.settings import SchedulerSettings
 from rota_scheduler.ticker import Ticker, until_available
 from rota_scheduler.timers import handlers
@@ -125,12 +128,25 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
         after_commit=rules.on_runs,
     )
 
+    series_times = SeriesTimes(runtime.database, runtime.clock)
+    series = Ticker("series", partial(fire_series, series_times), runtime.clock)
+    runtime.serve(series_pb2_grpc.add_SeriesTimesServiceServicer_to_server, SeriesTimesServicer(series_times))
+
     def wake() -> None:
-        for each in (timers, waits, worker):
+        for each in (timers, series, waits, worker):
             each.wake()
 
-    runtime.consume({**memberships.handlers(), **handlers.handlers(), **engine.handlers(workflows)}, after_commit=wake)
+    runtime.consume(
+        {
+            **memberships.handlers(),
+            **handlers.handlers(),
+            **series_handlers.handlers(),
+            **engine.handlers(workflows),
+        },
+        after_commit=wake,
+    )
     runtime.background("timers", timers.run)
+    runtime.background("series", series.run)
     runtime.background("schedules", fire)
     runtime.background("workflows", waits.run)
     runtime.background("rules", rule_consumer.run)

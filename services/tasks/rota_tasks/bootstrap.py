@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from rota.scheduler.v1 import series_pb2_grpc as times_pb2_grpc
 from rota.tasks.v1 import (
     attachments_pb2_grpc,
     batch_pb2_grpc,
@@ -21,6 +22,7 @@ from rota.tasks.v1 import (
     relations_pb2_grpc,
     saved_filters_pb2_grpc,
     search_pb2_grpc,
+    series_pb2_grpc,
     sharing_pb2_grpc,
     sync_pb2_grpc,
     tasks_pb2_grpc,
@@ -50,6 +52,8 @@ from rota_tasks.reactions.servicer import ReactionServicer
 from rota_tasks.relations.servicer import RelationServicer
 from rota_tasks.saved_filters.servicer import SavedFilterServicer
 from rota_tasks.search.servicer import SearchServicer
+from rota_tasks.series import handlers as series_handlers
+from rota_tasks.series.servicer import SeriesServicer
 from rota_tasks.settings import TasksSettings
 from rota_tasks.sharing.servicer import SharingServicer
 from rota_tasks.sync.servicer import SyncServicer
@@ -67,7 +71,12 @@ if TYPE_CHECKING:
 async def build(runtime: Runtime[TasksSettings]) -> None:
     """Add the servicers and the copy of memberships to the runtime."""
     memberships = Memberships(runtime.database, runtime.channels["auth"])
-    tasks = Tasks(runtime.database, memberships, runtime.clock)
+    tasks = Tasks(
+        runtime.database,
+        memberships,
+        runtime.clock,
+        times_pb2_grpc.SeriesTimesServiceStub(runtime.channels["scheduler"]),
+    )
     projects = Projects(runtime.database, memberships, runtime.clock)
     runtime.serve(tasks_pb2_grpc.add_TaskServiceServicer_to_server, TaskServicer(tasks, runtime.page_tokens))
     runtime.serve(
@@ -121,7 +130,8 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
         AttachmentServicer(attachments, runtime.page_tokens),
     )
     runtime.background("attachments", partial(cleanup.run, attachments))
-    runtime.consume(memberships.handlers())
+    runtime.serve(series_pb2_grpc.add_SeriesServiceServicer_to_server, SeriesServicer(tasks, runtime.page_tokens))
+    runtime.consume({**memberships.handlers(), **series_handlers.handlers(tasks)})
 
 
 def _file_store(settings: TasksSettings) -> FileStore:

@@ -6,7 +6,8 @@
    they do no harm to one another. Who moves, relates, deletes or restores, or relies on what stands around a task (a
    guard), has it alone; so has who spreads out the tasks of a board, since that locks many rows.
 3. Rows of tasks: one; more than one, by id, only who has the structure alone.
-4. Rows of labels, by id, to share; then search documents, by task.
+4. Rows of series of recurring tasks.
+5. Rows of labels, by id, to share; then search documents, by task.
 
 The first two are taken by `Database.ordered` before anything else, by their names; a path that finds late that it needs
 one of them begins again with it. Rows that are inserted refer to projects and parents, and wait for them at most.

@@ -39,6 +39,9 @@ from rota_tasks.relations.messages import relation_of
 from rota_tasks.saved_filters import store as saved_filters
 from rota_tasks.saved_filters.domain import SavedFilterDeleted, SavedFilterUpdated
 from rota_tasks.saved_filters.messages import saved_filter_of
+from rota_tasks.series import store as series
+from rota_tasks.series.domain import SeriesUpdated
+from rota_tasks.series.messages import series_of
 from rota_tasks.tasks import store as tasks
 from rota_tasks.tasks.domain import TaskCreated, TaskDeleted
 from rota_tasks.tasks.messages import task_of
@@ -154,6 +157,10 @@ async def _project_saved_filter(work: UnitOfWork, kind: str, data: Any) -> None:
     await saved_filters.project(work, event(saved_filter_of(data.saved_filter)))
 
 
+async def _project_series(work: UnitOfWork, _kind: str, data: Any) -> None:
+    await series.project(work, SeriesUpdated(series_of(data.series)))
+
+
 async def _project_task(work: UnitOfWork, kind: str, data: Any) -> None:
     task = task_of(data.task)
     match kind:
@@ -183,6 +190,8 @@ _TABLES = {
     "sections": "workspace_id, id",
     "states": "workspace_id, id",
     "tasks": "workspace_id, id",
+    "task_series": "workspace_id, id",
+    "task_occurrences": "workspace_id, series_id, occurrence",
     "relations": "workspace_id, source_id, type, task_id",
     "checklist_items": "workspace_id, id",
     "comments": "workspace_id, id",
@@ -204,4 +213,5 @@ _PROJECTIONS: Mapping[str, Callable[[UnitOfWork, str, Any], Awaitable[None]]] = 
     "section": _project_section,
     "state": _project_state,
     "task": _project_task,
+    "task_series": _project_series,
 }

@@ -20,6 +20,7 @@ from rota.tasks.v1 import (
     relations_pb2_grpc,
     saved_filters_pb2_grpc,
     search_pb2_grpc,
+    series_pb2_grpc,
     sharing_pb2_grpc,
     sync_pb2_grpc,
     tasks_pb2,
@@ -57,6 +58,7 @@ class Stage:
     imports: imports_pb2_grpc.ImportServiceStub
     saved_filters: saved_filters_pb2_grpc.SavedFilterServiceStub
     sync: sync_pb2_grpc.SyncServiceStub
+    series: series_pb2_grpc.SeriesServiceStub
     sharing: sharing_pb2_grpc.SharingServiceStub
     auth: SmallAuth
     issuer: TokenIssuer
@@ -74,12 +76,20 @@ class Stage:
 
 
 @pytest.fixture
+def settings() -> dict[str, Any]:
+    """What is not the default of the service that runs."""
+    return {}
+
+
+@pytest.fixture
 async def stage(
+    *,
     make_database: MakeDatabase,
     postgres_url: str,
     redis_url: str,
     fresh_nats_url: str,
     issuer: TokenIssuer,
+    settings: dict[str, Any],
 ) -> AsyncIterator[Stage]:
     database_url = await make_database("tasks")
     async with (
@@ -92,6 +102,7 @@ async def stage(
             nats_url=fresh_nats_url,
             issuer=issuer,
             auth_address=auth.address,
+            **settings,
         ) as channel,
     ):
         ada, grace = User(issuer), User(issuer)
@@ -114,6 +125,7 @@ async def stage(
             imports_pb2_grpc.ImportServiceStub(channel),
             saved_filters_pb2_grpc.SavedFilterServiceStub(channel),
             sync_pb2_grpc.SyncServiceStub(channel),
+            series_pb2_grpc.SeriesServiceStub(channel),
             sharing_pb2_grpc.SharingServiceStub(channel),
             auth,
             issuer,

@@ -169,6 +169,7 @@ def test_fields_that_travel_beside_the_body_are_parameters(document: dict[str, A
     update = operation(document, "patch", "/api/v1/tasks/{id}")
     assert [(each["name"], each["in"], each.get("required", False)) for each in update["parameters"]] == [
         ("id", "path", True),
+        ("scope", "query", False),
         ("If-Match", "header", False),
     ]
     assert "412" in update["responses"]

@@ -1,7 +1,9 @@
 """When the scheduler has to speak of a task.
 
 A task has two timers: `reminder` at its `remind_at`, for which a time in the past means now, and `due` at its
-`due_at`, which stays silent when the task was already overdue as it was created. Only open tasks have armed timers.
+`due_at` or at the end of its `due_on`, in its zone, which stays silent when the task was already overdue as it was
+created. And it has one for each of its `remind_before_s`, `before:3600`, which moves with the due date and stays silent
+when its time had passed as the task was created. Only open tasks have armed timers.
 
 Each time fires once. Changing a task without changing the time does not fire it again, nor does closing and opening
 the task; another time arms the timer anew. A time that came while the task was closed fires when it is opened again.
@@ -10,12 +12,15 @@ the task; another time arms the timer anew. A time that came while the task was 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, time, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
+from rota_scheduler.schedules.zones import resolve, zone
+
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import date
 
 
 class Kind(StrEnum):
@@ -23,6 +28,11 @@ class Kind(StrEnum):
 
     REMINDER = "reminder"
     DUE = "due"
+
+
+BEFORE = "before:"
+"""A timer that is this, and seconds, stands for so long before the task is due."""
+_LAST_YEAR = 9999
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +54,17 @@ class TimedTask:
     created_at: datetime
     remind_at: datetime | None
     due_at: datetime | None
+    due_on: date | None = None
+    time_zone: str = ""
+    remind_before_s: tuple[int, ...] = ()
+
+    @property
+    def due(self) -> datetime | None:
+        """When it becomes overdue: a day ends at midnight in the task's zone."""
+        if self.due_on is None or self.due_on.year >= _LAST_YEAR:
+            return self.due_at
+        midnight = datetime.combine(self.due_on + timedelta(days=1), time.min)
+        return resolve(midnight, zone(self.time_zone or "UTC"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +72,13 @@ class Timer:
     """One of a task's timers, as an event of the task wants it.
 
     Attributes:
+        kind: A `Kind`, or `BEFORE` and seconds.
         fire_at: When to fire; None for never.
     """
 
     workspace_id: UUID
     task_id: UUID
-    kind: Kind
+    kind: str
     task_version: int
     title: str
     recipient_ids: tuple[UUID, ...]
@@ -74,7 +96,7 @@ class Firing:
 
     workspace_id: UUID
     task_id: UUID
-    kind: Kind
+    kind: str
     title: str
     recipient_ids: tuple[UUID, ...]
     fired_for: datetime
@@ -92,12 +114,17 @@ def timers_of(task: TimedTask) -> list[Timer]:
     Those that are not armed too, since they tell older events that come late from news. Only a first version has no
     older ones: what it does not arm need not be remembered.
     """
-    due_at = task.due_at if task.due_at is not None and task.due_at > task.created_at else None
-    timers = [_timer(task, Kind.REMINDER, task.remind_at), _timer(task, Kind.DUE, due_at)]
+    due = task.due if task.due is not None and task.due > task.created_at else None
+    timers = [_timer(task, Kind.REMINDER, task.remind_at), _timer(task, Kind.DUE, due)]
+    for seconds in task.remind_before_s:
+        fire_at = None if due is None else due - timedelta(seconds=seconds)
+        if fire_at is not None and fire_at <= task.created_at:
+            fire_at = None
+        timers.append(_timer(task, f"{BEFORE}{seconds}", fire_at))
     return [timer for timer in timers if timer.fire_at is not None or timer.task_version > 1]
 
 
-def _timer(task: TimedTask, kind: Kind, fire_at: datetime | None) -> Timer:
+def _timer(task: TimedTask, kind: str, fire_at: datetime | None) -> Timer:
     return Timer(
         workspace_id=task.workspace_id,
         task_id=task.id,

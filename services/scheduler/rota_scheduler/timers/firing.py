@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from rota_scheduler.timers.domain import Firing
 
 BATCH = 200
-_KINDS = {
-    Kind.REMINDER: events_pb2.REMINDER_KIND_REMINDER,
-    Kind.DUE: events_pb2.REMINDER_KIND_DUE,
-}
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,7 @@ async def fire_timers(timers: Timers) -> datetime | None:
         firings = await store.fire(work, now=now, limit=BATCH)
         work.append(*(_event(firing, now) for firing in firings))
     for firing in firings:
-        LATENESS_SECONDS.labels(firing.kind).observe((now - firing.fired_for).total_seconds())
+        LATENESS_SECONDS.labels(firing.kind.partition(":")[0]).observe((now - firing.fired_for).total_seconds())
     return next_tick(now, taken=len(firings), batch=BATCH, due=await store.next_due(timers.database))
 
 
@@ -63,7 +59,7 @@ def _event(firing: Firing, now: datetime) -> NewEvent:
         aggregate_id=firing.reminder_id,
         aggregate_version=firing.firings,
         data=events_pb2.ReminderFired(
-            kind=_KINDS[firing.kind],
+            kind=events_pb2.REMINDER_KIND_DUE if firing.kind == Kind.DUE else events_pb2.REMINDER_KIND_REMINDER,
             task_id=str(firing.task_id),
             fire_at=fire_at,
             title=firing.title,

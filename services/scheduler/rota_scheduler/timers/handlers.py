@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, date
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from rota.tasks.v1 import tasks_pb2
+from rota_chassis.postgres.database import Lock
 
 from rota_scheduler.timers import store
 from rota_scheduler.timers.domain import TimedTask, timers_of
@@ -30,12 +31,30 @@ def handlers() -> Mapping[str, Handler]:
 
 
 async def _on_task_changed(work: UnitOfWork, event: Event) -> None:
-    await store.arm(work, timers_of(_timed_task(event, exists=True)))
+    await _arm(work, _timed_task(event, exists=True))
 
 
 async def _on_task_deleted(work: UnitOfWork, event: Event) -> None:
     # The rows stay, so that an older event that comes late cannot arm them.
-    await store.arm(work, timers_of(_timed_task(event, exists=False)))
+    await _arm(work, _timed_task(event, exists=False))
+
+
+async def _arm(work: UnitOfWork, task: TimedTask) -> None:
+    if task.version > 1 or task.remind_before_s:
+        # Another version may be handled elsewhere, and which timers there are depends on the version.
+        await work.hold(Lock(f"timers of {task.id}"))
+        if await store.knows_later(work, workspace_id=task.workspace_id, task_id=task.id, version=task.version):
+            return
+    timers = timers_of(task)
+    await store.arm(work, timers)
+    if task.version > 1:
+        await store.disarm_others(
+            work,
+            workspace_id=task.workspace_id,
+            task_id=task.id,
+            version=task.version,
+            kinds=[each.kind for each in timers],
+        )
 
 
 def _timed_task(event: Event, *, exists: bool) -> TimedTask:
@@ -50,6 +69,9 @@ def _timed_task(event: Event, *, exists: bool) -> TimedTask:
         created_at=task.created_at.ToDatetime(tzinfo=UTC),
         remind_at=_instant(task.remind_at) if task.HasField("remind_at") else None,
         due_at=_instant(task.due_at) if task.HasField("due_at") else None,
+        due_on=date.fromisoformat(task.due_on) if task.HasField("due_on") else None,
+        time_zone=task.time_zone,
+        remind_before_s=tuple(task.remind_before_s),
     )
 
 

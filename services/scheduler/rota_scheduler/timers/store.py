@@ -15,6 +15,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    exists,
     func,
     null,
     select,
@@ -23,11 +24,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
-from rota_scheduler.timers.domain import Firing, Kind
+from rota_scheduler.timers.domain import Firing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from rota_chassis.postgres.database import Reader, UnitOfWork
 
@@ -61,6 +63,16 @@ _UPSERT = statement(
         },
         where=TIMERS.c.task_version < _NEW.excluded.task_version,
     )
+)
+_OF_TASK = and_(
+    TIMERS.c.workspace_id == bindparam("of_workspace", type_=PgUUID),
+    TIMERS.c.task_id == bindparam("of_task", type_=PgUUID),
+)
+_LATER = statement(select(exists().where(_OF_TASK, TIMERS.c.task_version > bindparam("version", type_=Integer))))
+_DISARM = statement(
+    update(TIMERS)
+    .where(_OF_TASK, TIMERS.c.kind != func.all(bindparam("kinds", type_=ARRAY(Text))))
+    .values(fire_at=null(), task_version=bindparam("version", type_=Integer))
 )
 _DUE = (
     select(*_KEY)
@@ -98,10 +110,23 @@ async def arm(work: UnitOfWork, timers: Sequence[Timer]) -> None:
     )
 
 
+async def knows_later(reader: Reader, *, workspace_id: UUID, task_id: UUID, version: int) -> bool:
+    """Whether a later version of the task has set its timers."""
+    found: bool = await reader.fetch_value(_LATER, of_workspace=workspace_id, of_task=task_id, version=version)
+    return found
+
+
+async def disarm_others(
+    work: UnitOfWork, *, workspace_id: UUID, task_id: UUID, version: int, kinds: Sequence[str]
+) -> None:
+    """Let the timers of a task not fire that this version of it does not have."""
+    await work.execute(_DISARM, of_workspace=workspace_id, of_task=task_id, version=version, kinds=list(kinds))
+
+
 async def fire(work: UnitOfWork, *, now: datetime, limit: int) -> Sequence[Firing]:
     """Take at most `limit` timers that are due and that nobody else is taking."""
     rows = await work.fetch(_FIRE, now=now, limit=limit)
-    return [Firing(**{**row, "kind": Kind(row["kind"]), "recipient_ids": tuple(row["recipient_ids"])}) for row in rows]
+    return [Firing(**{**row, "recipient_ids": tuple(row["recipient_ids"])}) for row in rows]
 
 
 async def next_due(reader: Reader) -> datetime | None:

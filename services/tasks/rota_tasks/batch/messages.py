@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from protovalidate import Validator
-from rota.tasks.v1 import batch_pb2
+from rota.tasks.v1 import batch_pb2, tasks_pb2
 from rota_chassis.errors import InvalidArgument, RotaError, Violation
 from rota_chassis.ids import uuid7
 from rota_chassis.rpc.pipeline import violations_of
@@ -99,13 +99,29 @@ def _create(asked: Any, workspace_id: UUID, temp_id: str, made: dict[str, UUID])
         raise _invalid([Violation("request_id", "is for the call, not for one operation", "not_here")])
     if temp_id in made:
         raise _invalid([Violation("temp_id", "is taken by an earlier operation", "duplicate")])
+    _refuse_recurrence(asked)
     create = Create(uuid7(), new_fields(asked))
     if temp_id:
         made[temp_id] = create.task_id
     return create
 
 
+def _refuse_recurrence(asked: Any) -> None:
+    """What a recurrence means is asked of the scheduler, once for a call, not once for each of its operations."""
+    if asked.HasField("recurrence"):
+        raise _invalid([Violation("recurrence", "is only for a call of its own", "not_here")])
+
+
+def _delete(task_id: UUID, asked: Any) -> Delete:
+    if asked.scope > tasks_pb2.OCCURRENCE_SCOPE_THIS:
+        raise _invalid([Violation("scope", "is only for a call of its own", "not_here")])
+    return Delete(task_id, asked.if_match)
+
+
 def _edit(task_id: UUID, asked: Any) -> Edit:
+    _refuse_recurrence(asked)
+    if asked.scope > tasks_pb2.OCCURRENCE_SCOPE_THIS:
+        raise _invalid([Violation("scope", "is only for a call of its own", "not_here")])
     given = [field.name for field, _value in asked.ListFields() if field.name in VALUES]
     return Edit(task_id, changes_of(asked, asked.update_mask.paths or given), asked.if_match)
 
@@ -113,7 +129,7 @@ def _edit(task_id: UUID, asked: Any) -> Edit:
 # How each kind of operation on a task that exists reads from its request.
 _OF_A_TASK: dict[str, Callable[[UUID, Any], Operation]] = {
     "update": _edit,
-    "delete": lambda task_id, asked: Delete(task_id, asked.if_match),
+    "delete": _delete,
     "complete": lambda task_id, asked: Complete(task_id, asked.if_match),
     "reopen": lambda task_id, asked: Reopen(task_id, asked.if_match),
     "assign": lambda task_id, asked: Assign(task_id, UUID(asked.assignee_id)),

@@ -12,6 +12,7 @@ from rota_chassis.memberships import WRITERS, require_role
 from rota_tasks import locks
 from rota_tasks.history import store
 from rota_tasks.preconditions import require_version
+from rota_tasks.series import following
 from rota_tasks.tasks import domain, requirements, workflow
 from rota_tasks.tasks import store as task_store
 from rota_tasks.tasks.messages import event_message, task_message, task_of
@@ -74,6 +75,7 @@ async def undo_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_matc
         events = domain.undo(before, task, now=tasks.clock.now())
         for event in events:
             work.append(event_message(event))
+            await following.follow(work, event.task)
             await task_store.project(work, event)
         return await task_store.get(work, user_id=user.user_id, task_id=task_id) or task
 

@@ -20,6 +20,7 @@ from rota_chassis.memberships import VIEWER, WRITERS, require_role
 
 from rota_tasks import locks
 from rota_tasks.preconditions import require_version
+from rota_tasks.series import following, planning
 from rota_tasks.tasks import domain, queries, requirements, store, tree, workflow
 from rota_tasks.tasks.domain import OPEN, Standing, Status, Task
 from rota_tasks.tasks.messages import event_message, task_message
@@ -67,6 +68,8 @@ async def create_task(
     """
     await tasks.memberships.require(user.user_id, workspace_id, WRITERS)
     await requirements.require_members(tasks, workspace_id, fields.get("assignee_ids", ()))
+    if fields.get("recurrence") is not None:
+        fields = await planning.begun(tasks, fields)
     now = tasks.clock.now()
     task = Task(
         id=uuid7(),
@@ -111,6 +114,8 @@ async def add(work: UnitOfWork, task: Task) -> Task:
     if task.label_ids:
         await requirements.require_labels(work, task.workspace_id, task.label_ids)
     await requirements.require_place(work, task.workspace_id, task.id, task.parent_id)
+    if task.recurrence is not None:
+        await requirements.require_not_nested(work, task.workspace_id, task.parent_id)
     task = await workflow.place_new(work, task)
     await apply(work, [domain.TaskCreated(task)])
     return task
@@ -128,6 +133,9 @@ async def edit_task(
         PreconditionFailed: the task's entity tag is another.
     """
     held = []
+    if changes.get("recurrence") is not None and "series_id" not in changes:
+        seen = await queries.get_task(tasks, user, task_id=task_id)
+        changes = await planning.asked(tasks, seen, changes)
     if changes.get("parent_id") is not None:
         workspace_id = (await queries.get_task(tasks, user, task_id=task_id)).workspace_id
         held.append(locks.structure(workspace_id, alone=True))
@@ -137,7 +145,10 @@ async def edit_task(
         await requirements.require_members(tasks, task.workspace_id, newcomers)
 
     async def decide(work: UnitOfWork, task: Task) -> Sequence[TaskEvent]:
-        return await edit(work, tasks, user, task, changes)
+        events = await edit(work, tasks, user, task, changes)
+        if "series_id" in changes:
+            await following.leave(work, task, now=tasks.clock.now())
+        return events
 
     return await _change(tasks, user, task_id, decide, if_match=if_match, held=held)
 
@@ -159,6 +170,8 @@ async def edit(
     parent_id = changes.get("parent_id")
     if parent_id != task.parent_id:
         await requirements.require_place(work, task.workspace_id, task.id, parent_id)
+    if changes.get("recurrence", task.recurrence) is not None and {"recurrence", "parent_id"} & changes.keys():
+        await requirements.require_not_nested(work, task.workspace_id, changes.get("parent_id", task.parent_id))
     settled = await workflow.settle(work, tasks, user, task, changes)
     if task.status not in OPEN and settled.get("status") in OPEN:
         # Others may rely on it: what it is a part of, and what it blocks.
@@ -332,6 +345,7 @@ async def apply(work: UnitOfWork, events: Sequence[TaskEvent]) -> None:
     for event in events:
         work.append(event_message(event))
     if events:
+        await following.follow(work, events[-1].task)
         # Each event holds the whole task, so that the last is all the read table needs.
         await store.project(work, events[-1])
 

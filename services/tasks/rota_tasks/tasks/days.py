@@ -38,7 +38,7 @@ def zone_name(message: Message, field: str) -> str:
         InvalidArgument: there is no such zone.
     """
     name: str = getattr(message, field)
-    if name and name not in _zones():
+    if name and name not in zones():
         raise _invalid(
             "There is no such time zone; use an IANA name such as `Europe/Berlin`.",
             Violation(field, "is no IANA time zone", "no_such_time_zone"),
@@ -61,7 +61,8 @@ def require_one_of_each(fields: Mapping[str, Any]) -> None:
 
 
 @cache
-def _zones() -> frozenset[str]:
+def zones() -> frozenset[str]:
+    """The IANA time zones, those of the `tzdata` package."""
     return frozenset(resources.files("tzdata").joinpath("zones").read_text(encoding="utf-8").split())
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rota.scheduler.v1 import series_pb2_grpc
     from rota_chassis.clock import Clock
     from rota_chassis.memberships import Memberships
     from rota_chassis.postgres.database import Database
@@ -13,8 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tasks:
-    """What the use cases of tasks need."""
+    """What the use cases of tasks need.
+
+    Attributes:
+        times: The scheduler, which alone computes when tasks recur.
+    """
 
     database: Database
     memberships: Memberships
     clock: Clock
+    times: series_pb2_grpc.SeriesTimesServiceStub

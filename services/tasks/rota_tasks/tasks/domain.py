@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from datetime import date
     from uuid import UUID
 
+    from rota_tasks.series.recurrence import Recurrence
+
 MAX_ASSIGNEES = 50
 MAX_WATCHERS = 200
 MAX_LEVELS = 32
@@ -106,6 +108,10 @@ class Task:
     position: str | None = None
     status_before: Status | None = None
     state_id_before: UUID | None = None
+    recurrence: Recurrence | None = None
+    series_id: UUID | None = None
+    occurrence: str | None = None
+    remind_before_s: tuple[int, ...] = ()
     created_by: UUID
     created_at: datetime
     updated_at: datetime
@@ -355,7 +361,20 @@ def undo(before: Task, task: Task, *, now: datetime) -> Sequence[TaskEvent]:
 _RETURNING = tuple(
     each.name
     for each in dataclasses.fields(Task)
-    if each.name not in {"id", "workspace_id", "created_by", "created_at", "updated_at", "version", "standing"}
+    if each.name
+    not in {
+        "id",
+        "workspace_id",
+        "created_by",
+        "created_at",
+        "updated_at",
+        "version",
+        "standing",
+        # A series that has begun, or ended, is not undone.
+        "recurrence",
+        "series_id",
+        "occurrence",
+    }
 )
 
 

@@ -12,6 +12,8 @@ from rota.events.v1 import events_pb2
 from rota.tasks.v1 import tasks_pb2
 from rota_chassis.events.log import NewEvent
 
+from rota_tasks.series.recurrence import Recurrence
+from rota_tasks.series.recurrence_messages import recurrence_json, recurrence_message, recurrence_of
 from rota_tasks.tasks.domain import (
     FieldChange,
     Priority,
@@ -84,6 +86,10 @@ def task_message(task: Task) -> tasks_pb2.Task:
         state_id_before=_text(task.state_id_before),
         attachment_count=task.standing.attachments if task.standing else None,
         checklist=_checklist(task.standing),
+        recurrence=recurrence_message(task.recurrence) if task.recurrence else None,
+        series_id=_text(task.series_id),
+        occurrence=task.occurrence,
+        remind_before_s=task.remind_before_s,
     )
 
 
@@ -122,6 +128,10 @@ def task_of(message: tasks_pb2.Task) -> Task:
         position=message.position if message.HasField("position") else None,
         status_before=STATUSES.get(message.status_before),
         state_id_before=UUID(message.state_id_before) if message.HasField("state_id_before") else None,
+        recurrence=recurrence_of(message.recurrence) if message.HasField("recurrence") else None,
+        series_id=UUID(message.series_id) if message.HasField("series_id") else None,
+        occurrence=message.occurrence if message.HasField("occurrence") else None,
+        remind_before_s=tuple(message.remind_before_s),
     )
 
 
@@ -173,6 +183,10 @@ def _value(value: Any) -> struct_pb2.Value:
         return struct_pb2.Value(number_value=value)
     if isinstance(value, tuple):
         return struct_pb2.Value(list_value=struct_pb2.ListValue(values=[_value(each) for each in value]))
+    if isinstance(value, Recurrence):
+        shown = struct_pb2.Struct()
+        shown.update(recurrence_json(value) or {})
+        return struct_pb2.Value(struct_value=shown)
     return struct_pb2.Value(string_value=str(value))
 
 

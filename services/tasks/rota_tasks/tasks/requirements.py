@@ -113,3 +113,17 @@ async def require_place(work: UnitOfWork, workspace_id: UUID, task_id: UUID, par
             code="SUBTASKS_TOO_DEEP",
             violations=[Violation("parent_id", "is too deep", "too_deep")],
         )
+
+
+async def require_not_nested(work: UnitOfWork, workspace_id: UUID, parent_id: UUID | None) -> None:
+    """Return if a task that recurs may be a part of `parent_id`: nothing above it recurs.
+
+    Raises:
+        Conflict: something does (code RECURRENCE_NESTED).
+    """
+    if parent_id is not None and await tree.recurs_above(work, workspace_id=workspace_id, task_id=parent_id):
+        raise Conflict(
+            "A part of a recurring task cannot recur itself; make it a task of its own, or end the other recurrence.",
+            code="RECURRENCE_NESTED",
+            violations=[Violation("recurrence", "the task is a part of one that recurs", "nested")],
+        )

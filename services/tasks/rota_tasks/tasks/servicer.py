@@ -14,6 +14,8 @@ from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
 
 from rota_tasks.saved_filters import queries as saved_filters
+from rota_tasks.series import commands as series
+from rota_tasks.series.recurrence_messages import recurrence_given
 from rota_tasks.tasks import commands, queries
 from rota_tasks.tasks.days import day, require_one_of_each, zone_name
 from rota_tasks.tasks.domain import Priority, Status
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 _NOT_CLEARED = ("title", "status")
 # What few tasks may have: a query of its own lets the planner choose where to begin.
 _FEW_HAVE = ("assignee_id", "label_id", "favourite")
+_SEVERAL = frozenset({tasks_pb2.OCCURRENCE_SCOPE_FOLLOWING, tasks_pb2.OCCURRENCE_SCOPE_ALL})
 
 
 class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
@@ -177,9 +180,12 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
 
     async def UpdateTask(self, request: tasks_pb2.UpdateTaskRequest, _context: Any) -> tasks_pb2.UpdateTaskResponse:
         changes = changes_of(request, request.update_mask.paths)
-        task = await commands.edit_task(
-            self._tasks, require_user(), task_id=UUID(request.id), changes=changes, if_match=request.if_match
-        )
+        asked: dict[str, Any] = {"task_id": UUID(request.id), "changes": changes, "if_match": request.if_match}
+        if request.scope in _SEVERAL:
+            only = request.scope == tasks_pb2.OCCURRENCE_SCOPE_FOLLOWING
+            task = await series.edit_occurrences(self._tasks, require_user(), **asked, following_only=only)
+        else:
+            task = await commands.edit_task(self._tasks, require_user(), **asked)
         return tasks_pb2.UpdateTaskResponse(task=task_message(task))
 
     async def ReplaceTask(self, request: tasks_pb2.ReplaceTaskRequest, _context: Any) -> tasks_pb2.ReplaceTaskResponse:
@@ -192,7 +198,12 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
         return tasks_pb2.ReplaceTaskResponse(task=task_message(task))
 
     async def DeleteTask(self, request: tasks_pb2.DeleteTaskRequest, _context: Any) -> tasks_pb2.DeleteTaskResponse:
-        await trash.delete_task(self._tasks, require_user(), task_id=UUID(request.id), if_match=request.if_match)
+        asked: dict[str, Any] = {"task_id": UUID(request.id), "if_match": request.if_match}
+        if request.scope in _SEVERAL:
+            only = request.scope == tasks_pb2.OCCURRENCE_SCOPE_FOLLOWING
+            await series.delete_occurrences(self._tasks, require_user(), **asked, following_only=only)
+        else:
+            await trash.delete_task(self._tasks, require_user(), **asked)
         return tasks_pb2.DeleteTaskResponse()
 
     async def AssignTask(self, request: tasks_pb2.AssignTaskRequest, _context: Any) -> tasks_pb2.AssignTaskResponse:
@@ -222,6 +233,11 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             self._tasks, require_user(), task_id=UUID(request.id), if_match=request.if_match
         )
         return tasks_pb2.ReopenTaskResponse(task=task_message(task))
+
+    async def SnoozeTask(self, request: tasks_pb2.SnoozeTaskRequest, _context: Any) -> tasks_pb2.SnoozeTaskResponse:
+        changes = {"remind_at": moment(request, "until")}
+        task = await commands.edit_task(self._tasks, require_user(), task_id=UUID(request.id), changes=changes)
+        return tasks_pb2.SnoozeTaskResponse(task=task_message(task))
 
     async def WatchTask(self, request: tasks_pb2.WatchTaskRequest, _context: Any) -> tasks_pb2.WatchTaskResponse:
         task = await commands.watch_task(self._tasks, require_user(), task_id=UUID(request.id))
@@ -265,6 +281,8 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "start_on": lambda request: day(request, "start_on"),
     "time_zone": lambda request: zone_name(request, "time_zone"),
     "section_id": lambda request: _optional_id(request, "section_id"),
+    "recurrence": recurrence_given,
+    "remind_before_s": lambda request: tuple(request.remind_before_s),
 }
 
 

@@ -18,6 +18,8 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.labels.store import LABELS
 from rota_tasks.search import documents
+from rota_tasks.series import occurrences
+from rota_tasks.series.recurrence_messages import recurrence_json
 from rota_tasks.tasks.messages import task_of
 from rota_tasks.tasks.tables import (
     DERIVED,
@@ -265,6 +267,7 @@ async def project(work: UnitOfWork, event: TaskEvent) -> None:
     task = event.task
     await work.execute(_SAVE, **_row(task))
     await documents.write_of_tasks(work, workspace_id=task.workspace_id, task_ids=[task.id])
+    await occurrences.write(work, [task])
 
 
 async def save(work: UnitOfWork, tasks: Sequence[Task]) -> None:
@@ -273,6 +276,7 @@ async def save(work: UnitOfWork, tasks: Sequence[Task]) -> None:
     if tasks:
         ids = [task.id for task in tasks]
         await documents.write_of_tasks(work, workspace_id=tasks[0].workspace_id, task_ids=ids)
+    await occurrences.write(work, tasks)
 
 
 async def add_many(work: UnitOfWork, tasks: Sequence[Task]) -> None:
@@ -316,4 +320,5 @@ async def record_request(
 
 def _row(task: Task) -> dict[str, Any]:
     values = {name: getattr(task, name) for name in _WRITTEN}
+    values["recurrence"] = recurrence_json(task.recurrence)
     return values | {name: list(values[name]) for name in LISTS}

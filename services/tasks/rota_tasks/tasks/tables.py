@@ -25,7 +25,7 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, array
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, array
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.attachments.tables import ATTACHMENTS
@@ -33,6 +33,7 @@ from rota_tasks.checklists.store import CHECKLIST_ITEMS
 from rota_tasks.labels.store import LABELS
 from rota_tasks.relations.domain import RelationType
 from rota_tasks.relations.store import RELATIONS
+from rota_tasks.series.recurrence_messages import recurrence_of_json
 from rota_tasks.tasks.domain import OPEN, Priority, Standing, Status, Task
 
 if TYPE_CHECKING:
@@ -76,6 +77,10 @@ TASKS = Table(
     Column("state_id_before", PgUUID),
     Column("due", DateTime(timezone=True)),
     Column("start", DateTime(timezone=True)),
+    Column("recurrence", JSONB),
+    Column("series_id", PgUUID),
+    Column("occurrence", Text),
+    Column("remind_before_s", ARRAY(BigInteger), nullable=False),
 )
 REQUESTS = Table(
     "requests",
@@ -106,7 +111,7 @@ FAVOURITE_CHANGES = Table(
 DERIVED = ("due", "start")
 """Columns that follow from others, for filters and orders; reads do not show them."""
 FIELDS = tuple(column.name for column in TASKS.c if column.name not in DERIVED)
-LISTS = ("assignee_ids", "label_ids", "watcher_ids")
+LISTS = ("assignee_ids", "label_ids", "watcher_ids", "remind_before_s")
 KEY = ("workspace_id", "id")
 _CHILDREN, _BLOCKERS = TASKS.alias("children"), TASKS.alias("blockers")
 
@@ -226,6 +231,7 @@ def task_of_row(row: Mapping[str, Any]) -> Task:
             "priority": Priority(values["priority"]),
             "status_before": Status(values["status_before"]) if values["status_before"] else None,
             **{name: tuple(values[name]) for name in LISTS},
+            "recurrence": recurrence_of_json(values["recurrence"]),
             "standing": standing,
         }
     )

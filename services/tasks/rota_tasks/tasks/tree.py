@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Integer, bindparam, func, literal, select
+from sqlalchemy import Integer, bindparam, exists, func, literal, select
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks import locks
@@ -41,6 +41,13 @@ _DOWN = _DOWN.union_all(
 )
 _PATH = statement(select(_UP.c.id).order_by(_UP.c.level))
 _HEIGHT = statement(select(func.coalesce(func.max(_DOWN.c.level), 1)))
+_RECURS_ABOVE = statement(
+    select(
+        exists()
+        .where(TASKS.c.workspace_id == _WORKSPACE, TASKS.c.id == _UP.c.id, TASKS.c.recurrence.is_not(None))
+        .correlate_except(TASKS, _UP)
+    )
+)
 _LOCK_BELOW = statement(
     select(*own(TASKS), _DOWN.c.level)
     .join_from(TASKS, _DOWN, TASKS.c.id == _DOWN.c.id)
@@ -65,6 +72,12 @@ async def height(reader: Reader, *, workspace_id: UUID, task_id: UUID) -> int:
     """How many levels the task and everything below it take; 1 for a task that does not exist yet."""
     levels: int = await reader.fetch_value(_HEIGHT, workspace_id=workspace_id, id=task_id)
     return levels
+
+
+async def recurs_above(reader: Reader, *, workspace_id: UUID, task_id: UUID) -> bool:
+    """Whether the task, or one that it is a part of, recurs."""
+    found: bool = await reader.fetch_value(_RECURS_ABOVE, workspace_id=workspace_id, id=task_id)
+    return found
 
 
 async def lock_below(work: UnitOfWork, *, workspace_id: UUID, task_id: UUID) -> Sequence[Task]:

@@ -22,6 +22,7 @@ from rota_tasks.projects import store as projects
 from rota_tasks.relations import domain as relation_domain
 from rota_tasks.relations import store as relations
 from rota_tasks.relations.messages import event_message as relation_message
+from rota_tasks.series import following
 from rota_tasks.tasks import domain as task_domain
 from rota_tasks.tasks import store as task_store
 from rota_tasks.tasks import tree
@@ -72,6 +73,8 @@ async def remove(work: UnitOfWork, task: Task, *, by: UUID, now: datetime) -> No
     # The deepest first, so that whoever follows the log never sees a part without its whole.
     deleted = [task_domain.delete(gone, by=by, root_id=task.id, now=now) for gone in (*below, task)]
     work.append(*(event_message(event) for event in deleted))
+    for event in deleted:
+        await following.follow(work, event.task, gone=True)
     await store.add(work, deleted)
 
 
@@ -97,6 +100,8 @@ async def restore_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> T
             events = [domain.restore(task, now=now) for level in levels for task in level]
             events[0] = replace(events[0], task=await _placed(work, events[0].task, levels=len(levels)))
             restored = await _placed_in_projects(work, [event.task for event in events])
+            for each in restored:
+                await following.follow(work, each)
             await store.put_back(work, restored)
             await _relate(work, workspace_id, [task.id for task in restored], now=now)
             work.append(*(event_message(task_domain.TaskRestored(task)) for task in restored))

@@ -133,3 +133,36 @@ async def test_replicas_that_fire_at_once_fire_each_timer_once(
     fired = [event.task_id for event in await events()]
     assert len(fired) == 500
     assert len(set(fired)) == 500
+
+
+async def test_a_day_that_ends_alerts_and_reminders_before_move_with_it(
+    database: Database, clock: ManualClock, task: Any, events: Events
+) -> None:
+    # It is noon: the day ends in eleven hours where the task is.
+    created = task.event("task.created", 1, due_on="2026-01-01", time_zone="Europe/Warsaw", remind_before_s=[3600])
+    await receive(database, created)
+    clock.advance(10 * 3600)
+    await fire(database, clock)
+    clock.advance(3600)
+    await fire(database, clock)
+    kinds = [event.kind for event in await events()]
+    assert kinds == [events_pb2.REMINDER_KIND_REMINDER, events_pb2.REMINDER_KIND_DUE]
+    await receive(database, task.event("task.updated", 2, due_on="2026-01-02"))
+    clock.advance(23 * 3600)
+    await fire(database, clock)
+    assert [event.kind for event in await events()][2:] == [events_pb2.REMINDER_KIND_REMINDER]
+
+
+async def test_a_reminder_that_was_taken_off_does_not_fire_though_its_event_comes_late(
+    database: Database, clock: ManualClock, task: Any, events: Events
+) -> None:
+    created = task.event("task.created", 1, due_at=clock.now() + 7200 * SECOND, remind_before_s=[3600, 1800])
+    fewer = task.event("task.updated", 2, remind_before_s=[1800])
+    await receive(database, fewer, created)
+    clock.advance(3600)
+    await fire(database, clock)
+    assert await events() == []
+    await receive(database, task.event("task.updated", 3, remind_before_s=[]))
+    clock.advance(1800)
+    await fire(database, clock)
+    assert await events() == []

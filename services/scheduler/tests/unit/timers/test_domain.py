@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
+import pytest
 from rota_scheduler.timers.domain import Kind, TimedTask, timers_of
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -23,7 +25,7 @@ TASK = TimedTask(
 )
 
 
-def armed(task: TimedTask) -> dict[Kind, datetime | None]:
+def armed(task: TimedTask) -> dict[str, datetime | None]:
     return {timer.kind: timer.fire_at for timer in timers_of(task)}
 
 
@@ -46,3 +48,34 @@ def test_a_first_version_without_times_leaves_nothing_to_remember() -> None:
 
 def test_a_later_version_without_times_is_remembered() -> None:
     assert armed(replace(TASK, remind_at=None, due_at=None)) == {Kind.REMINDER: None, Kind.DUE: None}
+
+
+@pytest.mark.parametrize(
+    ("zone", "expected"),
+    [
+        ("", "2026-03-30T00:00:00+00:00"),
+        ("Europe/Warsaw", "2026-03-29T22:00:00+00:00"),
+        ("America/New_York", "2026-03-30T04:00:00+00:00"),
+        ("Australia/Lord_Howe", "2026-03-29T13:00:00+00:00"),
+    ],
+)
+def test_a_day_is_over_at_midnight_in_the_tasks_zone(zone: str, expected: str) -> None:
+    found = timed(due_on=date(2026, 3, 29), time_zone=zone)
+    assert armed(found)[Kind.DUE] == datetime.fromisoformat(expected)
+
+
+def test_reminders_before_it_is_due_move_with_the_due_date_and_past_ones_stay_silent() -> None:
+    found = timed(due_at=NOW + timedelta(hours=2), remind_before_s=(3600, 86_400))
+    assert armed(found)["before:3600"] == NOW + timedelta(hours=1)
+    assert armed(found).get("before:86400") is None
+    moved = timed(due_on=(NOW + timedelta(days=3)).date(), remind_before_s=(3600,))
+    assert armed(moved)["before:3600"] == moved.due - timedelta(hours=1)  # type: ignore[operator]
+
+
+def test_a_day_at_the_end_of_time_and_no_day_at_all_have_no_timers() -> None:
+    for day in (date(9999, 12, 31), None):
+        assert set(armed(timed(due_on=day, remind_before_s=(60,))).values()) <= {None}
+
+
+def timed(**fields: Any) -> TimedTask:
+    return replace(TASK, **{"remind_at": None, "due_at": None} | fields)

@@ -1,0 +1,654 @@
+"""Tasks recur: one task for each occurrence, whatever happens to it, to the clock and to the processes."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
+from rota.tasks.v1 import (
+    batch_pb2,
+    boards_pb2,
+    checklists_pb2,
+    history_pb2,
+    labels_pb2,
+    projects_pb2,
+    recurrence_pb2,
+    series_pb2,
+    tasks_pb2,
+    trash_pb2,
+)
+from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied
+from rota_chassis.postgres.database import Database
+from rota_chassis.testing.waiting import eventually
+from rota_tasks.rebuild import rebuild
+from rota_tasks.series import commands
+from rota_tasks.tasks.dependencies import Tasks
+
+if TYPE_CHECKING:
+    from conftest import Stage
+    from rota_chassis.testing.clock import ManualClock
+
+DAY = 86_400
+OPEN, DONE, DELETED, SKIPPED, PLANNED = (
+    series_pb2.OccurrenceStatus.Value(f"OCCURRENCE_STATUS_{name}")
+    for name in ("OPEN", "DONE", "DELETED", "SKIPPED", "PLANNED")
+)
+
+
+def instant(text: str) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(datetime.fromisoformat(text).astimezone(UTC))
+    return stamp
+
+
+def daily(**fields: Any) -> recurrence_pb2.Recurrence:
+    return recurrence_pb2.Recurrence(**{"rrule": "FREQ=DAILY"} | fields)
+
+
+async def occurrences(stage: Stage, task: Any, **fields: Any) -> list[tuple[str, int]]:
+    """Which occurrences the series of a task has, and what became of them."""
+    request = series_pb2.ListOccurrencesRequest(id=task.id, **{"preview": 0} | fields)
+    answer = await stage.series.ListOccurrences(request, metadata=stage.ada.metadata)
+    return [(each.occurrence, each.status) for each in answer.occurrences]
+
+
+async def task_of(stage: Stage, task: Any, occurrence: str) -> Any:
+    """The task of an occurrence of the series that a task is of, as soon as there is one."""
+
+    async def made() -> Any:
+        request = series_pb2.ListOccurrencesRequest(id=task.id, preview=0)
+        answer = await stage.series.ListOccurrences(request, metadata=stage.ada.metadata)
+        return next((each.task_id for each in answer.occurrences if each.occurrence == occurrence), None)
+
+    task_id = await eventually(made)
+    answer = await stage.tasks.GetTask(tasks_pb2.GetTaskRequest(id=task_id), metadata=stage.ada.metadata)
+    return answer.task
+
+
+async def complete(stage: Stage, task: Any) -> Any:
+    answer = await stage.tasks.CompleteTask(tasks_pb2.CompleteTaskRequest(id=task.id), metadata=stage.ada.metadata)
+    return answer.task
+
+
+async def patch(stage: Stage, task: Any, **fields: Any) -> Any:
+    scope = fields.pop("scope", None)
+    mask = FieldMask(paths=list(fields))
+    given = {name: value for name, value in fields.items() if value is not None}
+    request = tasks_pb2.UpdateTaskRequest(id=task.id, update_mask=mask, **given)
+    if scope:
+        request.scope = tasks_pb2.OccurrenceScope.Value(f"OCCURRENCE_SCOPE_{scope.upper()}")
+    return (await stage.tasks.UpdateTask(request, metadata=stage.ada.metadata)).task
+
+
+async def delete(stage: Stage, task: Any, scope: str = "unspecified") -> None:
+    number = tasks_pb2.OccurrenceScope.Value(f"OCCURRENCE_SCOPE_{scope.upper()}")
+    request = tasks_pb2.DeleteTaskRequest(id=task.id, scope=number)
+    await stage.tasks.DeleteTask(request, metadata=stage.ada.metadata)
+
+
+async def series_version(stage: Stage, task: Any) -> int:
+    connection = await asyncpg.connect(stage.database_url)
+    version = await connection.fetchval("SELECT version FROM task_series WHERE id = $1", UUID(task.series_id))
+    await connection.close()
+    return int(version)
+
+
+async def living(stage: Stage) -> list[Any]:
+    answer = await stage.tasks.ListTasks(tasks_pb2.ListTasksRequest(), metadata=stage.ada.metadata)
+    return list(answer.tasks)
+
+
+async def test_completing_an_occurrence_makes_the_next_with_what_it_is_to_have(stage: Stage) -> None:
+    label = await stage.labels.CreateLabel(labels_pb2.CreateLabelRequest(name="home"), metadata=stage.ada.metadata)
+    first = await stage.create(
+        description="All of them",
+        priority=tasks_pb2.TASK_PRIORITY_HIGH,
+        label_ids=[label.label.id],
+        assignee_ids=[str(stage.ada.id)],
+        estimate_s=600,
+        due_at=instant("2026-03-28T09:00:00+01:00"),
+        start_at=instant("2026-03-28T08:00:00+01:00"),
+        time_zone="Europe/Warsaw",
+        remind_before_s=[3600],
+        recurrence=daily(),
+    )
+    assert first.occurrence == "2026-03-28T08:00:00Z"
+    assert first.recurrence.time_zone == "Europe/Warsaw"
+    assert first.recurrence.anchor == recurrence_pb2.RECURRENCE_ANCHOR_SCHEDULE
+    await complete(stage, first)
+    second = await task_of(stage, first, "2026-03-29T07:00:00Z")
+    assert second.series_id == first.series_id
+    assert second.status == tasks_pb2.TASK_STATUS_TODO
+    assert second.due_at == instant("2026-03-29T09:00:00+02:00")
+    assert second.start_at == instant("2026-03-29T08:00:00+02:00")
+    for name in ("title", "description", "priority", "label_ids", "assignee_ids", "estimate_s", "time_zone"):
+        assert getattr(second, name) == getattr(first, name), name
+    assert second.remind_before_s == [3600]
+    assert second.recurrence == first.recurrence
+    assert second.created_by == str(stage.ada.id)
+
+
+async def test_the_checklist_comes_along_with_nothing_done(stage: Stage) -> None:
+    first = await stage.create(due_on="2026-01-01", recurrence=daily())
+    for title in ("Kitchen", "Balcony"):
+        item = (
+            await stage.checklists.CreateChecklistItem(
+                checklists_pb2.CreateChecklistItemRequest(task_id=first.id, title=title), metadata=stage.ada.metadata
+            )
+        ).item
+    await stage.checklists.UpdateChecklistItem(
+        checklists_pb2.UpdateChecklistItemRequest(
+            task_id=first.id, id=item.id, is_done=True, update_mask=FieldMask(paths=["is_done"])
+        ),
+        metadata=stage.ada.metadata,
+    )
+    await complete(stage, first)
+    second = await task_of(stage, first, "2026-01-02")
+    assert (second.checklist.open, second.checklist.total) == (2, 2)
+    answer = await stage.checklists.ListChecklistItems(
+        checklists_pb2.ListChecklistItemsRequest(task_id=second.id), metadata=stage.ada.metadata
+    )
+    assert [each.title for each in answer.items] == ["Kitchen", "Balcony"]
+
+
+async def test_two_that_complete_at_once_and_a_repeat_make_one_next(stage: Stage) -> None:
+    first = await stage.create(due_on="2026-01-01", recurrence=daily(time_zone="Europe/Warsaw"))
+    await asyncio.gather(*(complete(stage, first) for _ in range(8)))
+    await task_of(stage, first, "2026-01-02")
+    await complete(stage, first)
+    await stage.tasks.ReopenTask(tasks_pb2.ReopenTaskRequest(id=first.id), metadata=stage.ada.metadata)
+    await complete(stage, first)
+    second = await task_of(stage, first, "2026-01-02")
+    await complete(stage, second)
+    await task_of(stage, first, "2026-01-03")
+    assert [name for name, _ in await occurrences(stage, first)] == ["2026-01-01", "2026-01-02", "2026-01-03"]
+    assert len(await living(stage)) == 3
+
+
+async def test_the_next_comes_at_its_time_though_the_one_before_is_open(stage: Stage, clock: ManualClock) -> None:
+    first = await stage.create(due_at=instant("2026-01-01T12:30:00Z"), recurrence=daily(rrule="FREQ=HOURLY"))
+    clock.advance(3600)
+    assert await occurrences(stage, first) == [("2026-01-01T12:30:00Z", OPEN)]
+    clock.advance(1800)
+    await task_of(stage, first, "2026-01-01T13:30:00Z")
+    clock.advance(3600)
+    await task_of(stage, first, "2026-01-01T14:30:00Z")
+    assert [status for _, status in await occurrences(stage, first)] == [OPEN, OPEN, OPEN]
+
+
+@pytest.mark.parametrize(
+    ("catch_up", "expected"),
+    [("SKIP", ["2026-01-02"]), ("ONE", ["2026-01-01"]), ("ALL", ["2025-12-30", "2025-12-31", "2026-01-01"])],
+)
+async def test_what_becomes_of_days_that_passed_before(stage: Stage, catch_up: str, expected: list[str]) -> None:
+    number = recurrence_pb2.RecurrenceCatchUp.Value(f"RECURRENCE_CATCH_UP_{catch_up}")
+    # A day that lasts longer than the clock's: it has not passed.
+    zone = "Pacific/Kiritimati" if catch_up == "SKIP" else "UTC"
+    first = await stage.create(due_on="2025-12-29", recurrence=daily(catch_up=number, time_zone=zone))
+    if catch_up == "SKIP":
+        await task_of(stage, first, "2026-01-02")
+    await complete(stage, first)
+    await task_of(stage, first, expected[-1])
+    assert [name for name, _ in await occurrences(stage, first)] == ["2025-12-29", *expected]
+
+
+async def test_a_completion_is_what_the_next_is_counted_from(stage: Stage, clock: ManualClock) -> None:
+    anchor = recurrence_pb2.RECURRENCE_ANCHOR_COMPLETION
+    first = await stage.create(
+        due_on="2026-01-01", recurrence=recurrence_pb2.Recurrence(every="3d", anchor=anchor, time_zone="UTC")
+    )
+    clock.advance(10 * DAY)
+    assert len(await occurrences(stage, first)) == 1
+    await complete(stage, first)
+    second = await task_of(stage, first, "2026-01-14")
+    assert second.due_on == "2026-01-14"
+
+
+async def test_the_rule_ends_a_series_and_completing_does_not(stage: Stage) -> None:
+    first = await stage.create(due_on="2026-01-01", recurrence=daily(rrule="FREQ=DAILY;COUNT=2"))
+    await complete(stage, first)
+    second = await task_of(stage, first, "2026-01-02")
+    await complete(stage, second)
+    connection = await asyncpg.connect(stage.database_url)
+
+    async def ended() -> Any:
+        return await connection.fetchval("SELECT count(*) FROM events WHERE type = 'task_series.ended'")
+
+    assert await eventually(ended) == 1
+    await connection.close()
+    assert await occurrences(stage, first, preview=5) == [("2026-01-01", DONE), ("2026-01-02", DONE)]
+
+
+async def test_occurrences_are_paged_and_those_to_come_are_computed(stage: Stage) -> None:
+    first = await stage.create(due_on="2026-01-01", recurrence=daily())
+    await complete(stage, first)
+    await task_of(stage, first, "2026-01-02")
+    assert await occurrences(stage, first, preview=2) == [
+        ("2026-01-01", DONE),
+        ("2026-01-02", OPEN),
+        ("2026-01-03", PLANNED),
+        ("2026-01-04", PLANNED),
+    ]
+    request = series_pb2.ListOccurrencesRequest(id=first.id, page_size=1)
+    page = await stage.series.ListOccurrences(request, metadata=stage.ada.metadata)
+    assert [each.occurrence for each in page.occurrences] == ["2026-01-01"]
+    request.page_token = page.next_page_token
+    page = await stage.series.ListOccurrences(request, metadata=stage.ada.metadata)
+    assert (len(page.occurrences), page.next_page_token) == (11, "")
+    plain = await stage.create()
+    assert await occurrences(stage, plain, preview=5) == []
+
+
+async def test_what_others_may_not_see_they_neither_see_nor_skip(stage: Stage) -> None:
+    first = await stage.create(due_on="2026-01-01", recurrence=daily())
+    metadata = stage.grace.metadata
+    with pytest.raises(NotFound):
+        await stage.series.ListOccurrences(series_pb2.ListOccurrencesRequest(id=first.id), metadata=metadata)
+    with pytest.raises(NotFound):
+        await stage.series.SkipOccurrence(
+            series_pb2.SkipOccurrenceRequest(id=first.id, occurrence="2026-01-02"), metadata=metadata
+        )
+    for scope in (tasks_pb2.OCCURRENCE_SCOPE_FOLLOWING, tasks_pb2.OCCURRENCE_SCOPE_ALL):
+        with pytest.raises(NotFound):
+            await stage.tasks.DeleteTask(tasks_pb2.DeleteTaskRequest(id=first.id, scope=scope), metadata=metadata)
+        request = tasks_pb2.UpdateTaskRequest(
+            id=first.id, scope=scope, title="x", update_mask=FieldMask(paths=["title"])
+        )
+        with pytest.raises(NotFound):
+            await stage.tasks.UpdateTask(request, metadata=metadata)
+
+
+async def test_viewers_change_no_series(stage: Stage) -> None:
+    first = await stage.create(due_on="2026-01-01", recurrence=daily())
+    stage.auth.add_member(stage.ada.workspace_id, stage.grace.id, role="viewer", version=9)
+    await stage.tasks.GetTask(tasks_pb2.GetTaskRequest(id=first.id), metadata=stage.grace.metadata)
+    with pytest.raises(PermissionDenied):
+        await stage.series.SkipOccurrence(
+            series_pb2.SkipOccurrenceRequest(id=first.id, occurrence="2026-01-02"), metadata=stage.grace.metadata
+        )
+    scope = tasks_pb2.OCCURRENCE_SCOPE_ALL
+    with pytest.raises(PermissionDenied):
+        await stage.tasks.DeleteTask(
+            tasks_pb2.DeleteTaskRequest(id=first.id, scope=scope), metadata=stage.grace.metadata
+        )
+    with pytest.raises(PermissionDenied):
+        await stage.tasks.UpdateTask(
+            tasks_pb2.UpdateTaskRequest(id=first.id, scope=scope, title="x", update_mask=FieldMask(paths=["title"])),
+            metadata=stage.grace.metadata,
+        )
+
+
+async def test_an_occurrence_is_skipped_before_it_has_a_task_or_deleted_with_it(stage: Stage) -> None:
+    first = await stage.create(due_on="2026-01-01", recurrence=daily())
+    for occurrence in ("2026-01-02", "2026-01-02", "2026-01-04"):
+        await stage.series.SkipOccurrence(
+            series_pb2.SkipOccurrenceRequest(id=first.id, occurrence=occurrence), metadata=stage.ada.metadata
+        )
+    await complete(stage, first)
+    third = await task_of(stage, first, "2026-01-03")
+    await stage.series.SkipOccurrence(
+        series_pb2.SkipOccurrenceRequest(id=first.id, occurrence=third.occurrence), metadata=stage.ada.metadata
+    )
+    await task_of(stage, first, "2026-01-05")
+    assert await occurrences(stage, first) == [
+        ("2026-01-01", DONE),
+        ("2026-01-02", SKIPPED),
+        ("2026-01-03", DELETED),
+        ("2026-01-04", SKIPPED),
+        ("2026-01-05", OPEN),
+    ]
+    for occurrence in ("2025-12-31", "2026-01-05T09:00:00Z", "never", "0001-01-01"):
+        with pytest.raises(NotFound) as refused:
+            await stage.series.SkipOccurrence(
+                series_pb2.SkipOccurrenceRequest(id=first.id, occurrence=occurrence), metadata=stage.ada.metadata
+            )
+        assert refused.value.code == "OCCURRENCE_NOT_FOUND"
+
+
+async def test_deleting_the_newest_goes_on_and_restoring_it_takes_nothing_back(stage: Stage) -> None:
+    first = await stage.create(due_on="2026-01-01", recurrence=daily())
+    await delete(stage, first)
+    await eventually(lambda: _living_is(stage, 1))
+    (second,) = await living(stage)
+    assert second.occurrence == "2026-01-02"
+    await stage.trash.RestoreTask(trash_pb2.RestoreTaskRequest(id=first.id), metadata=stage.ada.metadata)
+    assert await occurrences(stage, second) == [("2026-01-01", OPEN), ("2026-01-02", OPEN)]
+
+
+async def _living_is(stage: Stage, count: int) -> bool:
+    return len(await living(stage)) == count
+
+
+async def test_a_change_of_this_alone_is_not_what_others_begin_as(stage: Stage) -> None:
+    first = await stage.create(due_on="2026-01-01", recurrence=daily())
+    await patch(stage, first, title="Water the cactus", due_on="2026-01-05")
+    await complete(stage, first)
+    second = await task_of(stage, first, "2026-01-02")
+    assert (second.title, second.due_on) == ("Water the plants", "2026-01-02")
+
+
+async def test_a_change_of_all_reaches_open_occurrences_and_those_to_come(stage: Stage) -> None:
+    first = await stage.create(due_on="2025-12-30", recurrence=daily(catch_up=recurrence_pb2.RECURRENCE_CATCH_UP_ALL))
+    last = await task_of(stage, first, "2026-01-01")
+    await complete(stage, await task_of(stage, first, "2025-12-31"))
+    changed = await patch(
+        stage, first, title="Water all", priority=tasks_pb2.TASK_PRIORITY_LOW, progress=50, scope="all"
+    )
+    assert (changed.title, changed.progress) == ("Water all", 50)
+    shown = [(each.occurrence, each.title, each.progress) for each in await living(stage)]
+    assert sorted(shown) == [
+        ("2025-12-30", "Water all", 50),
+        ("2025-12-31", "Water the plants", 0),
+        ("2026-01-01", "Water all", 0),
+    ]
+    await complete(stage, last)
+    following = await task_of(stage, first, "2026-01-02")
+    assert (following.title, following.priority) == ("Water all", tasks_pb2.TASK_PRIORITY_LOW)
+
+
+async def test_a_change_of_those_that_follow_splits_the_series(stage: Stage) -> None:
+    first = await stage.create(due_on="2026-01-01", recurrence=daily(rrule="FREQ=DAILY;COUNT=3"))
+    await complete(stage, first)
+    second = await task_of(stage, first, "2026-01-02")
+    changed = await patch(stage, second, title="Feed the cat", scope="following")
+    assert changed.series_id != first.series_id
+    assert changed.occurrence == "2026-01-02"
+    assert await occurrences(stage, first) == [("2026-01-01", DONE)]
+    await complete(stage, changed)
+    third = await task_of(stage, changed, "2026-01-03")
+    assert third.title == "Feed the cat"
+    await complete(stage, third)
+    # The count of the rule goes on.
+    await eventually(lambda: _ended_are(stage, 2))
+    assert len(await occurrences(stage, third, preview=5)) == 2
+
+
+async def _ended_are(stage: Stage, count: int) -> bool:
+    connection = await asyncpg.connect(stage.database_url)
+    found = await connection.fetchval("SELECT count(*) FROM events WHERE type = 'task_series.ended'")
+    await connection.close()
+    return bool(found == count)
+
+
+async def test_new_dates_for_all_begin_a_series_at_the_newest(stage: Stage) -> None:
+    first = await stage.create(
+        due_at=instant("2026-01-01T09:00:00Z"), recurrence=daily(rrule="FREQ=DAILY;COUNT=3", time_zone="UTC")
+    )
+    await complete(stage, first)
+    second = await task_of(stage, first, "2026-01-02T09:00:00Z")
+    moved = await patch(stage, second, due_at=instant("2026-01-02T17:00:00Z"), scope="all")
+    assert moved.occurrence == "2026-01-02T17:00:00Z"
+    assert moved.recurrence.rrule == "FREQ=DAILY;COUNT=2"
+    assert await occurrences(stage, moved, preview=5) == [
+        ("2026-01-02T17:00:00Z", OPEN),
+        ("2026-01-03T17:00:00Z", PLANNED),
+    ]
+    with pytest.raises(Conflict) as refused:
+        await patch(stage, first, due_at=instant("2026-01-02T18:00:00Z"), scope="following")
+    assert refused.value.code == "NOT_THE_LATEST_OCCURRENCE"
+
+
+async def test_a_new_rule_begins_a_series_and_the_same_one_does_not(stage: Stage) -> None:
+    first = await stage.create(due_on="2026-01-01", recurrence=daily())
+    same = await patch(stage, first, recurrence=first.recurrence)
+    assert same.version == 1
+    same = await patch(stage, first, recurrence=daily(), title="Water all", scope="all")
+    assert same.series_id == first.series_id
+    weekly = await patch(stage, first, recurrence=daily(rrule="FREQ=WEEKLY;BYDAY=MO"))
+    assert weekly.series_id != first.series_id
+    assert (weekly.occurrence, weekly.due_on) == ("2026-01-05", "2026-01-05")
+    await complete(stage, weekly)
+    await task_of(stage, weekly, "2026-01-12")
+    assert await occurrences(stage, weekly) == [("2026-01-05", DONE), ("2026-01-12", OPEN)]
+
+
+async def test_without_its_recurrence_a_task_stays_and_nothing_follows(stage: Stage) -> None:
+    first = await stage.create(due_on="2026-01-01", recurrence=daily())
+    alone = await patch(stage, first, recurrence=None)
+    assert not alone.HasField("recurrence")
+    assert alone.series_id == first.series_id
+    await complete(stage, alone)
+    assert await occurrences(stage, first, preview=5) == [("2026-01-01", DONE)]
+    second = await stage.create(due_on="2026-01-01", recurrence=daily())
+    request = tasks_pb2.ReplaceTaskRequest(id=second.id, title="x", due_on="2026-01-01", recurrence=second.recurrence)
+    kept = (await stage.tasks.ReplaceTask(request, metadata=stage.ada.metadata)).task
+    assert kept.recurrence == second.recurrence
+    assert kept.series_id == second.series_id
+    request.ClearField("recurrence")
+    ended = (await stage.tasks.ReplaceTask(request, metadata=stage.ada.metadata)).task
+    assert not ended.HasField("recurrence")
+
+
+async def test_a_task_that_did_not_recur_begins_to(stage: Stage) -> None:
+    task = await stage.create()
+    recurring = await patch(stage, task, recurrence=recurrence_pb2.Recurrence(every="1w", time_zone="Asia/Kathmandu"))
+    assert recurring.due_on == "2026-01-01"
+    assert recurring.time_zone == "Asia/Kathmandu"
+    at_nine = await stage.create(recurrence=recurrence_pb2.Recurrence(cron="0 9 * * *", time_zone="Europe/Warsaw"))
+    assert at_nine.due_at == instant("2026-01-02T08:00:00Z")
+    late = await stage.create(recurrence=recurrence_pb2.Recurrence(rrule="FREQ=DAILY", starts_on="2026-02-01"))
+    assert late.due_on == "2026-02-01"
+
+
+async def test_deleting_all_ends_the_series_and_keeps_what_is_done(stage: Stage) -> None:
+    first = await stage.create(due_on="2026-01-01", recurrence=daily())
+    await complete(stage, first)
+    second = await task_of(stage, first, "2026-01-02")
+    await delete(stage, second, "all")
+    assert await occurrences(stage, first, preview=5) == [("2026-01-01", DONE), ("2026-01-02", DELETED)]
+
+
+async def test_deleting_those_that_follow_keeps_open_ones_before(stage: Stage) -> None:
+    first = await stage.create(due_on="2025-12-30", recurrence=daily(catch_up=recurrence_pb2.RECURRENCE_CATCH_UP_ALL))
+    await task_of(stage, first, "2026-01-01")
+    await delete(stage, await task_of(stage, first, "2025-12-31"), "following")
+    assert await occurrences(stage, first, preview=5) == [
+        ("2025-12-30", OPEN),
+        ("2025-12-31", DELETED),
+        ("2026-01-01", DELETED),
+    ]
+    plain = await stage.create()
+    await delete(stage, plain, "all")
+    assert plain.id not in [each.id for each in await living(stage)]
+
+
+async def test_undoing_the_completion_before_the_next_comes_holds_it_back(stage: Stage) -> None:
+    first = await stage.create(due_on="2026-01-01", recurrence=daily())
+    await complete(stage, first)
+    second = await task_of(stage, first, "2026-01-02")
+    await complete(stage, second)
+    await stage.history.UndoTask(history_pb2.UndoTaskRequest(id=second.id), metadata=stage.ada.metadata)
+    found = await occurrences(stage, first)
+    assert found[:2] == [("2026-01-01", DONE), ("2026-01-02", OPEN)]
+    # Whichever was first, there is one task for each.
+    assert len(found) == len(await living(stage))
+
+
+async def test_what_is_said_twice_at_once_or_of_another_version_makes_one_task(
+    stage: Stage, clock: ManualClock
+) -> None:
+    first = await stage.create(
+        due_on="2026-01-01", recurrence=daily(anchor=recurrence_pb2.RECURRENCE_ANCHOR_COMPLETION)
+    )
+    database = await Database.connect(stage.database_url, size=8, name="test")
+    tasks = Tasks(database, None, clock, None)  # type: ignore[arg-type]
+    version = await series_version(stage, first)
+
+    async def say(version: int, occurrence: str | None) -> None:
+        async with database.transaction() as work:
+            await commands.make_occurrence(
+                work,
+                tasks,
+                workspace_id=stage.ada.workspace_id,
+                series_id=UUID(first.series_id),
+                version=version,
+                occurrence=occurrence,
+            )
+
+    await asyncio.gather(*(say(version, "2026-01-02") for _ in range(8)))
+    await asyncio.gather(*(say(version, name) for name in ("2026-01-02", "2026-01-03", None)))
+    await database.close()
+    assert await occurrences(stage, first) == [("2026-01-01", OPEN), ("2026-01-02", OPEN)]
+    assert len(await living(stage)) == 2
+    assert await series_version(stage, first) == version + 1
+
+
+async def test_dying_while_an_occurrence_is_made_leaves_nothing_and_it_is_made_later(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died = 0
+    make = commands.make_occurrence
+
+    async def dying(*arguments: Any, **fields: Any) -> None:
+        nonlocal died
+        await make(*arguments, **fields)
+        if died == 0:
+            died += 1
+            raise ConnectionError("killed before the commit")
+
+    monkeypatch.setattr("rota_tasks.series.handlers.make_occurrence", dying)
+    first = await stage.create(due_on="2026-01-01", recurrence=daily())
+    await complete(stage, first)
+    await task_of(stage, first, "2026-01-02")
+    assert died == 1
+    assert len(await living(stage)) == 2
+
+
+async def test_what_the_template_names_and_is_gone_is_left_out(stage: Stage) -> None:
+    project = (
+        await stage.projects.CreateProject(projects_pb2.CreateProjectRequest(name="Home"), metadata=stage.ada.metadata)
+    ).project
+    state = (
+        await stage.boards.CreateState(
+            boards_pb2.CreateStateRequest(
+                project_id=project.id, name="Next", group=tasks_pb2.TASK_STATUS_TODO, wip_limit=1
+            ),
+            metadata=stage.ada.metadata,
+        )
+    ).state
+    await stage.boards.CreateState(
+        boards_pb2.CreateStateRequest(project_id=project.id, name="Done", group=tasks_pb2.TASK_STATUS_DONE),
+        metadata=stage.ada.metadata,
+    )
+    label = await stage.labels.CreateLabel(labels_pb2.CreateLabelRequest(name="home"), metadata=stage.ada.metadata)
+    whole = await stage.create("Whole")
+    first = await stage.create(
+        due_on="2026-01-01",
+        recurrence=daily(),
+        project_id=project.id,
+        label_ids=[label.label.id],
+        parent_id=whole.id,
+    )
+    assert first.state_id == state.id
+    await complete(stage, first)
+    second = await task_of(stage, first, "2026-01-02")
+    assert (second.project_id, second.state_id, second.parent_id) == (project.id, state.id, whole.id)
+    await stage.labels.DeleteLabel(labels_pb2.DeleteLabelRequest(id=label.label.id), metadata=stage.ada.metadata)
+    await patch(stage, second, parent_id=None)
+    await delete(stage, whole)
+    # Its state is full then: people may not add to it, but it holds what recurs.
+    await complete(stage, second)
+    await stage.create("In the way", project_id=project.id)
+    third = await task_of(stage, second, "2026-01-03")
+    assert third.project_id == project.id
+    assert (list(third.label_ids), third.parent_id) == ([], "")
+
+
+async def test_a_part_of_what_recurs_cannot_recur(stage: Stage) -> None:
+    whole = await stage.create(due_on="2026-01-01", recurrence=daily())
+    part = await stage.create(parent_id=whole.id)
+    for attempt in (
+        stage.create(parent_id=part.id, recurrence=daily()),
+        patch(stage, part, recurrence=daily()),
+    ):
+        with pytest.raises(Conflict) as refused:
+            await attempt
+        assert refused.value.code == "RECURRENCE_NESTED"
+    other = await stage.create(due_on="2026-01-01", recurrence=daily())
+    with pytest.raises(Conflict):
+        await patch(stage, other, parent_id=part.id)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "field"),
+    [
+        ({"rrule": "FREQ=NEVER"}, "INVALID_RRULE", "recurrence.rrule"),
+        ({"rrule": "FREQ=DAILY;COUNT=1;UNTIL=20280101"}, "INVALID_RRULE", "recurrence.rrule"),
+        ({"rrule": "FREQ=SECONDLY"}, "RECURRENCE_TOO_FREQUENT", "recurrence.rrule"),
+        ({"cron": "0 0 30 2 *"}, "RECURRENCE_NEVER_OCCURS", "recurrence.cron"),
+        ({"every": "1d", "time_zone": "Mars/Olympus"}, "UNKNOWN_TIME_ZONE", "recurrence.time_zone"),
+        ({"every": "1d", "starts_on": "2026-02-30"}, "INVALID_FIELDS", "recurrence.starts_on"),
+    ],
+)
+async def test_a_rule_that_cannot_be_is_refused_with_its_field(
+    stage: Stage, fields: dict[str, str], code: str, field: str
+) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        await stage.create(recurrence=recurrence_pb2.Recurrence(**fields))
+    assert refused.value.code == code
+    assert [each.field for each in refused.value.violations] == [field]
+    assert await living(stage) == []
+
+
+async def test_a_batch_neither_begins_nor_splits_a_series(stage: Stage) -> None:
+    task = await stage.create()
+    operations = [
+        batch_pb2.BatchOperation(create=tasks_pb2.CreateTaskRequest(title="x", recurrence=daily())),
+        batch_pb2.BatchOperation(update=tasks_pb2.UpdateTaskRequest(id=task.id, recurrence=daily())),
+        batch_pb2.BatchOperation(delete=tasks_pb2.DeleteTaskRequest(id=task.id, scope=tasks_pb2.OCCURRENCE_SCOPE_ALL)),
+        batch_pb2.BatchOperation(
+            update=tasks_pb2.UpdateTaskRequest(id=task.id, title="x", scope=tasks_pb2.OCCURRENCE_SCOPE_ALL)
+        ),
+    ]
+    answer = await stage.batches.BatchTasks(
+        batch_pb2.BatchTasksRequest(operations=operations), metadata=stage.ada.metadata
+    )
+    fields = [each.problem.errors[0].field for each in answer.results]
+    assert fields == ["recurrence", "recurrence", "scope", "scope"]
+
+
+async def test_a_repeated_call_begins_one_series(stage: Stage) -> None:
+    tasks = [await stage.create(due_on="2026-01-01", recurrence=daily(), request_id="once") for _ in range(2)]
+    assert tasks[0].id == tasks[1].id
+    assert len(await living(stage)) == 1
+
+
+async def test_the_log_tells_the_whole_of_it(stage: Stage) -> None:
+    first = await stage.create(due_on="2025-12-30", recurrence=daily(catch_up=recurrence_pb2.RECURRENCE_CATCH_UP_ALL))
+    await task_of(stage, first, "2026-01-01")
+    await stage.series.SkipOccurrence(
+        series_pb2.SkipOccurrenceRequest(id=first.id, occurrence="2026-01-03"), metadata=stage.ada.metadata
+    )
+    second = await task_of(stage, first, "2025-12-31")
+    split = await patch(stage, second, title="Feed the cat", scope="following")
+    await delete(stage, first)
+    await stage.trash.RestoreTask(trash_pb2.RestoreTaskRequest(id=first.id), metadata=stage.ada.metadata)
+    await complete(stage, await task_of(stage, split, "2026-01-01"))
+    await task_of(stage, split, "2026-01-02")
+    before = await occurrences(stage, split)
+    assert before[-1] == ("2026-01-03", SKIPPED)
+    database = await Database.connect(stage.database_url, size=2, name="rebuild")
+    rebuilt = await rebuild(database)
+    await database.close()
+    assert rebuilt.differences == 0
+    assert await occurrences(stage, split) == before
+
+
+async def test_snoozing_moves_the_reminder_and_is_told(stage: Stage) -> None:
+    task = await stage.create(remind_at=instant("2026-01-01T13:00:00Z"))
+    until = instant("2026-01-01T15:00:00Z")
+    request = tasks_pb2.SnoozeTaskRequest(id=task.id, until=until)
+    snoozed = (await stage.tasks.SnoozeTask(request, metadata=stage.ada.metadata)).task
+    assert snoozed.remind_at == until
+    with pytest.raises(NotFound):
+        await stage.tasks.SnoozeTask(request, metadata=stage.grace.metadata)
+    answer = await stage.history.ListTaskHistory(
+        history_pb2.ListTaskHistoryRequest(id=task.id), metadata=stage.ada.metadata
+    )
+    assert "remind_at" in [change.field for entry in answer.entries for change in entry.changes]
