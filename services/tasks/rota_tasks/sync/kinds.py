@@ -31,6 +31,8 @@ from rota_tasks.relations.store import RELATIONS, relation_of_row
 from rota_tasks.saved_filters.domain import SavedFilter
 from rota_tasks.saved_filters.messages import saved_filter_message
 from rota_tasks.saved_filters.store import IS_VISIBLE, SAVED_FILTERS
+from rota_tasks.series.messages import series_message, series_of_json
+from rota_tasks.series.store import SERIES
 from rota_tasks.sync.domain import Change
 from rota_tasks.tasks.messages import task_message
 from rota_tasks.tasks.tables import TASKS, is_favourite, shown, task_of_row
@@ -95,6 +97,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "section": _kind(SECTIONS, lambda row: section_message(column_of_row(Section, row))),
     "state": _kind(STATES, lambda row: state_message(column_of_row(State, row))),
+    "task_series": _kind(SERIES, lambda row: series_message(series_of_json(row["data"]))),
     "task": _kind(
         TASKS,
         lambda row: task_message(task_of_row(row)),

@@ -20,6 +20,7 @@ from rota.tasks.v1 import (
     projects_pb2,
     recurrence_pb2,
     series_pb2,
+    sync_pb2,
     tasks_pb2,
     trash_pb2,
 )
@@ -652,3 +653,14 @@ async def test_snoozing_moves_the_reminder_and_is_told(stage: Stage) -> None:
         history_pb2.ListTaskHistoryRequest(id=task.id), metadata=stage.ada.metadata
     )
     assert "remind_at" in [change.field for entry in answer.entries for change in entry.changes]
+
+
+async def test_a_copy_of_the_workspace_has_the_series_of_its_tasks(stage: Stage) -> None:
+    empty = await stage.sync.Sync(sync_pb2.SyncRequest(), metadata=stage.ada.metadata)
+    task = await stage.create(due_on="2026-01-01", recurrence=daily())
+    for since in (empty.next_token, ""):
+        answer = await stage.sync.Sync(sync_pb2.SyncRequest(since=since), metadata=stage.ada.metadata)
+        heard = {each.kind: each for each in answer.changes}
+        assert {kind: each.id for kind, each in heard.items()} == {"task": task.id, "task_series": task.series_id}
+        assert heard["task_series"].data.task_series.recurrence == task.recurrence
+        assert heard["task_series"].version == heard["task_series"].data.task_series.version
