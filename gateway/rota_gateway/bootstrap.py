@@ -28,6 +28,7 @@ from rota_gateway.health import Health
 from rota_gateway.live.app import Live
 from rota_gateway.live.hub import Hub
 from rota_gateway.live.memberships import Memberships
+from rota_gateway.live.presence import Presence
 from rota_gateway.live.session import Sessions
 from rota_gateway.metrics import BREAKER_STATE
 from rota_gateway.openapi import build_document, docs_html
@@ -129,7 +130,17 @@ async def _live(
     hub = Hub(nats)
     following = asyncio.create_task(hub.run(), name="live hub")
     stack.callback(following.cancel)
-    sessions = Sessions(hub=hub, nats=nats, memberships=memberships, verifier=verifier, queue=settings.live_queue)
+    presence = Presence(nats)
+    telling = asyncio.create_task(presence.run(), name="presence")
+    stack.callback(telling.cancel)
+    sessions = Sessions(
+        hub=hub,
+        nats=nats,
+        memberships=memberships,
+        verifier=verifier,
+        queue=settings.live_queue,
+        presence=presence,
+    )
     return Live(hub, sessions), following
 
 

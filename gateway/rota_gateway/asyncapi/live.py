@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from rota_chassis.events.types import event_types
 
-from rota_gateway.live.protocol import CHANNEL_OF, Close, ResetReason
+from rota_gateway.live.protocol import CHANNEL_OF, Channel, Close, ResetReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rota_gateway.live.protocol import Channel
     from rota_gateway.openapi.schemas import Schema, Schemas
 
 ACCESS_TOKEN: Schema = {
@@ -25,6 +24,10 @@ SECURITY: Schema = {"security": [{"$ref": "#/components/securitySchemes/accessTo
 
 _OFFSET: Schema = {"type": "integer", "minimum": 0, "description": "A place in the stream of events."}
 _EPOCH: Schema = {"type": "string", "description": "Names the stream that the offset is of."}
+_PLACE: Mapping[str, Schema] = {
+    "workspace_id": {"type": "string", "format": "uuid"},
+    "task_id": {"type": "string", "format": "uuid"},
+}
 _CLOSE_TEXTS: Mapping[Close, str] = {
     Close.NORMAL: "you closed it",
     Close.GOING_AWAY: "the gateway restarts, come back",
@@ -71,6 +74,13 @@ def frames(channel: Channel, schemas: Schemas, comments: Mapping[str, str]) -> F
             detail=_string(description="What to do about it."),
         ),
     }
+    if channel is Channel.TASKS:
+        sent["presence"] = _frame(
+            "presence",
+            "Who is looking at the task that the client looks at: when it begins to, and when somebody comes or goes.",
+            **_PLACE,
+            user_ids={"type": "array", "items": _string(format="uuid")},
+        )
     for kind in event_types().values():
         if CHANNEL_OF.get(kind.aggregate) is channel:
             text = comments.get(kind.message.DESCRIPTOR.full_name, "").replace("\n", " ")
@@ -88,6 +98,11 @@ def frames(channel: Channel, schemas: Schemas, comments: Mapping[str, str]) -> F
         "auth": _frame("auth", "Who listens: the first frame, unless the handshake said so.", token=_string()),
         "pong": _frame("pong", "The answer to a ping; it need not come."),
     }
+    if channel is Channel.TASKS:
+        received["presence"] = _frame(
+            "presence", "The client looks at this task from now on; without one at none.", **_PLACE
+        )
+        received["presence"]["payload"]["required"] = ["type"]
     return Frames(channel_id, _named(channel_id, sent), _named(channel_id, received))
 
 

@@ -1,8 +1,8 @@
 """The frames of the live channels, each one JSON object, and the codes they are closed with.
 
     server: ready {offset, epoch, user_id} · event {event, id, offset, epoch, time, data} · ping
-            reset {reason, offset, epoch} · error {code, detail}
-    client: auth {token} · pong
+            reset {reason, offset, epoch} · error {code, detail} · presence {workspace_id, task_id, user_ids}
+    client: auth {token} · pong · presence {workspace_id, task_id}
 
 An offset is a place in the stream of events, and only means something together with its epoch, the creation of that
 stream. A client keeps the largest offset it has seen and comes back with `?since=<offset>&epoch=<epoch>`; it gets
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Digits; fits 64 bits.
 _LONGEST_OFFSET = 18
+
+_OF_CLIENTS = ("auth", "pong", "presence")
 
 PING = '{"type":"ping"}'
 
@@ -172,6 +174,11 @@ def error(code: str, detail: str) -> str:
     return _text({"type": "error", "code": code, "detail": detail})
 
 
+def presence(workspace_id: str, task_id: str, user_ids: list[str]) -> str:
+    """The frame that says who is looking at a task."""
+    return _text({"type": "presence", "workspace_id": workspace_id, "task_id": task_id, "user_ids": user_ids})
+
+
 def parse_query(query: bytes) -> Resume | None:
     """Where to resume, by the query of the socket's address; None to begin now.
 
@@ -204,9 +211,18 @@ def parse_frame(message: dict[str, Any]) -> dict[str, Any]:
         frame = orjson.loads(text) if text is not None else None
     except orjson.JSONDecodeError:
         frame = None
-    if type(frame) is not dict or frame.get("type") not in {"auth", "pong"}:
-        raise Ended(Close.BAD_FRAME, "BAD_FRAME", 'Send JSON objects as text: {"type": "auth"} or {"type": "pong"}.')
+    if type(frame) is not dict or frame.get("type") not in _OF_CLIENTS:
+        raise Ended(Close.BAD_FRAME, "BAD_FRAME", f"Send JSON objects as text, of a type of {', '.join(_OF_CLIENTS)}.")
     return frame
+
+
+def bad_presence() -> Ended:
+    """The end of a conversation in which a presence frame names no task of a workspace."""
+    return Ended(
+        Close.BAD_FRAME,
+        "BAD_FRAME",
+        "A presence frame names a `workspace_id` and a `task_id`, or neither, on /ws/tasks.",
+    )
 
 
 def _bad_query(why: str) -> Ended:

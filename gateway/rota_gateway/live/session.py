@@ -14,6 +14,7 @@ from starlette.websockets import WebSocketDisconnect
 from rota_gateway.identity import authenticate, bearer_token
 from rota_gateway.live import protocol
 from rota_gateway.live.catchup import catch_up
+from rota_gateway.live.presence import place_of
 from rota_gateway.live.protocol import Channel, Close, Ended
 from rota_gateway.live.subscriber import Subscriber
 from rota_gateway.metrics import LIVE_CLOSED
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from rota_gateway.live.hub import Hub
     from rota_gateway.live.memberships import Memberships
+    from rota_gateway.live.presence import Presence
 
 AUTHENTICATE_WITHIN_S = 10.0
 STREAM_WITHIN_S = 5.0
@@ -45,16 +47,25 @@ class Sessions:
         memberships: of users in workspaces.
         verifier: of access tokens.
         queue: frames that may wait for a slow client.
+        presence: who looks at what.
     """
 
     def __init__(
-        self, *, hub: Hub, nats: Client, memberships: Memberships, verifier: TokenVerifier, queue: int
+        self,
+        *,
+        hub: Hub,
+        nats: Client,
+        memberships: Memberships,
+        verifier: TokenVerifier,
+        queue: int,
+        presence: Presence,
     ) -> None:
         self._hub = hub
         self._nats = nats
         self._memberships = memberships
         self._verifier = verifier
         self._queue = queue
+        self._presence = presence
 
     async def hold(self, socket: WebSocket, channel: Channel) -> None:
         """Talk to a client until one of the two ends it."""
@@ -81,9 +92,10 @@ class Sessions:
             if channel is Channel.TASKS:
                 subscriber.know(await self._workspaces(user_id))
             missed = await catch_up(self._nats, self._hub, subscriber, resume)
-            conversation = _Conversation(socket, subscriber, self._verifier, expires)
+            conversation = _Conversation(socket, subscriber, self._verifier, expires, self._presence)
             await conversation.run(missed)
         finally:
+            self._presence.leave(subscriber)
             self._hub.leave(subscriber)
 
     async def _authenticate(self, socket: WebSocket) -> tuple[UUID, float]:
@@ -120,7 +132,10 @@ class Sessions:
 class _Conversation:
     """Writing and reading side by side, until one of them, the hub or the token's life ends it."""
 
-    def __init__(self, socket: WebSocket, subscriber: Subscriber, verifier: TokenVerifier, expires: float) -> None:
+    def __init__(
+        self, socket: WebSocket, subscriber: Subscriber, verifier: TokenVerifier, expires: float, presence: Presence
+    ) -> None:
+        self._presence = presence
         self._socket = socket
         self._subscriber = subscriber
         self._verifier = verifier
@@ -161,6 +176,10 @@ class _Conversation:
                 if str(user_id) != self._subscriber.user_id:
                     raise Ended(Close.UNAUTHENTICATED, "INVALID_TOKEN", "The token is another user's.")
                 self._expires = expires
+            elif frame["type"] == "presence":
+                if self._subscriber.channel is not Channel.TASKS:
+                    raise protocol.bad_presence()
+                self._presence.look(self._subscriber, place_of(frame))
 
     async def _keep_time(self) -> None:
         while True:

@@ -1,0 +1,228 @@
+"""Who is looking at which task, told to those who look at it too.
+
+Each gateway knows the sockets of all: it tells the others what has changed at its own, all of a moment in one message,
+and now and then how its own stand altogether, on a plain NATS subject. That is a hint, not an event: what is missed is
+made good by the next full message, and a gateway that is not heard of for a minute counts for nothing any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import orjson
+from nats.errors import Error as NatsError
+from rota_chassis.logs import logger
+
+from rota_gateway.live import protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+    from rota_gateway.live.subscriber import Subscriber
+
+SUBJECT = "rota.live.presence"
+TELL_EVERY_S = 0.1
+TELL_ALL_EVERY_S = 20.0
+FORGET_AFTER_S = 60.0
+_RETRY_S = 1.0
+_LOG = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What somebody looks at."""
+
+    workspace_id: str
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    user_id: str
+    place: Place
+
+
+@dataclass(slots=True)
+class _Others:
+    """The sockets of one gateway, by their ids, and until when they count."""
+
+    until: float = 0.0
+    looks: dict[str, _Look] = field(default_factory=dict)
+
+
+class Presence:
+    """Knows who looks at what, and tells.
+
+    Args:
+        nats: Where gateways tell each other; while it is away each knows of its own sockets only.
+        now: Seconds on a clock that only goes forward.
+    """
+
+    def __init__(self, nats: Client, now: Callable[[], float] = time.monotonic) -> None:
+        self._nats = nats
+        self._now = now
+        self._id = uuid4().hex
+        self._ids: dict[Subscriber, str] = {}
+        self._lookers: defaultdict[Place, set[Subscriber]] = defaultdict(set)
+        self._gateways: defaultdict[str, _Others] = defaultdict(_Others)
+        self._users: defaultdict[Place, Counter[str]] = defaultdict(Counter)
+        self._changed: set[str] = set()
+        self._some = asyncio.Event()
+
+    def look(self, subscriber: Subscriber, place: Place | None) -> None:
+        """A socket's user looks at a task of a workspace of theirs, or at none any more; they hear who else does."""
+        session = self._ids.setdefault(subscriber, uuid4().hex)
+        own = self._gateways[self._id]
+        before = own.looks.get(session)
+        if before is not None:
+            self._lookers[before.place].discard(subscriber)
+            if not self._lookers[before.place]:
+                del self._lookers[before.place]
+        if place is not None and place.workspace_id not in subscriber.workspaces:
+            subscriber.offer(protocol.presence(place.workspace_id, place.task_id, []))
+            place = None
+        if place is not None:
+            self._lookers[place].add(subscriber)
+        shown = self._change(own, {session: None if place is None else _Look(subscriber.user_id, place)})
+        if place is not None and place not in shown:
+            # A second socket of theirs: for the others nobody has come.
+            subscriber.offer(protocol.presence(place.workspace_id, place.task_id, self._at(place)))
+        self._changed.add(session)
+        self._some.set()
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """A socket is gone."""
+        if subscriber in self._ids:
+            self.look(subscriber, None)
+            del self._ids[subscriber]
+
+    async def run(self) -> None:
+        """Tell the others, and hear of theirs, until cancelled."""
+        await self._listen()
+        last = 0.0
+        while True:
+            try:
+                async with asyncio.timeout(max(0.0, last + TELL_ALL_EVERY_S - self._now())):
+                    await self._some.wait()
+            except TimeoutError:
+                pass
+            self._some.clear()
+            whole = self._now() - last >= TELL_ALL_EVERY_S
+            last = self._now() if whole else last
+            await self._tell(whole=whole)
+            self._forget()
+            await asyncio.sleep(TELL_EVERY_S)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                # A subscription outlives reconnections.
+                await self._nats.subscribe(SUBJECT, cb=self._told)
+            except (NatsError, OSError) as error:
+                _LOG.info("presence.not_listening", error=repr(error))
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return
+
+    async def _tell(self, *, whole: bool) -> None:
+        own = self._gateways[self._id].looks
+        changed, self._changed = self._changed, set()
+        told = own.keys() if whole else changed
+        message = {"gateway": self._id, "whole": whole, "sockets": {each: _written(own.get(each)) for each in told}}
+        try:
+            if self._nats.is_connected:
+                await self._nats.publish(SUBJECT, orjson.dumps(message))
+        except (NatsError, OSError) as error:
+            _LOG.info("presence.not_told", error=repr(error))
+
+    async def _told(self, message: Msg) -> None:
+        try:
+            content = orjson.loads(message.data)
+            gateway, whole = str(content["gateway"]), bool(content["whole"])
+            looks = {str(each): _read(look) for each, look in content["sockets"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            _LOG.error("presence.malformed", error=repr(error))
+            return
+        if gateway == self._id:
+            return
+        others = self._gateways[gateway]
+        others.until = self._now() + FORGET_AFTER_S
+        gone: Mapping[str, _Look | None] = dict.fromkeys(others.looks.keys() - looks.keys()) if whole else {}
+        self._change(others, {**gone, **looks})
+
+    def _forget(self) -> None:
+        for gateway, others in list(self._gateways.items()):
+            if gateway != self._id and others.until < self._now():
+                self._change(others, dict.fromkeys(others.looks))
+                del self._gateways[gateway]
+
+    def _change(self, of_gateway: _Others, looks: Mapping[str, _Look | None]) -> Collection[Place]:
+        """Take over what sockets look at, and tell those whose company is another now; returns where it is."""
+        shown: set[Place] = set()
+        touched: dict[Place, list[str]] = {}
+        for session, look in looks.items():
+            before = of_gateway.looks.pop(session, None)
+            for each in (before, look):
+                if each is not None:
+                    touched.setdefault(each.place, self._at(each.place))
+            if before is not None:
+                self._users[before.place][before.user_id] -= 1
+            if look is not None:
+                of_gateway.looks[session] = look
+                self._users[look.place][look.user_id] += 1
+        for place, before_it in touched.items():
+            self._users[place] += Counter()  # drops those of whom none is left
+            now = self._at(place)
+            if not now:
+                del self._users[place]
+            if now != before_it:
+                shown.add(place)
+                self._show(place, now)
+        return shown
+
+    def _at(self, place: Place) -> list[str]:
+        return sorted(self._users[place]) if place in self._users else []
+
+    def _show(self, place: Place, user_ids: list[str]) -> None:
+        text = protocol.presence(place.workspace_id, place.task_id, user_ids)
+        for subscriber in list(self._lookers.get(place, ())):
+            if place.workspace_id in subscriber.workspaces:
+                subscriber.offer(text)
+            else:
+                # They have left the workspace since.
+                self.look(subscriber, None)
+
+
+def place_of(frame: Mapping[str, Any]) -> Place | None:
+    """What a client's presence frame says it looks at.
+
+    Raises:
+        Ended: it says something else.
+    """
+    named = (frame.get("workspace_id"), frame.get("task_id"))
+    if named == (None, None):
+        return None
+    try:
+        workspace_id, task_id = (str(UUID(each)) for each in named)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise protocol.bad_presence() from error
+    return Place(workspace_id, task_id)
+
+
+def _written(look: _Look | None) -> list[str] | None:
+    return None if look is None else [look.user_id, look.place.workspace_id, look.place.task_id]
+
+
+def _read(written: list[str] | None) -> _Look | None:
+    if written is None:
+        return None
+    user_id, workspace_id, task_id = written
+    return _Look(str(user_id), Place(str(workspace_id), str(task_id)))
