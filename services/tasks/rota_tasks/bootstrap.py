@@ -13,6 +13,7 @@ from rota.tasks.v1 import (
     boards_pb2_grpc,
     checklists_pb2_grpc,
     comments_pb2_grpc,
+    exports_pb2_grpc,
     history_pb2_grpc,
     imports_pb2_grpc,
     labels_pb2_grpc,
@@ -39,6 +40,9 @@ from rota_tasks.batch.servicer import BatchServicer
 from rota_tasks.boards.servicer import BoardServicer
 from rota_tasks.checklists.servicer import ChecklistServicer
 from rota_tasks.comments.servicer import CommentServicer
+from rota_tasks.exports.dependencies import Exports
+from rota_tasks.exports.servicer import ExportServicer
+from rota_tasks.exports.worker import Exporter
 from rota_tasks.history.servicer import HistoryServicer
 from rota_tasks.imports.dependencies import Imports
 from rota_tasks.imports.servicer import ImportServicer
@@ -130,6 +134,12 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
         AttachmentServicer(attachments, runtime.page_tokens),
     )
     runtime.background("attachments", partial(cleanup.run, attachments))
+    exporter = Exporter(tasks)
+    runtime.serve(
+        exports_pb2_grpc.add_ExportServiceServicer_to_server,
+        ExportServicer(Exports(tasks, exporter.wake), runtime.page_tokens),
+    )
+    runtime.background("exports", exporter.run)
     runtime.serve(series_pb2_grpc.add_SeriesServiceServicer_to_server, SeriesServicer(tasks, runtime.page_tokens))
     runtime.consume({**memberships.handlers(), **series_handlers.handlers(tasks)})
 

@@ -11,6 +11,7 @@ from rota.tasks.v1 import (
     boards_pb2_grpc,
     checklists_pb2_grpc,
     comments_pb2_grpc,
+    exports_pb2_grpc,
     history_pb2_grpc,
     imports_pb2_grpc,
     labels_pb2_grpc,
@@ -60,6 +61,7 @@ class Stage:
     sync: sync_pb2_grpc.SyncServiceStub
     series: series_pb2_grpc.SeriesServiceStub
     sharing: sharing_pb2_grpc.SharingServiceStub
+    exports: exports_pb2_grpc.ExportServiceStub
     auth: SmallAuth
     issuer: TokenIssuer
     ada: User
@@ -127,6 +129,7 @@ async def stage(
             sync_pb2_grpc.SyncServiceStub(channel),
             series_pb2_grpc.SeriesServiceStub(channel),
             sharing_pb2_grpc.SharingServiceStub(channel),
+            exports_pb2_grpc.ExportServiceStub(channel),
             auth,
             issuer,
             ada,

@@ -237,6 +237,7 @@ class RelationRecord(Record):
     task: str
     type: RelationType
     other: str
+    lag_s: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

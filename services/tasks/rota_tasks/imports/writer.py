@@ -447,6 +447,7 @@ class _Batch:
                 task_id=task_id,
                 created_by=self._job.created_by,
                 created_at=self._now,
+                lag_s=record.lag_s,
             )
             try:
                 if not self._job.dry_run:

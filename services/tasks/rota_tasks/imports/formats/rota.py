@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 VERSION = 1
 _PLACES = ("remind_at", "deadline_at", "completed_at")
 _MAX_WIP = 10_000
+_MAX_LAG_S = 31_536_000
 
 
 def records(parts: Sequence[str], _columns: Mapping[str, str]) -> Iterator[Record]:
@@ -178,6 +179,8 @@ def _relation(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str])
         task=values.key("task", data.get("source_id")),
         type=_word(RelationType, data.get("type"), None, "type") or RelationType.RELATES,
         other=values.key("task", data.get("task_id")),
+        lag_s=values.number(data.get("lag_s"), notes, least=0, most=_MAX_LAG_S, what="lag_s") or 0,
+        notes=tuple(notes),
     )
 
 

@@ -169,7 +169,7 @@ def _columns_of(header: Sequence[str], headers: Mapping[str, str], required: Seq
 
 def _cell(row: Sequence[str], index: int | None) -> str:
     found = row[index] if index is not None and index < len(row) else ""
-    return found[1:] if found.startswith("'") and found[1:].startswith(FORMULA) else found
+    return found[1:] if found.startswith("'") and found[1:].startswith((*FORMULA, "'")) else found
 
 
 def _places(row: Mapping[str, str], place: str, seen: set[str]) -> Iterator[Record]:

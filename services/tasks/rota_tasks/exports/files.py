@@ -1,0 +1,119 @@
+"""Writes files: the records of a snapshot as lines, one format each."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from rota.tasks.v1 import boards_pb2, comments_pb2, labels_pb2, projects_pb2, relations_pb2, tasks_pb2
+from rota_chassis import codec
+
+from rota_tasks.boards.domain import Section, State
+from rota_tasks.boards.messages import section_message, state_message
+from rota_tasks.comments.messages import comment_message
+from rota_tasks.exports.domain import Format
+from rota_tasks.imports.formats.rota import VERSION
+from rota_tasks.imports.formats.tables import FIELDS, FORMULA
+from rota_tasks.labels.messages import label_message
+from rota_tasks.projects.messages import project_message
+from rota_tasks.relations.messages import relation_message
+from rota_tasks.tasks.domain import Priority, Task
+from rota_tasks.tasks.messages import task_message
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from datetime import date, datetime
+    from uuid import UUID
+
+    from rota_tasks.exports.snapshot import Snapshot
+
+_PROJECT = codec.encoder(projects_pb2.Project)
+_STATE = codec.encoder(boards_pb2.State)
+_SECTION = codec.encoder(boards_pb2.Section)
+_LABEL = codec.encoder(labels_pb2.Label)
+_TASK = codec.encoder(tasks_pb2.Task)
+_RELATION = codec.encoder(relations_pb2.Relation)
+_COMMENT = codec.encoder(comments_pb2.Comment)
+
+
+async def rota_lines(snapshot: Snapshot) -> AsyncIterator[tuple[str, str]]:
+    """Rota's own form (`imports.formats.rota` reads it): the kind of each line and the line."""
+    yield _line("rota", {"version": VERSION})
+    for label in await snapshot.labels():
+        yield _line("label", _LABEL(label_message(label)))
+    states: dict[UUID, list[dict[str, Any]]] = {}
+    for state in await snapshot.columns(State):
+        states.setdefault(state.project_id, []).append(_STATE(state_message(state)))
+    for project in await snapshot.projects():
+        yield _line("project", {**_PROJECT(project_message(project)), "states": states.get(project.id, [])})
+    for section in await snapshot.columns(Section):
+        yield _line("section", _SECTION(section_message(section)))
+    async for task in snapshot.tasks():
+        yield _line("task", _TASK(task_message(task)))
+    async for relation in snapshot.relations():
+        yield _line("relation", _RELATION(relation_message(relation)))
+    async for comment in snapshot.comments():
+        yield _line("comment", _COMMENT(comment_message(comment)))
+    yield _line("end", {})
+
+
+async def csv_lines(snapshot: Snapshot) -> AsyncIterator[tuple[str, str]]:
+    """A table of the tasks (`imports.formats.tables` reads it)."""
+    projects = {project.id: project.name for project in await snapshot.projects()}
+    sections = {section.id: section.name for section in await snapshot.columns(Section)}
+    labels = {label.id: label.name for label in await snapshot.labels()}
+    yield "header", _row(FIELDS)
+    async for task in snapshot.tasks():
+        cells = _cells(task, projects, sections, labels)
+        yield "task", _row([_guarded(cells[name]) for name in FIELDS])
+
+
+LINES: Mapping[Format, Callable[[Snapshot], AsyncIterator[tuple[str, str]]]] = {
+    Format.ROTA: rota_lines,
+    Format.CSV: csv_lines,
+}
+
+
+def _line(kind: str, data: Mapping[str, Any]) -> tuple[str, str]:
+    return kind, orjson.dumps({"kind": kind, "data": data}).decode() + "\n"
+
+
+def _row(cells: Any) -> str:
+    line = io.StringIO()
+    csv.writer(line).writerow(cells)
+    return line.getvalue()
+
+
+def _guarded(cell: str) -> str:
+    return f"'{cell}" if cell.startswith((*FORMULA, "'")) else cell
+
+
+def _cells(
+    task: Task, projects: Mapping[UUID, str], sections: Mapping[UUID, str], labels: Mapping[UUID, str]
+) -> Mapping[str, str]:
+    return {
+        "id": str(task.id),
+        "title": task.title,
+        "description": task.description,
+        "status": task.status.value,
+        "priority": "" if task.priority is Priority.NONE else task.priority.value,
+        "project": projects.get(task.project_id, "") if task.project_id else "",
+        "section": sections.get(task.section_id, "") if task.section_id else "",
+        "parent_id": str(task.parent_id or ""),
+        "labels": ";".join(labels[each].replace(";", ",") for each in task.label_ids if each in labels),
+        "assignees": ";".join(map(str, task.assignee_ids)),
+        "due": _time(task.due_on or task.due_at),
+        "start": _time(task.start_on or task.start_at),
+        "deadline": _time(task.deadline_at),
+        "time_zone": task.time_zone,
+        "estimate_s": "" if task.estimate_s is None else str(task.estimate_s),
+        "progress": str(task.progress or ""),
+        "category": task.category,
+        "completed_at": _time(task.completed_at),
+    }
+
+
+def _time(value: date | datetime | None) -> str:
+    return "" if value is None else value.isoformat().replace("+00:00", "Z")

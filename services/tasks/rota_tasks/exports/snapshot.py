@@ -1,0 +1,145 @@
+"""What a project or a workspace holds, read in one transaction that sees one moment, some hundred rows at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from rota_chassis.postgres.statements import statement
+from sqlalchemy import Integer, bindparam, exists, func, literal, or_, select
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+
+from rota_tasks.boards import store as boards
+from rota_tasks.boards.domain import Section, State
+from rota_tasks.boards.store import SECTIONS, STATES
+from rota_tasks.comments.domain import Comment
+from rota_tasks.comments.store import COMMENTS
+from rota_tasks.labels.domain import Label
+from rota_tasks.labels.store import LABELS
+from rota_tasks.projects.domain import Project
+from rota_tasks.projects.store import PROJECTS
+from rota_tasks.relations.domain import Relation, RelationType
+from rota_tasks.relations.store import RELATIONS
+from rota_tasks.tasks.tables import TASKS, own, task_of_row
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from uuid import UUID
+
+    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.statements import Statement
+
+    from rota_tasks.tasks.domain import Task
+
+_FETCH = 500
+_WORKSPACE, _PROJECT = bindparam("workspace_id", type_=PgUUID), bindparam("project_id", type_=PgUUID)
+# Of two names for one relation, the one that an export uses.
+_ONE_WAY = [RelationType.BLOCKS, RelationType.DUPLICATES, RelationType.FINISHES_BEFORE]
+_LABEL_FIELDS = [column for column in LABELS.c if column.name != "name_key"]
+
+
+def _in_scope(tasks: Any) -> Any:
+    return (tasks.c.workspace_id == _WORKSPACE) & or_(_PROJECT.is_(None), tasks.c.project_id == _PROJECT)
+
+
+_PARENTS = TASKS.alias("parents")
+_TREE = (
+    select(TASKS.c.id, literal(1, Integer).label("level"))
+    .where(
+        _in_scope(TASKS),
+        ~exists().where(_in_scope(_PARENTS), _PARENTS.c.id == TASKS.c.parent_id),
+    )
+    .cte("tree", recursive=True)
+)
+_TREE = _TREE.union_all(select(TASKS.c.id, _TREE.c.level + 1).where(_in_scope(TASKS), TASKS.c.parent_id == _TREE.c.id))
+_TASKS = statement(
+    select(*own(TASKS), _TREE.c.level)
+    .join_from(_TREE, TASKS, (TASKS.c.workspace_id == _WORKSPACE) & (TASKS.c.id == _TREE.c.id))
+    .order_by(_TREE.c.level, TASKS.c.id)
+)
+_COUNT = statement(select(func.count()).select_from(TASKS).where(_in_scope(TASKS)))
+_LABELS = statement(select(*_LABEL_FIELDS).where(LABELS.c.workspace_id == _WORKSPACE).order_by(LABELS.c.id))
+_PROJECTS = statement(
+    select(PROJECTS)
+    .where(PROJECTS.c.workspace_id == _WORKSPACE, or_(_PROJECT.is_(None), PROJECTS.c.id == _PROJECT))
+    .order_by(PROJECTS.c.id)
+)
+_COLUMNS = {
+    kind: statement(select(table).where(_in_scope(table)).order_by(table.c.project_id, table.c.position, table.c.id))
+    for kind, table in ((State, STATES), (Section, SECTIONS))
+}
+_OTHERS = TASKS.alias("others")
+_RELATIONS = statement(
+    select(RELATIONS)
+    .where(
+        RELATIONS.c.workspace_id == _WORKSPACE,
+        or_(
+            *(RELATIONS.c.type == kind.value for kind in _ONE_WAY),
+            (RELATIONS.c.type == RelationType.RELATES.value) & (RELATIONS.c.source_id < RELATIONS.c.task_id),
+        ),
+        exists().where(_in_scope(TASKS), TASKS.c.id == RELATIONS.c.source_id),
+        exists().where(_in_scope(_OTHERS), _OTHERS.c.id == RELATIONS.c.task_id),
+    )
+    .order_by(RELATIONS.c.id)
+)
+_COMMENTS = statement(
+    select(COMMENTS)
+    .where(
+        COMMENTS.c.workspace_id == _WORKSPACE,
+        exists().where(_in_scope(TASKS), TASKS.c.id == COMMENTS.c.task_id),
+    )
+    .order_by(COMMENTS.c.id)
+)
+
+
+class Snapshot:
+    """What a project, or a workspace, holds.
+
+    Args:
+        work: A transaction that sees one moment (REPEATABLE READ).
+        workspace_id: Whose.
+        project_id: The one project; None for all.
+    """
+
+    def __init__(self, work: UnitOfWork, *, workspace_id: UUID, project_id: UUID | None) -> None:
+        self._work = work
+        self._workspace = {"workspace_id": workspace_id}
+        self._scope = {"workspace_id": workspace_id, "project_id": project_id}
+
+    async def count(self) -> int:
+        """How many tasks there are."""
+        tasks: int = await self._work.fetch_value(_COUNT, **self._scope)
+        return tasks
+
+    async def labels(self) -> Sequence[Label]:
+        """All labels of the workspace."""
+        return [Label(**row) for row in await self._work.fetch(_LABELS, **self._workspace)]
+
+    async def projects(self) -> Sequence[Project]:
+        """The projects."""
+        return [Project(**row) for row in await self._work.fetch(_PROJECTS, **self._scope)]
+
+    async def columns(self, kind: type[boards.AnyColumn]) -> Sequence[boards.AnyColumn]:
+        """The states, or the sections, of the projects, each project's in their order."""
+        return [boards.column_of_row(kind, row) for row in await self._work.fetch(_COLUMNS[kind], **self._scope)]
+
+    async def tasks(self) -> AsyncIterator[Task]:
+        """The tasks, those above others first; one whose parent is not among them is a part of nothing."""
+        async for row in self._rows(_TASKS, self._scope):
+            task = task_of_row(row)
+            yield task if row["level"] > 1 else replace(task, parent_id=None)
+
+    async def relations(self) -> AsyncIterator[Relation]:
+        """The relations between the tasks, each once."""
+        async for row in self._rows(_RELATIONS, self._scope):
+            yield Relation(**dict(row) | {"type": RelationType(row["type"])})
+
+    async def comments(self) -> AsyncIterator[Comment]:
+        """The comments on the tasks, the oldest first."""
+        async for row in self._rows(_COMMENTS, self._scope):
+            yield Comment(**dict(row) | {"mentioned_ids": tuple(row["mentioned_ids"])})
+
+    async def _rows(self, query: Statement, parameters: dict[str, Any]) -> AsyncIterator[Any]:
+        cursor = self._work.connection.cursor(query.sql, *query.arguments(parameters), prefetch=_FETCH)
+        async for row in cursor:
+            yield row

@@ -1,0 +1,321 @@
+"""Exporting, and importing what was exported, through gRPC, on real servers."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import random
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import orjson
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from rota.tasks.v1 import (
+    boards_pb2,
+    comments_pb2,
+    exports_pb2,
+    imports_pb2,
+    labels_pb2,
+    projects_pb2,
+    relations_pb2,
+    tasks_pb2,
+)
+from rota_chassis.clock import SystemClock
+from rota_chassis.errors import Conflict, NotFound, RotaError, Unprocessable
+from rota_chassis.ids import uuid7
+from rota_chassis.memberships import Memberships
+from rota_chassis.postgres.database import Database
+from rota_chassis.testing.waiting import eventually
+from rota_tasks.exports import store
+from rota_tasks.exports.domain import KEPT_FOR, LEASE, Export, Format, Status
+from rota_tasks.exports.worker import Exporter
+from rota_tasks.tasks.dependencies import Tasks
+
+if TYPE_CHECKING:
+    from conftest import Stage
+    from rota_chassis.testing.services import User
+
+ROTA, CSV = exports_pb2.EXPORT_FORMAT_ROTA, exports_pb2.EXPORT_FORMAT_CSV
+
+
+async def start(stage: Stage, *, user: User | None = None, **fields: Any) -> Any:
+    request = exports_pb2.CreateExportRequest(**{"format": ROTA, **fields})
+    return (await stage.exports.CreateExport(request, metadata=(user or stage.ada).metadata)).job
+
+
+async def done(stage: Stage, export_id: str) -> Any:
+    async def look() -> Any:
+        request = exports_pb2.GetExportRequest(id=export_id)
+        job = (await stage.exports.GetExport(request, metadata=stage.ada.metadata)).job
+        return job if job.finished_at.seconds else None
+
+    return await eventually(look, timeout_s=30)
+
+
+async def content(stage: Stage, export_id: str) -> str:
+    request, pieces = exports_pb2.GetExportContentRequest(id=export_id), []
+    while True:
+        answer = await stage.exports.GetExportContent(request, metadata=stage.ada.metadata)
+        pieces.append(answer.content)
+        if not answer.next_page_token:
+            return "".join(pieces)
+        request.page_token = answer.next_page_token
+
+
+async def exported(stage: Stage, **fields: Any) -> str:
+    job = await done(stage, (await start(stage, **fields)).id)
+    assert job.status == exports_pb2.EXPORT_STATUS_DONE
+    return await content(stage, job.id)
+
+
+async def imported(stage: Stage, text: str, user: User, file_format: Any) -> Any:
+    request = imports_pb2.CreateImportRequest(format=file_format, content=text)
+    job = (await stage.imports.CreateImport(request, metadata=user.metadata)).job
+
+    async def look() -> Any:
+        found = (await stage.imports.GetImport(imports_pb2.GetImportRequest(id=job.id), metadata=user.metadata)).job
+        return found if found.finished_at.seconds else None
+
+    return await eventually(look, timeout_s=30)
+
+
+async def fill(stage: Stage, seed: int) -> None:
+    """A workspace of Ada's with something of everything."""
+    chance, by = random.Random(seed), {"metadata": stage.ada.metadata}  # noqa: S311 (test data)
+    labels = [
+        (await stage.labels.CreateLabel(labels_pb2.CreateLabelRequest(name=name, color="#00ff00"), **by)).label.id
+        for name in ("red", "blue; dark", "=formula")
+    ]
+    places: list[dict[str, str]] = [{}]
+    for name in ("House", "Garden"):
+        request = projects_pb2.CreateProjectRequest(name=name, description=f"*{name}*", color="#123456")
+        project = (await stage.projects.CreateProject(request, **by)).project.id
+        section = (
+            await stage.boards.CreateSection(boards_pb2.CreateSectionRequest(project_id=project, name="Soon"), **by)
+        ).section.id
+        places += [{"project_id": project}, {"project_id": project, "section_id": section}]
+        if name == "House":
+            states = [
+                (
+                    await stage.boards.CreateState(
+                        boards_pb2.CreateStateRequest(project_id=project, name=word, group=group, wip_limit=limit), **by
+                    )
+                ).state.id
+                for word, group, limit in (
+                    ("Open", tasks_pb2.TASK_STATUS_TODO, 0),
+                    ("Now", tasks_pb2.TASK_STATUS_IN_PROGRESS, 40),
+                    ("Finished", tasks_pb2.TASK_STATUS_DONE, 0),
+                )
+            ]
+            places += [{"project_id": project, "state_id": state} for state in states]
+    tasks: list[str] = []
+    for number in range(30):
+        parent = {"parent_id": chance.choice(tasks)} if tasks and chance.random() < 0.5 else {}
+        due = chance.choice([{}, {"due_on": "2026-12-24"}, {"due_at": Timestamp(seconds=1800000000 + number)}])
+        task = await stage.create(
+            chance.choice(["Water", "=1+1", "'quoted'", 'a "b", c;\nd', "ünïcode ☃"]) + f" {number}",
+            description=chance.choice(["", "line\r\nline", "-minus"]),
+            priority=chance.choice([0, tasks_pb2.TASK_PRIORITY_HIGH]),
+            progress=chance.choice([0, 40]),
+            category=chance.choice(["", "home"]),
+            time_zone=chance.choice(["", "Europe/Berlin"]),
+            label_ids=chance.sample(labels, chance.randint(0, 3)),
+            assignee_ids=chance.choice([[], [str(stage.ada.id)]]),
+            **({"estimate_s": 60} if chance.random() < 0.3 else {}),
+            **chance.choice(places),
+            **parent,
+            **due,
+        )
+        tasks.append(task.id)
+        if chance.random() < 0.2:
+            try:
+                await stage.tasks.CompleteTask(tasks_pb2.CompleteTaskRequest(id=task.id), **by)
+            except RotaError as error:
+                assert error.code == "TRANSITION_REFUSED"  # noqa: PT017
+        if chance.random() < 0.3:
+            request = comments_pb2.CreateCommentRequest(task_id=task.id, text=f"About {number}")
+            await stage.comments.CreateComment(request, **by)
+    for _ in range(15):
+        one, other = chance.sample(tasks, 2)
+        kind = chance.choice([relations_pb2.RELATION_TYPE_IS_BLOCKED_BY, relations_pb2.RELATION_TYPE_RELATES])
+        try:
+            await stage.relations.CreateRelation(
+                relations_pb2.CreateRelationRequest(id=one, task_id=other, type=kind), **by
+            )
+        except Conflict as error:
+            assert error.code == "RELATION_CYCLE"  # noqa: PT017
+
+
+CONTENTS = """
+SELECT t.title, t.description, t.status, t.priority, t.due_at, t.due_on, t.start_at, t.start_on, t.deadline_at,
+    t.estimate_s, t.progress, t.category, t.time_zone, t.completed_at, t.position, t.status_before, t.assignee_ids,
+    p.name AS project, p.description AS project_description, p.color, s.name AS section, st.name AS state,
+    st.wip_limit, sb.name AS state_before, parent.title AS parent, parent.due_at AS parent_due,
+    ARRAY(SELECT l.name || l.color FROM unnest(t.label_ids) WITH ORDINALITY given(id, place)
+        JOIN labels l ON l.workspace_id = t.workspace_id AND l.id = given.id ORDER BY place) AS labels,
+    ARRAY(SELECT r.type || ' ' || o.title FROM relations r JOIN tasks o ON o.workspace_id = r.workspace_id
+        AND o.id = r.task_id WHERE r.workspace_id = t.workspace_id AND r.source_id = t.id ORDER BY 1) AS related,
+    ARRAY(SELECT c.text || c.author_id || c.created_at FROM comments c WHERE c.workspace_id = t.workspace_id
+        AND c.task_id = t.id ORDER BY c.id) AS comments
+FROM tasks t
+LEFT JOIN projects p ON p.workspace_id = t.workspace_id AND p.id = t.project_id
+LEFT JOIN sections s ON s.workspace_id = t.workspace_id AND s.id = t.section_id
+LEFT JOIN states st ON st.workspace_id = t.workspace_id AND st.id = t.state_id
+LEFT JOIN states sb ON sb.workspace_id = t.workspace_id AND sb.id = t.state_id_before
+LEFT JOIN tasks parent ON parent.workspace_id = t.workspace_id AND parent.id = t.parent_id
+WHERE t.workspace_id = $1 ORDER BY t.title
+"""
+
+
+async def contents(stage: Stage, workspace_id: Any, *, without: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    connection = await asyncpg.connect(stage.database_url)
+    try:
+        rows = await connection.fetch(CONTENTS, workspace_id)
+    finally:
+        await connection.close()
+    return [{name: value for name, value in row.items() if name not in without} for row in rows]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_what_was_exported_and_imported_is_equal(stage: Stage, seed: int) -> None:
+    await fill(stage, seed)
+    text = await exported(stage)
+    stage.auth.add_member(stage.grace.workspace_id, stage.ada.id)
+    await stage.tasks.CreateTask(
+        tasks_pb2.CreateTaskRequest(title="other", workspace_id=str(stage.grace.workspace_id)),
+        metadata=stage.ada.metadata,
+    )
+    job = await imported(stage, text, stage.grace, imports_pb2.IMPORT_FORMAT_ROTA)
+    assert (job.status, list(job.problems)) == (imports_pb2.IMPORT_STATUS_DONE, [])
+    there = await contents(stage, stage.ada.workspace_id)
+    here = [row for row in await contents(stage, stage.grace.workspace_id) if row["title"] != "other"]
+    assert here == there
+    again = await imported(stage, text, stage.grace, imports_pb2.IMPORT_FORMAT_ROTA)
+    assert (again.created, again.failed) == (0, 0)
+
+
+async def test_a_table_that_was_exported_holds_the_tasks(stage: Stage) -> None:
+    await fill(stage, 5)
+    text = await exported(stage, format=CSV)
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row.values())
+    job = await imported(stage, text, stage.grace, imports_pb2.IMPORT_FORMAT_CSV)
+    assert job.status == imports_pb2.IMPORT_STATUS_DONE
+    without = ("state", "state_before", "status_before", "wip_limit", "position", "labels", "related", "comments")
+    without += ("assignee_ids", "project_description", "color", "completed_at")
+    assert await contents(stage, stage.grace.workspace_id, without=without) == await contents(
+        stage, stage.ada.workspace_id, without=without
+    )
+
+
+async def test_a_project_is_exported_alone(stage: Stage) -> None:
+    by = {"metadata": stage.ada.metadata}
+    project = (await stage.projects.CreateProject(projects_pb2.CreateProjectRequest(name="House"), **by)).project
+    outside = await stage.create("outside")
+    inside = await stage.create("inside", project_id=project.id, parent_id=outside.id)
+    below = await stage.create("below", project_id=project.id, parent_id=inside.id)
+    for other in (outside, below):
+        request = relations_pb2.CreateRelationRequest(
+            id=inside.id, task_id=other.id, type=relations_pb2.RELATION_TYPE_RELATES
+        )
+        await stage.relations.CreateRelation(request, **by)
+    lines = [orjson.loads(line) for line in (await exported(stage, project_id=project.id)).splitlines()]
+    tasks = [line["data"] for line in lines if line["kind"] == "task"]
+    assert [(task["title"], task["parent_id"]) for task in tasks] == [("inside", None), ("below", inside.id)]
+    assert [line["kind"] for line in lines] == ["rota", "project", "task", "task", "relation", "end"]
+
+
+async def test_another_user_does_not_see_an_export(stage: Stage) -> None:
+    job = await start(stage)
+    with pytest.raises(NotFound):
+        await stage.exports.GetExport(exports_pb2.GetExportRequest(id=job.id), metadata=stage.grace.metadata)
+    with pytest.raises(NotFound):
+        await stage.exports.GetExportContent(
+            exports_pb2.GetExportContentRequest(id=job.id), metadata=stage.grace.metadata
+        )
+    with pytest.raises(NotFound):
+        await start(stage, user=stage.grace, workspace_id=str(stage.ada.workspace_id))
+    with pytest.raises(NotFound) as no_project:
+        await start(stage, project_id=str(uuid7()))
+    assert no_project.value.code == "PROJECT_NOT_FOUND"
+
+
+async def test_a_repeated_call_starts_one_export(stage: Stage) -> None:
+    first, second = await asyncio.gather(*(start(stage, request_id="once") for _ in range(2)))
+    assert first.id == second.id
+    with pytest.raises(Unprocessable):
+        await start(stage, request_id="once", format=CSV)
+
+
+class Later(SystemClock):
+    """The machine's time, and more."""
+
+    def __init__(self, by: timedelta) -> None:
+        self._by = by
+
+    def now(self) -> Any:
+        return super().now() + self._by
+
+
+async def test_an_export_is_one_moment_in_pieces_begins_anew_and_expires(stage: Stage) -> None:
+    for number in range(30):
+        await stage.create(f"task {number}")
+    database = await Database.connect(stage.database_url)
+    tasks = Tasks(database, Memberships(database, None), SystemClock())  # type: ignore[arg-type]
+    now = tasks.clock.now()
+    job = Export(
+        id=uuid7(),
+        workspace_id=stage.ada.workspace_id,
+        created_by=stage.ada.id,
+        format=Format.ROTA,
+        project_id=None,
+        created_at=now,
+        updated_at=now,
+    )
+    try:
+        async with database.transaction() as work:
+            await store.insert_job(work, job, request_id=None, fingerprint=None)
+            dead = await store.claim(work, now=now, lease_until=now + LEASE)
+            assert dead is not None
+            await store.add_part(work, dead, number=1, content="left behind")
+        assert not await Exporter(tasks).write_one()
+        late = Tasks(database, tasks.memberships, Later(LEASE + timedelta(seconds=1)))
+        assert await Exporter(late, piece=2000).write_one()
+        found = await store.get(database, user_id=stage.ada.id, export_id=job.id)
+        assert found is not None
+        assert (found.status, found.tasks, found.tasks_total, found.parts > 5) == (Status.DONE, 30, 30, True)
+        async with database.transaction() as work:
+            assert not await store.save(work, dead, lease_until=now)
+        lines = [orjson.loads(line) for line in (await content(stage, str(job.id))).splitlines()]
+        assert [line["data"]["title"] for line in lines if line["kind"] == "task"] == [f"task {n}" for n in range(30)]
+        old = Tasks(database, tasks.memberships, Later(KEPT_FOR + LEASE + timedelta(seconds=5)))
+        assert not await Exporter(old).write_one()
+        assert await store.get(database, user_id=stage.ada.id, export_id=job.id) is None
+    finally:
+        await database.close()
+
+
+async def test_the_content_of_an_export_that_is_not_done_is_a_conflict(stage: Stage) -> None:
+    database = await Database.connect(stage.database_url, size=1)
+    now = SystemClock().now()
+    await stage.create("known")
+    job = Export(
+        id=uuid7(),
+        workspace_id=stage.ada.workspace_id,
+        created_by=stage.ada.id,
+        format=Format.CSV,
+        project_id=None,
+        status=Status.FAILED,
+        created_at=now,
+        updated_at=now,
+        finished_at=now,
+    )
+    async with database.transaction() as work:
+        await store.insert_job(work, job, request_id=None, fingerprint=None)
+    await database.close()
+    with pytest.raises(Conflict) as error:
+        await content(stage, str(job.id))
+    assert error.value.code == "EXPORT_NOT_DONE"
