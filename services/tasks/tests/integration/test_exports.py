@@ -28,7 +28,9 @@ from rota_chassis.errors import Conflict, NotFound, RotaError, Unprocessable
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import Memberships
 from rota_chassis.postgres.database import Database
+from rota_chassis.rpc.channel import open_channel
 from rota_chassis.testing.waiting import eventually
+from rota_chassis.tokens import ServiceTokens
 from rota_tasks.exports import store
 from rota_tasks.exports.domain import KEPT_FOR, LEASE, Export, Format, Status
 from rota_tasks.exports.worker import Exporter
@@ -181,9 +183,9 @@ async def contents(stage: Stage, workspace_id: Any, *, without: tuple[str, ...] 
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_what_was_exported_and_imported_is_equal(stage: Stage, seed: int) -> None:
+    stage.auth.add_member(stage.grace.workspace_id, stage.ada.id)
     await fill(stage, seed)
     text = await exported(stage)
-    stage.auth.add_member(stage.grace.workspace_id, stage.ada.id)
     await stage.tasks.CreateTask(
         tasks_pb2.CreateTaskRequest(title="other", workspace_id=str(stage.grace.workspace_id)),
         metadata=stage.ada.metadata,
@@ -264,7 +266,8 @@ async def test_an_export_is_one_moment_in_pieces_begins_anew_and_expires(stage: 
     for number in range(30):
         await stage.create(f"task {number}")
     database = await Database.connect(stage.database_url)
-    tasks = Tasks(database, Memberships(database, None), SystemClock())  # type: ignore[arg-type]
+    channel = open_channel(stage.auth.address, ServiceTokens("tasks", "a secret of this test's, long enough"))
+    tasks = Tasks(database, Memberships(database, channel), SystemClock())
     now = tasks.clock.now()
     job = Export(
         id=uuid7(),
@@ -295,6 +298,7 @@ async def test_an_export_is_one_moment_in_pieces_begins_anew_and_expires(stage: 
         assert not await Exporter(old).write_one()
         assert await store.get(database, user_id=stage.ada.id, export_id=job.id) is None
     finally:
+        await channel.close()
         await database.close()
 
 
