@@ -156,6 +156,12 @@ async def project(work: UnitOfWork, event: ChecklistItemEvent) -> None:
         await work.execute(_SAVE, **_row(item))
 
 
+async def add_many(work: UnitOfWork, items: Sequence[ChecklistItem]) -> None:
+    """Write many new items at once."""
+    rows = [[getattr(item, name) for name in _FIELDS] for item in items]
+    await work.connection.copy_records_to_table(CHECKLIST_ITEMS.name, columns=_FIELDS, records=rows)
+
+
 async def put_back(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> None:
     """Bring back the items that tasks had when they were deleted: nothing happens to an item while its task is."""
     rows = await work.fetch(_LAST_EVENTS, workspace_id=workspace_id, texts=[str(each) for each in task_ids])

@@ -7,11 +7,12 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from rota.tasks.v1 import boards_pb2, comments_pb2, labels_pb2, projects_pb2, relations_pb2, tasks_pb2
+from rota.tasks.v1 import boards_pb2, checklists_pb2, comments_pb2, labels_pb2, projects_pb2, relations_pb2, tasks_pb2
 from rota_chassis import codec
 
 from rota_tasks.boards.domain import Section, State
 from rota_tasks.boards.messages import section_message, state_message
+from rota_tasks.checklists.messages import item_message
 from rota_tasks.comments.messages import comment_message
 from rota_tasks.exports.domain import Format
 from rota_tasks.imports.formats.rota import VERSION
@@ -34,6 +35,7 @@ _STATE = codec.encoder(boards_pb2.State)
 _SECTION = codec.encoder(boards_pb2.Section)
 _LABEL = codec.encoder(labels_pb2.Label)
 _TASK = codec.encoder(tasks_pb2.Task)
+_ITEM = codec.encoder(checklists_pb2.ChecklistItem)
 _RELATION = codec.encoder(relations_pb2.Relation)
 _COMMENT = codec.encoder(comments_pb2.Comment)
 
@@ -52,6 +54,8 @@ async def rota_lines(snapshot: Snapshot) -> AsyncIterator[tuple[str, str]]:
         yield _line("section", _SECTION(section_message(section)))
     async for task in snapshot.tasks():
         yield _line("task", _TASK(task_message(task)))
+    async for item in snapshot.checklist_items():
+        yield _line("checklist_item", _ITEM(item_message(item)))
     async for relation in snapshot.relations():
         yield _line("relation", _RELATION(relation_message(relation)))
     async for comment in snapshot.comments():

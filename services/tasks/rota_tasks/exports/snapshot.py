@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from rota_tasks.boards import store as boards
 from rota_tasks.boards.domain import Section, State
 from rota_tasks.boards.store import SECTIONS, STATES
+from rota_tasks.checklists.store import CHECKLIST_ITEMS, item_of_row
 from rota_tasks.comments.domain import Comment
 from rota_tasks.comments.store import COMMENTS
 from rota_tasks.labels.domain import Label
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from rota_chassis.postgres.database import UnitOfWork
     from rota_chassis.postgres.statements import Statement
 
+    from rota_tasks.checklists.domain import ChecklistItem
     from rota_tasks.tasks.domain import Task
 
 _FETCH = 500
@@ -92,6 +94,16 @@ _COMMENTS = statement(
 )
 
 
+_ITEMS = statement(
+    select(CHECKLIST_ITEMS)
+    .where(
+        CHECKLIST_ITEMS.c.workspace_id == _WORKSPACE,
+        exists().where(_in_scope(TASKS), TASKS.c.id == CHECKLIST_ITEMS.c.task_id),
+    )
+    .order_by(CHECKLIST_ITEMS.c.task_id, CHECKLIST_ITEMS.c.position, CHECKLIST_ITEMS.c.id)
+)
+
+
 class Snapshot:
     """What a project, or a workspace, holds.
 
@@ -128,6 +140,11 @@ class Snapshot:
         async for row in self._rows(_TASKS, self._scope):
             task = task_of_row(row)
             yield task if row["level"] > 1 else replace(task, parent_id=None)
+
+    async def checklist_items(self) -> AsyncIterator[ChecklistItem]:
+        """The items of the tasks' checklists, each task's in their order."""
+        async for row in self._rows(_ITEMS, self._scope):
+            yield item_of_row(row)
 
     async def relations(self) -> AsyncIterator[Relation]:
         """The relations between the tasks, each once."""

@@ -256,6 +256,22 @@ class CommentRecord(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ItemRecord(Record):
+    """A step on the checklist of a task, behind those before it in the file.
+
+    Attributes:
+        assignee: The name of whoever is to do it.
+        done_at: When it was ticked off, if that is known.
+    """
+
+    task: str
+    title: str
+    is_done: bool = False
+    assignee: str = ""
+    done_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RejectedRecord(Record):
     """A record that cannot be read; its only note says why."""
 

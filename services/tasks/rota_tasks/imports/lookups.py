@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.boards.store import SECTIONS
+from rota_tasks.checklists.store import CHECKLIST_ITEMS
 from rota_tasks.labels.store import LABELS
 from rota_tasks.projects.store import PROJECTS
 from rota_tasks.tasks.tables import TASKS
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from uuid import UUID
 
-    from rota_chassis.postgres.database import Reader, UnitOfWork
+    from rota_chassis.postgres.database import Reader
 
 _WORKSPACE = bindparam("workspace_id", type_=PgUUID)
 _IDS = bindparam("ids", type_=ARRAY(PgUUID))
@@ -49,10 +50,12 @@ _LEVELS = statement(
     ).bindparams(_WORKSPACE, _IDS)
 )
 _TITLES = statement(
-    select(TASKS.c.id, TASKS.c.title)
-    .where(TASKS.c.workspace_id == _WORKSPACE, TASKS.c.id == func.any(_IDS))
-    .order_by(TASKS.c.id)
-    .with_for_update(read=True, key_share=True)
+    select(TASKS.c.id, TASKS.c.title).where(TASKS.c.workspace_id == _WORKSPACE, TASKS.c.id == func.any(_IDS))
+)
+_CHECKLISTS = statement(
+    select(CHECKLIST_ITEMS.c.task_id, func.count().label("items"), func.max(CHECKLIST_ITEMS.c.position).label("last"))
+    .where(CHECKLIST_ITEMS.c.workspace_id == _WORKSPACE, CHECKLIST_ITEMS.c.task_id == func.any(_IDS))
+    .group_by(CHECKLIST_ITEMS.c.task_id)
 )
 
 
@@ -79,6 +82,12 @@ async def levels(reader: Reader, workspace_id: UUID, ids: Collection[UUID]) -> d
     return {row["start"]: row["level"] for row in rows}
 
 
-async def hold_titles(work: UnitOfWork, workspace_id: UUID, ids: Collection[UUID]) -> dict[UUID, str]:
-    """The titles of those of the tasks that there are, which cannot be deleted until the transaction ends."""
-    return {row["id"]: row["title"] for row in await work.fetch(_TITLES, workspace_id=workspace_id, ids=list(ids))}
+async def titles(reader: Reader, workspace_id: UUID, ids: Collection[UUID]) -> dict[UUID, str]:
+    """The titles of those of the tasks that there are."""
+    return {row["id"]: row["title"] for row in await reader.fetch(_TITLES, workspace_id=workspace_id, ids=list(ids))}
+
+
+async def checklists(reader: Reader, workspace_id: UUID, ids: Collection[UUID]) -> dict[UUID, tuple[int, str]]:
+    """How many items tasks have, and the position of the last, where there are any."""
+    rows = await reader.fetch(_CHECKLISTS, workspace_id=workspace_id, ids=list(ids))
+    return {row["task_id"]: (row["items"], row["last"]) for row in rows}

@@ -136,12 +136,18 @@ class Importer:
         await asyncio.to_thread(_skip, reader, job.progress.cursor)
         writer = Writer(job, people)
         try:
+            left = self._most - job.progress.cursor
+            records, problem = await asyncio.to_thread(_next, reader, self._batch, left)
             while job.status is Status.RUNNING:
-                records, problem = await asyncio.to_thread(_next, reader, self._batch, self._most - job.progress.cursor)
-                following = await self._write(job, writer, people, records, problem)
+                # While the database writes these, the next are read.
+                left -= len(records)
+                following, (next_records, next_problem) = await asyncio.gather(
+                    self._write(job, writer, people, records, problem),
+                    asyncio.to_thread(_next, reader, self._batch, left),
+                )
                 if following is None:
                     return
-                job = following
+                job, records, problem = following, next_records, next_problem
         except (NotFound, PermissionDenied) as error:
             await self._stop(job, Problem("", error.code, error.detail))
 

@@ -22,12 +22,16 @@ from rota_tasks.boards import domain as boards
 from rota_tasks.boards import messages as board_messages
 from rota_tasks.boards import store as board_store
 from rota_tasks.boards.domain import MAX_COLUMNS, ColumnCreated, ColumnEvent, Guard, Section, State, Transition
+from rota_tasks.checklists import messages as checklist_messages
+from rota_tasks.checklists import store as checklist_store
+from rota_tasks.checklists.domain import MAX_ITEMS, ChecklistItem, ChecklistItemCreated
 from rota_tasks.comments import messages as comment_messages
 from rota_tasks.comments import store as comment_store
 from rota_tasks.comments.domain import Comment, CommentCreated
 from rota_tasks.imports import lookups, store
 from rota_tasks.imports.domain import (
     CommentRecord,
+    ItemRecord,
     LabelRecord,
     ProjectRecord,
     RejectedRecord,
@@ -50,7 +54,7 @@ from rota_tasks.tasks import store as task_store
 from rota_tasks.tasks.domain import MAX_ASSIGNEES, MAX_LEVELS, MAX_WATCHERS, OPEN, Status, Task, TaskCreated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -70,6 +74,7 @@ _REQUIRABLE = (
     "label_ids",
     "category",
 )
+_ON_TASKS = (TaskRecord, ItemRecord, CommentRecord)
 _SETTABLE = frozenset(
     {"title", "description", "status", "priority", "due_at", "due_on", "start_at", "start_on", "deadline_at"}
     | {"remind_at", "estimate_s", "progress", "category", "time_zone", "completed_at", "position", "status_before"}
@@ -96,6 +101,7 @@ class Writer:
         await batch.sections(_of(records, SectionRecord))
         await batch.labels(_of(records, LabelRecord), _of(records, TaskRecord))
         await batch.tasks(_of(records, TaskRecord))
+        await batch.items(_of(records, ItemRecord))
         await batch.relations(_of(records, RelationRecord))
         await batch.comments(_of(records, CommentRecord))
         for record in _of(records, RejectedRecord):
@@ -152,7 +158,8 @@ class _Batch:
         held = {locks.imports(self._workspace_id), *map(locks.board, living)}
         if _of(records, RelationRecord):
             held.add(locks.structure(self._workspace_id, alone=True))
-        elif any(record.parent for record in _of(records, TaskRecord)):
+        elif any(not isinstance(record, TaskRecord) or record.parent for record in _of(records, _ON_TASKS)):
+            # Nothing is deleted meanwhile.
             held.add(locks.structure(self._workspace_id, alone=False))
         return frozenset(held)
 
@@ -459,12 +466,55 @@ class _Batch:
                 self._ids[record.key] = relation.id
                 self.outcome.create(record, relation.id)
 
+    async def items(self, records: Sequence[ItemRecord]) -> None:
+        """Add steps to the checklists of tasks."""
+        ids = {self._ids[record.task] for record in records if record.task in self._ids}
+        living: Collection[UUID] = self._foreseen.levels if self._job.dry_run else ()
+        there: dict[UUID, tuple[int, str]] = {}
+        if ids:
+            living = {*living, *await lookups.titles(self._work, self._workspace_id, ids)}
+            there = await lookups.checklists(self._work, self._workspace_id, ids)
+        new = []
+        for record, item_id in zip(records, sorted(uuid7() for _ in records), strict=True):
+            task_id = self._ids.get(record.task)
+            items, last = there.get(task_id, (0, None)) if task_id else (0, None)
+            if record.key in self._ids:
+                self.outcome.skip(record)
+            elif task_id is None or task_id not in living:
+                self.outcome.fail(record, "TASK_NOT_FOUND", "Its task does not stand above it, or was deleted.")
+            elif items >= MAX_ITEMS:
+                self.outcome.fail(record, "TOO_MANY_CHECKLIST_ITEMS", f"A checklist has at most {MAX_ITEMS} items.")
+            else:
+                position = boards.between(last, None)
+                there[task_id] = (items + 1, position)
+                new.append(self._item(record, item_id, task_id, position))
+                self._ids[record.key] = item_id
+                self.outcome.create(record, item_id)
+        if new and not self._job.dry_run:
+            await checklist_store.add_many(self._work, new)
+            self._work.append(*(checklist_messages.event_message(ChecklistItemCreated(item)) for item in new))
+
+    def _item(self, record: ItemRecord, item_id: UUID, task_id: UUID, position: str) -> ChecklistItem:
+        assignees = self._people_of(record, (record.assignee,) if record.assignee else (), 1)
+        return ChecklistItem(
+            id=item_id,
+            workspace_id=self._workspace_id,
+            task_id=task_id,
+            title=record.title,
+            is_done=record.is_done,
+            done_by=self._job.created_by if record.is_done else None,
+            done_at=min(record.done_at or self._now, self._now) if record.is_done else None,
+            assignee_id=assignees[0] if assignees else None,
+            position=position,
+            **self._made(),
+        )
+
     async def comments(self, records: Sequence[CommentRecord]) -> None:
         """Say what was said."""
         ids = {self._ids[record.task] for record in records if record.task in self._ids}
         titles: Mapping[UUID, str] = {}
         if ids:
-            titles = await lookups.hold_titles(self._work, self._workspace_id, ids)
+            titles = await lookups.titles(self._work, self._workspace_id, ids)
         created = []
         for record, comment_id in zip(records, sorted(uuid7() for _ in records), strict=True):
             task_id = self._ids.get(record.task)
@@ -542,7 +592,7 @@ def _transition(given: Mapping[str, Any], ids: Mapping[str, UUID]) -> Transition
     )
 
 
-def _of(records: Sequence[Record], kind: type[Any]) -> list[Any]:
+def _of(records: Sequence[Record], kind: type[Any] | tuple[type[Any], ...]) -> list[Any]:
     return [record for record in records if isinstance(record, kind)]
 
 
@@ -558,7 +608,7 @@ def _keys(records: Sequence[Record]) -> set[str]:
                 keys.update(each for each in named if each is not None)
             case RelationRecord():
                 keys.update((record.task, record.other))
-            case CommentRecord():
+            case CommentRecord() | ItemRecord():
                 keys.add(record.task)
     return keys
 

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import orjson
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from rota.tasks.v1 import (
     boards_pb2,
+    checklists_pb2,
     comments_pb2,
     exports_pb2,
     imports_pb2,
@@ -84,6 +86,18 @@ async def imported(stage: Stage, text: str, user: User, file_format: Any) -> Any
     return await eventually(look, timeout_s=30)
 
 
+async def add_steps(stage: Stage, task_id: str, steps: int) -> None:
+    """A checklist, its second item ticked off."""
+    for step in range(steps):
+        request = checklists_pb2.CreateChecklistItemRequest(task_id=task_id, title=f"step {step}")
+        item = (await stage.checklists.CreateChecklistItem(request, metadata=stage.ada.metadata)).item
+        if step == 1:
+            tick = checklists_pb2.UpdateChecklistItemRequest(
+                task_id=task_id, id=item.id, is_done=True, update_mask=FieldMask(paths=["is_done"])
+            )
+            await stage.checklists.UpdateChecklistItem(tick, metadata=stage.ada.metadata)
+
+
 async def fill(stage: Stage, seed: int) -> None:
     """A workspace of Ada's with something of everything."""
     chance, by = random.Random(seed), {"metadata": stage.ada.metadata}  # noqa: S311 (test data)
@@ -137,6 +151,7 @@ async def fill(stage: Stage, seed: int) -> None:
                 await stage.tasks.CompleteTask(tasks_pb2.CompleteTaskRequest(id=task.id), **by)
             except RotaError as error:
                 assert error.code == "TRANSITION_REFUSED"  # noqa: PT017
+        await add_steps(stage, task.id, chance.choice([0, 0, 3]))
         if chance.random() < 0.3:
             request = comments_pb2.CreateCommentRequest(task_id=task.id, text=f"About {number}")
             await stage.comments.CreateComment(request, **by)
@@ -160,6 +175,8 @@ SELECT t.title, t.description, t.status, t.priority, t.due_at, t.due_on, t.start
         JOIN labels l ON l.workspace_id = t.workspace_id AND l.id = given.id ORDER BY place) AS labels,
     ARRAY(SELECT r.type || ' ' || o.title FROM relations r JOIN tasks o ON o.workspace_id = r.workspace_id
         AND o.id = r.task_id WHERE r.workspace_id = t.workspace_id AND r.source_id = t.id ORDER BY 1) AS related,
+    ARRAY(SELECT i.title || i.is_done || coalesce(i.done_at::text, '') FROM checklist_items i
+        WHERE i.workspace_id = t.workspace_id AND i.task_id = t.id ORDER BY i.position, i.id) AS checklist,
     ARRAY(SELECT c.text || c.author_id || c.created_at FROM comments c WHERE c.workspace_id = t.workspace_id
         AND c.task_id = t.id ORDER BY c.id) AS comments
 FROM tasks t
@@ -206,7 +223,17 @@ async def test_a_table_that_was_exported_holds_the_tasks(stage: Stage) -> None:
     assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row.values())
     job = await imported(stage, text, stage.grace, imports_pb2.IMPORT_FORMAT_CSV)
     assert job.status == imports_pb2.IMPORT_STATUS_DONE
-    without = ("state", "state_before", "status_before", "wip_limit", "position", "labels", "related", "comments")
+    without = (
+        "state",
+        "state_before",
+        "status_before",
+        "wip_limit",
+        "position",
+        "labels",
+        "related",
+        "comments",
+        "checklist",
+    )
     without += ("assignee_ids", "project_description", "color", "completed_at")
     assert await contents(stage, stage.grace.workspace_id, without=without) == await contents(
         stage, stage.ada.workspace_id, without=without

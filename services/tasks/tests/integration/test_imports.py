@@ -10,6 +10,7 @@ import orjson
 import pytest
 from rota.tasks.v1 import (
     boards_pb2,
+    checklists_pb2,
     comments_pb2,
     imports_pb2,
     labels_pb2,
@@ -382,9 +383,12 @@ async def test_a_trello_board_becomes_a_project(stage: Stage) -> None:
     job = await run(stage, orjson.dumps(BOARD).decode(), format=imports_pb2.IMPORT_FORMAT_TRELLO)
     assert await codes(job) == [("/cards/0", "PERSON_UNKNOWN")]
     tasks = await tasks_of(stage)
-    assert set(tasks) == {"Hedge", "Old", "Saw"}
-    assert tasks["Old"].status == tasks["Saw"].status == tasks_pb2.TASK_STATUS_DONE
-    assert (tasks["Saw"].parent_id, tasks["Saw"].category) == (tasks["Hedge"].id, "Tools")
+    assert set(tasks) == {"Hedge", "Old"}
+    assert tasks["Old"].status == tasks_pb2.TASK_STATUS_DONE
+    items = await stage.checklists.ListChecklistItems(
+        checklists_pb2.ListChecklistItemsRequest(task_id=tasks["Hedge"].id), metadata=stage.ada.metadata
+    )
+    assert [(item.title, item.is_done) for item in items.items] == [("Saw", True)]
     sections = await stage.boards.ListSections(
         boards_pb2.ListSectionsRequest(project_id=tasks["Hedge"].project_id), metadata=stage.ada.metadata
     )

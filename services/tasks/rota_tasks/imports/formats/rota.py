@@ -12,6 +12,7 @@ import orjson
 
 from rota_tasks.imports.domain import (
     CommentRecord,
+    ItemRecord,
     LabelRecord,
     Problem,
     ProjectRecord,
@@ -198,11 +199,27 @@ def _comment(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) 
     )
 
 
+def _item(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) -> Record:
+    done: dict[str, Any] = {}
+    values.at(done, "done_at", data.get("done_at"), notes)
+    return ItemRecord(
+        place=notes.place,
+        key=values.key("checklist_item", data.get("id")),
+        task=values.key("task", data.get("task_id")),
+        title=values.name(data.get("title"), notes, most=values.MAX_TITLE, what="title"),
+        is_done=data.get("is_done") is True,
+        assignee=str(data.get("assignee_id") or ""),
+        done_at=done.get("done_at"),
+        notes=tuple(notes),
+    )
+
+
 _KINDS: Mapping[str, Callable[[Any, Notes, Any], Record]] = {
     "project": _project,
     "section": _section,
     "label": _label,
     "task": _task,
+    "checklist_item": _item,
     "relation": _relation,
     "comment": _comment,
 }

@@ -1,11 +1,13 @@
-"""Trello: the JSON export of a board. Its lists become sections, the items of its checklists subtasks."""
+"""Trello: the JSON export of a board. Its lists become sections."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from rota_tasks.imports.domain import (
     CommentRecord,
+    ItemRecord,
     LabelRecord,
     Problem,
     ProjectRecord,
@@ -50,9 +52,12 @@ def records(parts: Sequence[str], _columns: Mapping[str, str]) -> Iterator[Recor
     cards = _by_position(board.get("cards"))
     for index, card in cards:
         yield _card(card, Notes(f"/cards/{index}"), project.key, labels, people)
-    for index, checklist in _by_position(board.get("checklists")):
+    checklists = _by_position(board.get("checklists"))
+    of_card = Counter(str(checklist.get("idCard")) for _, checklist in checklists)
+    for index, checklist in checklists:
+        named = of_card[str(checklist.get("idCard"))] > 1
         for at, item in _by_position(checklist.get("checkItems")):
-            yield _item(item, checklist, Notes(f"/checklists/{index}/checkItems/{at}"), project.key, people)
+            yield _item(item, checklist, Notes(f"/checklists/{index}/checkItems/{at}"), people, named=named)
     # The newest action stands first.
     for index, action in reversed(values.objects(board.get("actions"))):
         if action.get("type") == "commentCard":
@@ -136,29 +141,26 @@ def _card(
 
 
 def _item(
-    data: Mapping[str, Any], checklist: Mapping[str, Any], notes: Notes, project: str, people: Mapping[str, str]
+    data: Mapping[str, Any], checklist: Mapping[str, Any], notes: Notes, people: Mapping[str, str], *, named: bool
 ) -> Record:
     try:
-        title, description = values.title(data.get("name"), "", notes)
-        fields: dict[str, Any] = {
-            "title": title,
-            "description": description,
-            "status": Status.DONE if data.get("state") == "complete" else Status.TODO,
-            "category": values.text(checklist.get("name"), notes, most=100, what="name of the checklist"),
-        }
-        values.timed(fields, "due", data.get("due"), notes)
+        title = values.name(data.get("name"), notes, most=values.MAX_TITLE)
+        if named and isinstance(checklist.get("name"), str):
+            title = f"{values.clean(checklist['name'])}: {title}"[: values.MAX_TITLE]
+        if data.get("due"):
+            notes.add("DUE_LEFT_OUT", f"The item is due at {str(data['due'])[:50]}, which is left out.")
         who = data.get("idMember")
-        return TaskRecord(
+        return ItemRecord(
             place=notes.place,
-            key=values.key("task", data.get("id")),
-            fields=fields,
-            project=project,
-            parent=values.key("task", checklist.get("idCard")),
-            assignees=(people.get(str(who), str(who)),) if who else (),
+            key=values.key("checklist_item", data.get("id")),
+            task=values.key("task", checklist.get("idCard")),
+            title=title,
+            is_done=data.get("state") == "complete",
+            assignee=people.get(str(who), str(who)) if who else "",
             notes=tuple(notes),
         )
     except Wrong as error:
-        return values.rejected("task", notes.place, error)
+        return values.rejected("checklist_item", notes.place, error)
 
 
 def _comment(action: Mapping[str, Any], notes: Notes) -> Record:
