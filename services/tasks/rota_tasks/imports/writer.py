@@ -425,7 +425,9 @@ class _Batch:
             before = self._ids.get(record.state_before) if record.state_before else None
             task = replace(task, state_id=state.id, status=state.group, state_id_before=before)
         if task.status in OPEN:
-            return replace(task, completed_at=None, completed_by=None, status_before=None, state_id_before=None)
+            if (task.completed_at, task.status_before, task.state_id_before) == (None, None, None):
+                return task
+            return replace(task, completed_at=None, status_before=None, state_id_before=None)
         if task.status is Status.DONE:
             completed_at = min(task.completed_at or self._now, self._now)
             return replace(task, completed_at=completed_at, completed_by=self._job.created_by)

@@ -147,7 +147,7 @@ def event_message(event: TaskEvent) -> NewEvent:
 
 
 def _data(event: TaskEvent) -> Message:
-    task = task_message(replace(event.task, standing=None))
+    task = task_message(event.task if event.task.standing is None else replace(event.task, standing=None))
     match event:
         case TaskUpdated():
             return events_pb2.TaskUpdated(task=task, changes=[_change(each) for each in event.changes])

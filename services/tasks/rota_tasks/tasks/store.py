@@ -5,6 +5,7 @@ Every query is scoped to the workspaces that the caller belongs to.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -281,10 +282,8 @@ async def save(work: UnitOfWork, tasks: Sequence[Task]) -> None:
 
 async def add_many(work: UnitOfWork, tasks: Sequence[Task]) -> None:
     """Write many new tasks of one workspace at once, in any order; their search documents are left to the caller."""
-    rows = [_row(task) for task in tasks]
-    await work.connection.copy_records_to_table(
-        TASKS.name, columns=_WRITTEN, records=[tuple(row[name] for name in _WRITTEN) for row in rows]
-    )
+    records = map(attrgetter(*_WRITTEN), tasks)
+    await work.connection.copy_records_to_table(TASKS.name, columns=_WRITTEN, records=records)
 
 
 async def remove(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> None:
