@@ -7,7 +7,13 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rota.scheduler.v1 import rules_pb2_grpc, schedules_pb2_grpc, series_pb2_grpc, workflows_pb2_grpc
+from rota.scheduler.v1 import (
+    rules_pb2_grpc,
+    runs_pb2_grpc,
+    schedules_pb2_grpc,
+    series_pb2_grpc,
+    workflows_pb2_grpc,
+)
 from rota_chassis.events.consumer import Consumer
 from rota_chassis.memberships import Memberships
 from rota_chassis.service import Service
@@ -21,7 +27,10 @@ from rota_scheduler.actions.workflow import StartWorkflow
 from rota_scheduler.rules import handlers as rule_handlers
 from rota_scheduler.rules.dependencies import Rules
 from rota_scheduler.rules.servicer import RuleServicer
+from rota_scheduler.runs.commands import start_waiting
+from rota_scheduler.runs.dependencies import Runs
 from rota_scheduler.runs.history import keep_history
+from rota_scheduler.runs.servicer import RunServicer
 from rota_scheduler.runs.wake import Wake
 from rota_scheduler.runs.worker import Worker
 from rota_scheduler.schedules.dependencies import Schedules
@@ -118,6 +127,8 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     runtime.serve(
         workflows_pb2_grpc.add_WorkflowServiceServicer_to_server, WorkflowServicer(workflows, runtime.page_tokens)
     )
+    runs = Runs(runtime.database, memberships, runtime.clock, egress, on_runs=on_runs, on_terminated=worker.renew_now)
+    runtime.serve(runs_pb2_grpc.add_RunServiceServicer_to_server, RunServicer(runs, runtime.page_tokens))
     rules = Rules(runtime.database, memberships, runtime.nats, runtime.clock, egress, on_runs=on_runs)
     runtime.serve(rules_pb2_grpc.add_RuleServiceServicer_to_server, RuleServicer(rules, runtime.page_tokens))
     rule_consumer = Consumer(
@@ -151,6 +162,7 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     runtime.background("workflows", waits.run)
     runtime.background("rules", rule_consumer.run)
     runtime.background("runs", execute_runs)
+    runtime.background("waiting_runs", Ticker("waiting_runs", partial(start_waiting, runs), runtime.clock).run)
     runtime.background("wake", partial(others.run, worker.wake))
     runtime.background(
         "history", partial(keep_history, runtime.database, runtime.clock, days=runtime.settings.run_history_days)

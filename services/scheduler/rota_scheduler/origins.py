@@ -1,4 +1,4 @@
-"""Where runs come from that no schedule has started: a rule, or a step of a workflow.
+"""Where runs come from that no schedule has started: a rule, a step of a workflow, or another run.
 
 Written in the transaction that queues the run, and read when it is executed: what the run does carries how many rules
 led to it, so that rules that set off each other come to an end.
@@ -30,6 +30,7 @@ ORIGINS = Table(
     Column("rule_id", PgUUID),
     Column("workflow_run_id", PgUUID),
     Column("causation_depth", SmallInteger, nullable=False),
+    Column("retry_of", PgUUID),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 _ADD = statement(
@@ -50,11 +51,13 @@ class Origin:
         rule_id: The rule that queued it.
         workflow_run_id: The run of a workflow whose step it is.
         causation_depth: How many rules, one after the other, led to it.
+        retry_of: The run whose action it takes once more.
     """
 
     rule_id: UUID | None = None
     workflow_run_id: UUID | None = None
     causation_depth: int = 0
+    retry_of: UUID | None = None
 
 
 OF_A_SCHEDULE = Origin()
@@ -76,6 +79,7 @@ async def add(work: UnitOfWork, runs: Sequence[Run], origin: Origin) -> None:
                 "rule_id": origin.rule_id,
                 "workflow_run_id": origin.workflow_run_id,
                 "causation_depth": origin.causation_depth,
+                "retry_of": origin.retry_of,
             }
             for run in runs
         ],
@@ -95,5 +99,8 @@ async def of_id(reader: Reader, *, workspace_id: UUID, run_id: UUID) -> Origin:
     if row is None:
         return OF_A_SCHEDULE
     return Origin(
-        rule_id=row["rule_id"], workflow_run_id=row["workflow_run_id"], causation_depth=row["causation_depth"]
+        rule_id=row["rule_id"],
+        workflow_run_id=row["workflow_run_id"],
+        causation_depth=row["causation_depth"],
+        retry_of=row["retry_of"],
     )

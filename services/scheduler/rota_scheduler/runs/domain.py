@@ -77,7 +77,7 @@ class Run:
         available_at: When it may be claimed: a pending run when its delay is over, a running one when its lease is;
             None when it has finished, or waits for another run of its schedule.
         due_at: When it should start; later than `nominal_time` by its part of the schedule's jitter.
-        buffered: Whether it waits for the schedule's other runs to end.
+        buffered: Whether it waits for the schedule's other runs to end, or for those it was ordered after.
         manual: Whether somebody started it; `nominal_time` is then when.
         backfilled: Whether somebody asked for its nominal time afterwards.
         priority: -100 to 100; each step puts it six seconds ahead of others.

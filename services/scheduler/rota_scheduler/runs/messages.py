@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rota_scheduler.runs.domain import Run
 
 _FINISHED_VERSION = 1
-_STATUSES = {
+STATUSES = {
     Status.PENDING: schedules_pb2.RUN_STATUS_PENDING,
     Status.RUNNING: schedules_pb2.RUN_STATUS_RUNNING,
     Status.SUCCEEDED: schedules_pb2.RUN_STATUS_SUCCEEDED,
@@ -32,7 +32,7 @@ def run_message(run: Run) -> schedules_pb2.Run:
         id=str(run.id),
         schedule_id=str(run.schedule_id),
         nominal_time=_timestamp(run.nominal_time),
-        status=_STATUSES[run.status],
+        status=STATUSES[run.status],
         attempts=run.attempts,
         started_at=_timestamp(run.started_at),
         finished_at=_timestamp(run.finished_at),
@@ -42,6 +42,8 @@ def run_message(run: Run) -> schedules_pb2.Run:
         manual=run.manual,
         response=run.response,
         priority=run.priority,
+        action_kind=run.kind,
+        workspace_id=str(run.workspace_id),
     )
 
 

@@ -1,0 +1,120 @@
+"""rota.scheduler.v1.RunService: messages in, use cases, messages out."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from rota.scheduler.v1 import runs_pb2, runs_pb2_grpc
+from rota_chassis.identity import require_user
+from rota_chassis.pagination import page_size
+
+from rota_scheduler.runs import commands, queries
+from rota_scheduler.runs.commands import Request
+from rota_scheduler.runs.messages import STATUSES, run_message
+from rota_scheduler.schedules.messages import action_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rota_chassis.pagination import PageTokens
+
+    from rota_scheduler.runs.dependencies import Runs
+    from rota_scheduler.runs.domain import Run
+
+
+class RunServicer(runs_pb2_grpc.RunServiceServicer):
+    """Serves runs and dead letters."""
+
+    def __init__(self, runs: Runs, page_tokens: PageTokens) -> None:
+        self._runs = runs
+        self._page_tokens = page_tokens
+
+    async def CreateRun(self, request: runs_pb2.CreateRunRequest, _context: Any) -> runs_pb2.CreateRunResponse:
+        user = require_user()
+        run = await commands.create_run(
+            self._runs,
+            user,
+            workspace_id=_workspace(request) or user.workspace_id,
+            action=action_json(request.action),
+            at=request.at.ToDatetime(UTC) if request.HasField("at") else None,
+            after=[UUID(each) for each in request.after],
+            request=_request(request),
+            priority=request.priority,
+            concurrency_key=request.concurrency_key if request.HasField("concurrency_key") else None,
+            concurrency_limit=request.concurrency_limit or 1,
+        )
+        return runs_pb2.CreateRunResponse(run=run_message(run))
+
+    async def ListAllRuns(self, request: runs_pb2.ListAllRunsRequest, _context: Any) -> runs_pb2.ListAllRunsResponse:
+        user = require_user()
+        status = next((each for each, number in STATUSES.items() if number == request.status), None)
+        bound_to = ["all runs", user.user_id, request.workspace_id, request.status]
+        limit = page_size(request.page_size)
+        found = await queries.list_runs(
+            self._runs,
+            user,
+            workspace_id=_workspace(request),
+            status=status,
+            limit=limit + 1,
+            before=self._place(request.page_token, bound_to),
+        )
+        return runs_pb2.ListAllRunsResponse(
+            runs=map(run_message, found[:limit]), next_page_token=self._next(found, limit, bound_to)
+        )
+
+    async def GetRun(self, request: runs_pb2.GetRunRequest, _context: Any) -> runs_pb2.GetRunResponse:
+        run, _role = await queries.get_run(self._runs, require_user(), run_id=UUID(request.id))
+        return runs_pb2.GetRunResponse(run=run_message(run))
+
+    async def CancelRun(self, request: runs_pb2.CancelRunRequest, _context: Any) -> runs_pb2.CancelRunResponse:
+        run = await commands.cancel_run(self._runs, require_user(), run_id=UUID(request.id))
+        return runs_pb2.CancelRunResponse(run=run_message(run))
+
+    async def RetryRun(self, request: runs_pb2.RetryRunRequest, _context: Any) -> runs_pb2.RetryRunResponse:
+        run = await commands.retry_run(self._runs, require_user(), run_id=UUID(request.id), request=_request(request))
+        return runs_pb2.RetryRunResponse(run=run_message(run))
+
+    async def ListDeadLetters(
+        self, request: runs_pb2.ListDeadLettersRequest, _context: Any
+    ) -> runs_pb2.ListDeadLettersResponse:
+        user = require_user()
+        bound_to = ["dead letters", user.user_id, request.workspace_id]
+        limit = page_size(request.page_size)
+        found = await queries.list_dead_letters(
+            self._runs,
+            user,
+            workspace_id=_workspace(request),
+            limit=limit + 1,
+            before=self._place(request.page_token, bound_to),
+        )
+        return runs_pb2.ListDeadLettersResponse(
+            runs=map(run_message, found[:limit]), next_page_token=self._next(found, limit, bound_to)
+        )
+
+    async def ReplayDeadLetter(
+        self, request: runs_pb2.ReplayDeadLetterRequest, _context: Any
+    ) -> runs_pb2.ReplayDeadLetterResponse:
+        run = await commands.replay_dead_letter(self._runs, require_user(), run_id=UUID(request.id))
+        return runs_pb2.ReplayDeadLetterResponse(run=run_message(run))
+
+    def _place(self, page_token: str, bound_to: list[Any]) -> UUID | None:
+        return UUID(self._page_tokens.decode(page_token, bound_to=bound_to)[0]) if page_token else None
+
+    def _next(self, found: Sequence[Run], limit: int, bound_to: list[Any]) -> str:
+        return self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to) if len(found) > limit else ""
+
+
+def _workspace(request: Any) -> UUID | None:
+    return UUID(request.workspace_id) if request.HasField("workspace_id") else None
+
+
+def _request(request: Any) -> Request | None:
+    if not request.request_id:
+        return None
+    content = type(request)()
+    content.CopyFrom(request)
+    content.ClearField("request_id")
+    return Request(request.request_id, hashlib.sha256(content.SerializeToString(deterministic=True)).digest())
