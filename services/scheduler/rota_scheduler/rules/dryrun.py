@@ -29,6 +29,7 @@ _A_DAY = timedelta(days=1)
 _KEPT = timedelta(days=30)
 _SLACK = timedelta(minutes=1)
 _UUID7 = 7
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +77,11 @@ async def dry_run(
     """
     rule = await queries.get_rule(rules, user, rule_id=rule_id)
     now = rules.clock.now()
-    end, wanted = end or now, frozenset(event_ids)
+    end, wanted = min(end or now, now), frozenset(event_ids)
     if start is None:
         start = _earliest(wanted, now) if wanted else now - _A_DAY
+    # None is older than what is kept, and none newer than now.
+    start = min(max(start, now - _KEPT), now)
     read = examined = matched = 0
     matches: list[Match] = []
     async with past_events(rules.nats, rule.workspace_id, rule.events, since=start) as events:
@@ -108,5 +111,5 @@ def _earliest(event_ids: Collection[UUID], now: datetime) -> datetime:
     """When the first of the events was made, as far as their ids tell."""
     if any(each.version != _UUID7 for each in event_ids):
         return now - _KEPT
-    made = min(each.int >> 80 for each in event_ids)
-    return datetime.fromtimestamp(made / 1000, UTC) - _SLACK
+    made_ms = min(each.int >> 80 for each in event_ids)
+    return _EPOCH + timedelta(milliseconds=min(made_ms, int(now.timestamp() * 1000))) - _SLACK

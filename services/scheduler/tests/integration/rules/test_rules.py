@@ -7,6 +7,7 @@ import tempfile
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import nats
 import orjson
@@ -213,8 +214,15 @@ async def test_a_dry_run_says_what_would_be_done_and_does_nothing(world: World) 
     assert first["problems"][0].startswith("actions[2]: ")
     named = await world.dry_run(rule, event_ids=[deep])
     assert [match.event_id for match in named.matches] == [deep]
-    future = {"from": datetime.now(UTC) + timedelta(hours=1)}
-    assert (await world.dry_run(rule, **future)).examined == 0
+    for start, end, examined in (
+        (datetime.now(UTC) + timedelta(hours=1), None, 0),
+        (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC), 3),
+        (datetime(9999, 12, 31, tzinfo=UTC), datetime(1, 1, 1, tzinfo=UTC), 0),
+    ):
+        assert (await world.dry_run(rule, **{"from": start, "to": end})).examined == examined
+    last = ["ffffffff-ffff-7fff-bfff-ffffffffffff", "00000000-0000-7000-8000-000000000000", str(UUID(int=0))]
+    for event_id in last:
+        assert (await world.dry_run(rule, event_ids=[event_id])).examined == 0
     assert not (await world.log(rule)).entries
     assert not world.tasks.made
     with pytest.raises(NotFound):
