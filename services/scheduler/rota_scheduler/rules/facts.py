@@ -7,8 +7,10 @@ alike whenever it looks at it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -23,7 +25,7 @@ from rota_chassis.filters.parser import parse
 from rota_chassis.filters.predicate import predicate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from rota_chassis.events.envelope import Event
 
@@ -38,6 +40,8 @@ _CHANGED_BY = {
     "task.reopened": frozenset({"status"}),
 }
 _USER = "user:"
+_RELATIVE = re.compile("now|today|tomorrow|yesterday")
+_ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _member(name: str) -> str:
@@ -172,7 +176,7 @@ OF_PROJECTS = frozenset(name for name, subject in _SUBJECTS.items() if subject i
 """Those that tell which project they belong to."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Facts:
     """An event as rules see it; `data` is in the JSON form of the REST API."""
 
@@ -212,6 +216,7 @@ class Facts:
             "rule": {"id": str(rule.id), "name": rule.name},
         }
 
+    @cached_property
     def row(self) -> Mapping[str, Any]:
         """The values of the fields that a condition may name."""
         subject, actor = _SUBJECTS[self.event.type], self.event.actor
@@ -244,9 +249,14 @@ def lets_through(rule: Rule, facts: Facts) -> bool:
         return False
     if not rule.condition.strip():
         return True
-    event = facts.event
-    context = Context(now=event.time, me=rule.owner_id)
-    return predicate(parse(rule.condition, _SUBJECTS[event.type].schema, context))(facts.row())
+    now = facts.event.time if _RELATIVE.search(rule.condition) else _ANY_TIME
+    return _asked(rule.condition, facts.event.type, now, rule.owner_id)(facts.row)
+
+
+@lru_cache(maxsize=4096)
+def _asked(condition: str, event_type: str, now: datetime, me: UUID) -> Callable[[Mapping[str, Any]], bool]:
+    """A condition, read; reading costs more than asking, and only what speaks of now has to be read for each event."""
+    return predicate(parse(condition, _SUBJECTS[event_type].schema, Context(now=now, me=me)))
 
 
 def _look(data: Mapping[str, Any], path: str) -> Any:
