@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rota.events.v1 import events_pb2
-from rota.scheduler.v1 import schedules_pb2
+from rota.scheduler.v1 import schedules_pb2, workflows_pb2
 from rota.tasks.v1 import relations_pb2, tasks_pb2
 from rota_chassis.codec.words import enum_words
 from rota_chassis.events.types import event_type_of
@@ -151,6 +151,14 @@ _RUN = _Subject(
         Field("manual", Kind.BOOLEAN): "run.manual",
     }
 )
+_WORKFLOW_RUN = _Subject(
+    {
+        Field("id", Kind.ID): "workflow_run.id",
+        Field("workflow_id", Kind.ID): "workflow_run.workflow_id",
+        Field("status", Kind.ENUM, choices=_words(workflows_pb2.WorkflowRunStatus)): "workflow_run.status",
+        Field("started_by", Kind.ID): "workflow_run.started_by",
+    }
+)
 _CUSTOM = _Subject(
     {
         Field("name", Kind.TEXT): "name",
@@ -168,6 +176,7 @@ _SUBJECTS: Mapping[str, _Subject] = {
     **{f"project.{what}": _PROJECT for what in ("created", "updated", "deleted")},
     "reminder.fired": _REMINDER,
     "run.finished": _RUN,
+    "workflow_run.finished": _WORKFLOW_RUN,
     "custom.published": _CUSTOM,
 }
 EVENT_TYPES = tuple(_SUBJECTS)

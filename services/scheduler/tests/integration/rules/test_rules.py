@@ -15,7 +15,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Struct
 from rota.events.v1 import events_pb2
-from rota.scheduler.v1 import rules_pb2, rules_pb2_grpc
+from rota.scheduler.v1 import rules_pb2, rules_pb2_grpc, workflows_pb2, workflows_pb2_grpc
 from rota.tasks.v1 import tasks_pb2, tasks_pb2_grpc
 from rota_chassis.errors import (
     Conflict,
@@ -73,6 +73,7 @@ class World:
             auth.add_user(user)
         auth.add_member(self.owner.workspace_id, self.viewer.id, role="viewer")
         self.stub: Any = None
+        self.workflows: Any = None
         self.nats: Any = None
 
     async def create(self, *actions: dict[str, Any], user: User | None = None, **members: Any) -> rules_pb2.Rule:
@@ -149,6 +150,7 @@ async def world(
             )
         )
         world.stub = rules_pb2_grpc.RuleServiceStub(channel)
+        world.workflows = workflows_pb2_grpc.WorkflowServiceStub(channel)
         world.nats = await nats.connect(fresh_nats_url)
         stack.push_async_callback(world.nats.close)
         yield world
@@ -194,6 +196,24 @@ async def test_two_rules_that_set_off_each_other_come_to_an_end(world: World) ->
     assert [event.name for event in published] == ["custom.pong", "custom.ping"] * 2 + ["custom.pong"]
     assert {event.rule_id for event in published} == {first.id, second.id}
     assert {event.schedule_id for event in published} == {""}
+
+
+async def test_a_rule_and_a_workflow_that_set_off_each_other_come_to_an_end(world: World) -> None:
+    create = workflows_pb2.CreateWorkflowRequest(name="Round")
+    told = {"action": {"event": {"type": "round", "data": {"depth": "${input}"}}}}
+    ParseDict({"steps": {"told": told}, "output": "done"}, create.definition)
+    workflow = (await world.workflows.CreateWorkflow(create, metadata=world.owner.metadata)).workflow
+    start = {"workflow": {"workflow_id": workflow.id, "input": "${event.data.workflow_run.output}"}}
+    rule = await world.create(start, on=["workflow_run.finished"], when="status = succeeded")
+    request = workflows_pb2.StartWorkflowRequest(id=workflow.id)
+    await world.workflows.StartWorkflow(request, metadata=world.owner.metadata)
+
+    async def ended() -> Any:
+        entries = (await world.log(rule)).entries
+        return entries if any(entry.outcome == TOO_DEEP for entry in entries) else None
+
+    entries = await eventually(ended, timeout_s=30)
+    assert sorted(entry.depth for entry in entries) == [0, 1, 2, 3, 4, 5]
 
 
 async def test_a_dry_run_says_what_would_be_done_and_does_nothing(world: World) -> None:

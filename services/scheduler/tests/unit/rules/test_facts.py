@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from buf.validate import validate_pb2
 from rota.events.v1 import events_pb2
-from rota.scheduler.v1 import rules_pb2
+from rota.scheduler.v1 import rules_pb2, workflows_pb2
 from rota.tasks.v1 import tasks_pb2
 from rota_chassis.codec.words import enum_words
 from rota_chassis.errors import InvalidArgument
@@ -109,9 +109,15 @@ def test_a_condition_asks_the_task_as_the_event_tells_it(condition: str, holds: 
         (events_pb2.CustomPublished(name="custom.plants.thirsty"), 'name = "custom.plants.thirsty" AND actor IS NULL'),
         (events_pb2.ReminderFired(kind=events_pb2.REMINDER_KIND_DUE, title="x"), "kind = due"),
         (events_pb2.RunFinished(), "status IS NULL"),
+        (
+            events_pb2.WorkflowRunFinished(
+                workflow_run=workflows_pb2.WorkflowRun(status=workflows_pb2.WORKFLOW_RUN_STATUS_FAILED)
+            ),
+            "status = failed",
+        ),
         (events_pb2.CommentCreated(task_title="Plants"), "task_title:plants AND mentioned IS NULL"),
     ],
-    ids=["completed", "assigned", "created", "custom", "reminder", "nothing-known", "comment"],
+    ids=["completed", "assigned", "created", "custom", "reminder", "nothing-known", "workflow", "comment"],
 )
 def test_each_kind_of_event_has_members_of_its_own(data: Any, condition: str) -> None:
     assert lets_through(rule(condition), Facts.of(event(data)))
