@@ -37,7 +37,7 @@ class StartWorkflow:
         try:
             origin = await origins.of_run(workflows.database, run)
             depth = origin.causation_depth + (origin.workflow_run_id is not None)
-            if depth >= MAX_DEPTH:
+            if depth > MAX_DEPTH:
                 return Failed(f"Workflows within workflows are at most {MAX_DEPTH} deep.", retryable=False)
             with acting_as(Principal(user_id=run.acts_for, workspace_id=run.workspace_id, service="scheduler")):
                 started = await commands.start_workflow(

@@ -287,7 +287,7 @@ async def test_a_workflow_that_starts_itself_comes_to_an_end(world: World) -> No
         return runs if any(run.status == workflows_pb2.WORKFLOW_RUN_STATUS_FAILED for run in runs) else None
 
     runs = await eventually(failed)
-    assert len(runs) == MAX_DEPTH
+    assert len(runs) == MAX_DEPTH + 1
     assert "5 deep" in runs[0].error
 
 
