@@ -32,6 +32,7 @@ WARM_UP = 2_000
 FIRES_PER_S = 1_000
 MEASURED_S = 20
 IDLE_S = 30
+START_S = 10
 
 
 class System(Protocol):
@@ -134,7 +135,7 @@ async def late(system: System, server: int, server_url: str, schedules: int) -> 
                 created_at, updated_at, version)
             SELECT gen_random_uuid(), gen_random_uuid(), 'Benchmark', jsonb_build_object('interval_s', $2::int), 'UTC',
                 $4::jsonb, first, gen_random_uuid(), first - make_interval(secs => $2), now(), 1
-            FROM (SELECT $3 + n * interval '1 ms' AS first FROM generate_series(0, $1 - 1) AS n) AS each
+            FROM (SELECT $3::timestamptz + n * interval '1 ms' AS first FROM generate_series(0, $1 - 1) AS n) AS each
             """,
             schedules,
             interval_s,
@@ -163,7 +164,7 @@ async def late(system: System, server: int, server_url: str, schedules: int) -> 
 async def idle(system: System) -> None:
     """Print what a process costs that has nothing to do."""
     worker = await asyncio.create_subprocess_exec(*system.worker(), stdout=subprocess.DEVNULL)
-    await asyncio.sleep(3)
+    await asyncio.sleep(START_S)
     cpu = Cpu(worker.pid)
     await asyncio.sleep(IDLE_S)
     print(f"{system.name}: idle {cpu.used_s() / IDLE_S:.2%} of a core")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import signal
 import sys
@@ -16,6 +17,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import uvloop
+from rota_chassis import telemetry
 from rota_chassis.clock import SystemClock
 from rota_chassis.events.connection import nats_connection
 from rota_chassis.events.relay import Relay
@@ -99,6 +101,10 @@ def _runs(count: int) -> Sequence[Run]:
 
 
 async def _work(url: str, slots: int, nats_url: str | None) -> None:
+    # As every service does.
+    telemetry.configure("scheduler", otlp_endpoint=None, metrics_listen=None)
+    gc.collect()
+    gc.freeze()
     late_ms: list[float] = []
     clock = SystemClock()
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 from dataclasses import dataclass, field
@@ -131,6 +132,9 @@ async def _run(service: Service[SettingsT]) -> int:
     )
     try:
         async with serving(service, settings) as failure:
+            # What is there now stays: collections need not go through it again and again.
+            gc.collect()
+            gc.freeze()
             _LOG.info("service.started", address=settings.listen or settings.address(service.name))
             stopped: asyncio.Future[Any] = asyncio.create_task(stop.wait())
             await asyncio.wait([stopped, failure], return_when=asyncio.FIRST_COMPLETED)

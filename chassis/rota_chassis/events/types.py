@@ -63,7 +63,13 @@ def event_type_of(message: type[Message]) -> EventType:
     Raises:
         LookupError: the class is not the data of an event.
     """
-    option = message.DESCRIPTOR.GetOptions().Extensions[options_pb2.event]
-    if not option.type:
-        raise LookupError(f"{message.DESCRIPTOR.full_name} is not the data of an event")
-    return event_types()[option.type]
+    name = message.DESCRIPTOR.full_name
+    found = _by_message().get(name)
+    if found is None:
+        raise LookupError(f"{name} is not the data of an event")
+    return found
+
+
+@cache
+def _by_message() -> Mapping[str, EventType]:
+    return {kind.message.DESCRIPTOR.full_name: kind for kind in event_types().values()}

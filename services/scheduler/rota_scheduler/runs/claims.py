@@ -28,9 +28,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
-from rota_scheduler.runs.domain import Status
+from rota_scheduler.runs.domain import End, Status
 from rota_scheduler.runs.store import as_it_ended, to_history
-from rota_scheduler.runs.tables import HISTORY, RUNS, by_column, given, run_of
+from rota_scheduler.runs.tables import HISTORY, RUNS, given, run_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,7 +150,6 @@ _OUTCOME = given(
     error=Text(),
     response=Text(),
 )
-_WRITTEN = ("status", "task_id", "http_status", "error", "response")
 
 
 def _held(holder: Any) -> Any:
@@ -168,7 +167,7 @@ _FINISH = statement(
         .where(_held(_OUTCOME))
         .returning(
             *as_it_ended(
-                **{name: _OUTCOME.c[name] for name in _WRITTEN}, finished_at=bindparam("finished_at", type_=_INSTANT)
+                **{name: _OUTCOME.c[name] for name in End._fields}, finished_at=bindparam("finished_at", type_=_INSTANT)
             )
         )
         .cte("ended")
@@ -225,6 +224,7 @@ _SOON = (
     .subquery()
 )
 _NEXT = statement(select(func.min(_SOON.c.available_at)))
+_FIRST = statement(select(func.min(RUNS.c.available_at)).where(RUNS.c.available_at.is_not(None)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,12 +267,13 @@ async def claim(
     return Claimed([run_of(row) for row in rows], last, more=len(rows) == limit or last is not None)
 
 
-async def finish(work: UnitOfWork, runs: Sequence[Run], *, finished_at: datetime) -> frozenset[UUID]:
+async def finish(work: UnitOfWork, ends: Sequence[tuple[Run, End]], *, finished_at: datetime) -> frozenset[UUID]:
     """Move runs that are held with their fences to the history; returns the ids of those that still were."""
-    if not runs:
+    if not ends:
         return frozenset()
-    rows = [{"workspace_id": run.workspace_id, "id": run.id, "fence": run.fence} | _outcome(run) for run in runs]
-    return frozenset(row["id"] for row in await work.fetch(_FINISH, **by_column(rows), finished_at=finished_at))
+    columns = {name: [getattr(end, name) for _, end in ends] for name in End._fields}
+    rows = await work.fetch(_FINISH, **_holders([run for run, _ in ends]), **columns, finished_at=finished_at)
+    return frozenset(row["id"] for row in rows)
 
 
 async def try_again(work: UnitOfWork, runs: Sequence[Run]) -> frozenset[UUID]:
@@ -297,6 +298,12 @@ async def give_back(work: UnitOfWork, runs: Sequence[Run], *, available_at: date
         await work.execute(_GIVE_BACK, **_holders(runs), available_at=available_at)
 
 
+async def first_available(reader: Reader) -> datetime | None:
+    """When the first run can be claimed, over all workspaces, unless its concurrency key keeps it."""
+    found: datetime | None = await reader.fetch_value(_FIRST)
+    return found
+
+
 async def next_available(reader: Reader) -> datetime | None:
     """When the next run without a concurrency key can be claimed, over all workspaces.
 
@@ -304,10 +311,6 @@ async def next_available(reader: Reader) -> datetime | None:
     """
     found: datetime | None = await reader.fetch_value(_NEXT)
     return found
-
-
-def _outcome(run: Run) -> dict[str, Any]:
-    return {name: getattr(run, name) for name in _WRITTEN}
 
 
 def _holders(runs: Sequence[Run]) -> dict[str, list[Any]]:

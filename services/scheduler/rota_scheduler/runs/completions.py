@@ -22,7 +22,7 @@ from rota_chassis.logs import logger
 
 from rota_scheduler.metrics import ATTEMPTS
 from rota_scheduler.runs import claims, store
-from rota_scheduler.runs.domain import Failed, Status, Succeeded, ended, next_attempt_at
+from rota_scheduler.runs.domain import Failed, Status, Succeeded, end_of, next_attempt_at
 from rota_scheduler.runs.messages import run_finished
 from rota_scheduler.schedules import store as schedules
 from rota_scheduler.schedules.domain import after_run
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rota_chassis.clock import Clock
     from rota_chassis.postgres.database import Database, UnitOfWork
 
-    from rota_scheduler.runs.domain import Outcome, Run
+    from rota_scheduler.runs.domain import End, Outcome, Run
 
 FLUSH_AT = 100
 FLUSH_EVERY_S = 0.05
@@ -125,20 +125,22 @@ class Completions:
         self._now.set()
 
     async def flush(self) -> None:
-        """Write what waits now.
+        """Write what waits now, `MOST_AT_ONCE` at most.
 
         Raises:
             Unavailable: the database is away; what is not written waits on.
         """
         async with self._flushing:
-            while self._waiting:
-                await self._write(self._waiting[:MOST_AT_ONCE])
-            self._now.clear()
-            if not self._closing:
+            await self._write(self._waiting[:MOST_AT_ONCE])
+            if len(self._waiting) < FLUSH_AT and not self._closing:
+                self._now.clear()
+            if not self._waiting and not self._closing:
                 self._some.clear()
 
     async def _write(self, batch: Sequence[Completion]) -> None:
         """Write the first of what waits; what is written, or cannot be, waits no more."""
+        if not batch:
+            return
         try:
             await self._settle(batch)
         except Unavailable:
@@ -156,11 +158,11 @@ class Completions:
     async def _settle(self, batch: Sequence[Completion]) -> None:
         now = self._clock.now()
         again: list[Run] = []
-        final: list[tuple[Completion, Run]] = []
+        final: list[tuple[Completion, End]] = []
         for each in batch:
             at = self._next_attempt_at(each, now)
             if at is None:
-                final.append((each, ended(each.run, each.outcome, now)))
+                final.append((each, end_of(each.run, each.outcome)))
             elif isinstance(each.outcome, Failed):
                 failed = each.outcome
                 again.append(replace(each.run, available_at=at, error=failed.error, http_status=failed.http_status))
@@ -195,29 +197,31 @@ class Completions:
 
 
 async def _finish(
-    work: UnitOfWork, final: Sequence[tuple[Completion, Run]], now: datetime
+    work: UnitOfWork, final: Sequence[tuple[Completion, End]], now: datetime
 ) -> tuple[frozenset[UUID], int]:
     """End runs; the ids of those that were held, and how many others may start now."""
+    of_schedules = {(each.run.workspace_id, each.run.schedule_id) for each, _ in final}
     # Locked first, as when they fire: so a run is buffered either before this one ends, or not at all.
-    locked = await schedules.lock_counts(work, {(run.workspace_id, run.schedule_id) for _, run in final})
-    held = await claims.finish(work, [run for _, run in final], finished_at=now)
-    done = [(each, run) for each, run in final if run.id in held]
-    of_schedules = sorted({(run.workspace_id, run.schedule_id) for _, run in done})
-    released = await store.release(work, of_schedules, available_at=now)
-    for each, run in done:
+    locked = await schedules.lock_counts(work, of_schedules)
+    held = await claims.finish(work, [(each.run, end) for each, end in final], finished_at=now)
+    released = await store.release(work, list(locked), available_at=now)
+    for each, end in final:
+        run = each.run
+        if run.id not in held:
+            continue
         key = (run.workspace_id, run.schedule_id)
-        if key in locked and (run.status is Status.FAILED or locked[key]):
-            locked[key] = await _count_end(work, run, now)
-        each.context.run(_tell, work, run, each.outcome, now)
+        if key in locked and (end.status is Status.FAILED or locked[key]):
+            locked[key] = await _count_end(work, run, end, now)
+        each.context.run(_tell, work, each, end, now)
     return held, released
 
 
-async def _count_end(work: UnitOfWork, run: Run, now: datetime) -> int:
+async def _count_end(work: UnitOfWork, run: Run, end: End, now: datetime) -> int:
     """Let the locked schedule know how its run ended, which may pause it; how many have failed in a row."""
     schedule = await schedules.lock_alone(work, workspace_id=run.workspace_id, schedule_id=run.schedule_id)
     if schedule is None:
         return 0
-    counted = after_run(schedule, succeeded=run.status is Status.SUCCEEDED, now=now)
+    counted = after_run(schedule, succeeded=end.status is Status.SUCCEEDED, now=now)
     if counted != schedule:
         await schedules.save(work, counted)
     if counted.version != schedule.version:
@@ -225,8 +229,9 @@ async def _count_end(work: UnitOfWork, run: Run, now: datetime) -> int:
     return counted.failures_in_row
 
 
-def _tell(work: UnitOfWork, run: Run, outcome: Outcome, now: datetime) -> None:
-    work.append(run_finished(run, now))
+def _tell(work: UnitOfWork, completion: Completion, end: End, now: datetime) -> None:
+    run, outcome = completion.run, completion.outcome
+    work.append(run_finished(run, now, end))
     for data in outcome.events if isinstance(outcome, Succeeded) else ():
         # Of the run, but not one of its versions.
         effect_id = uuid5(run.id, data.DESCRIPTOR.name)

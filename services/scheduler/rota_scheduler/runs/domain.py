@@ -40,10 +40,10 @@ A process that dies
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID
 
 from rota_scheduler.actions.retries import MEMBERS, RetryPolicy
@@ -162,6 +162,16 @@ class Failed:
 Outcome = Succeeded | Failed
 
 
+class End(NamedTuple):
+    """What the end of a run changes of it besides the time; the fields are those of `Run`."""
+
+    status: Status
+    task_id: UUID | None = None
+    http_status: int | None = None
+    error: str | None = None
+    response: str | None = None
+
+
 class Execute(Protocol):
     """Makes one attempt at the action of a run."""
 
@@ -170,28 +180,13 @@ class Execute(Protocol):
         ...
 
 
-def ended(run: Run, outcome: Outcome, now: datetime) -> Run:
-    """The run after an outcome that is final."""
+def end_of(run: Run, outcome: Outcome) -> End:
+    """How a run ends with an outcome that is final."""
     if isinstance(outcome, Succeeded):
-        return replace(
-            run,
-            status=Status.SUCCEEDED,
-            finished_at=now,
-            available_at=None,
-            task_id=UUID(outcome.task_id) if outcome.task_id else None,
-            http_status=outcome.http_status,
-            response=outcome.response,
-            error=None,
-        )
-    return replace(
-        run,
-        status=Status.FAILED,
-        finished_at=now,
-        available_at=None,
-        http_status=outcome.http_status or run.http_status,
-        response=outcome.response,
-        error=outcome.error,
-    )
+        task_id = UUID(outcome.task_id) if outcome.task_id else None
+        return End(Status.SUCCEEDED, task_id, outcome.http_status, None, outcome.response)
+    status = outcome.http_status or run.http_status
+    return End(Status.FAILED, None, status, outcome.error, outcome.response)
 
 
 def next_attempt_at(

@@ -70,12 +70,19 @@ def _of_schedule(table: Table) -> ColumnElement[bool]:
     return and_(table.c.workspace_id == _WORKSPACE, table.c.schedule_id == _SCHEDULE)
 
 
-_NEW = given("new", **{each.name: each.type for each in RUNS.c})
+# All that can be said of a run before it is claimed.
+_OF_NEW = (
+    *("workspace_id", "id", "schedule_id", "nominal_time", "action", "acts_for", "available_at", "due_at", "buffered"),
+    *("manual", "backfilled", "priority", "concurrency_key", "concurrency_limit"),
+)
+_NEW = given("new", **{name: RUNS.c[name].type for name in _OF_NEW})
 _ADD = statement(
     insert(RUNS)
     .from_select(
-        FIELDS,
-        select(*(_NEW.c[name] for name in FIELDS)).where(
+        (*_OF_NEW, "status", "fence", "attempts"),
+        select(
+            *(_NEW.c[name] for name in _OF_NEW), literal_column(f"'{Status.PENDING}'"), *[literal_column("0")] * 2
+        ).where(
             ~select(literal_column("1"))
             .where(
                 HISTORY.c.workspace_id == _NEW.c.workspace_id,
@@ -195,7 +202,7 @@ async def add(work: UnitOfWork, runs: Sequence[Run]) -> int:
     """
     if not runs:
         return 0
-    return await work.execute(_ADD, **{name: [getattr(run, name) for run in runs] for name in FIELDS})
+    return await work.execute(_ADD, **{name: [getattr(run, name) for run in runs] for name in _OF_NEW})
 
 
 async def add_manual(work: UnitOfWork, run: Run) -> Run:

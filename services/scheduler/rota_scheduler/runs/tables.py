@@ -46,6 +46,7 @@ def _columns() -> list[Column[Any]]:
 
 RUNS = Table("runs", MetaData(), *_columns())
 HISTORY = Table("run_history", MetaData(), *_columns())
+_STATUSES = {status.value: status for status in Status}
 FIELDS = tuple(each.name for each in RUNS.c)
 
 
@@ -64,7 +65,7 @@ def by_column(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 
 def run_of(row: Mapping[str, Any]) -> Run:
-    """A row of either table."""
-    values = {name: row[name] for name in FIELDS}
-    values["status"] = Status(values["status"])
+    """A row of either table, with exactly its columns."""
+    values = dict(row)
+    values["status"] = _STATUSES[values["status"]]
     return Run(**values)

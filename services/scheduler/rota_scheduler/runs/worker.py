@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 ATTEMPT_GRACE_S = 5.0
 STOP_GRACE_S = 2.0
 MOST_PREFETCHED = 500
+PACE_S = 0.02
 MOST_UNWRITTEN = 2_000
+_LATENESS = LATENESS_SECONDS.labels("run")
 _LOG = logger(__name__)
 
 
@@ -72,6 +74,7 @@ class Worker:
         self._pace = _Pace()
         self._prefetched = 0
         self._key: tuple[UUID, str] | None = None
+        self._more = False
         self._stopping = False
         self._ticker = Ticker("runs", self.tick, clock)
 
@@ -100,10 +103,14 @@ class Worker:
         room = self._room()
         if room == 0:
             return None
+        if not self._more:
+            first = await claims.first_available(self._database)
+            if first is None or first > self._clock.now():
+                return first
         now = self._clock.now()
         async with self._database.transaction() as work:
             claimed = await claims.claim(work, now=now, lease_until=now + LEASE, limit=room, after=self._key)
-        self._key = claimed.key
+        self._key, self._more = claimed.key, claimed.more
         self._waiting.extend(claimed.runs)
         self._start()
         if claimed.more:
@@ -130,9 +137,10 @@ class Worker:
 
     async def idle(self) -> None:
         """Return when nothing is being executed, and all that was is written."""
-        while self._executing:
-            await asyncio.wait(self._executing)
-        await self._completions.flush()
+        while self._executing or self._completions:
+            if self._executing:
+                await asyncio.wait(self._executing)
+            await self._completions.flush()
 
     def _room(self) -> int:
         """How many runs to claim now."""
@@ -181,23 +189,24 @@ class Worker:
                 _LOG.warning("worker.leases_not_renewed", error=repr(error.__cause__ or error))
 
     async def _execute(self, run: Run) -> None:
+        kind = run.kind
         if run.attempts == 1:
-            LATENESS_SECONDS.labels("run").observe((self._clock.now() - run.nominal_time).total_seconds())
-        with TRACER.start_as_current_span(f"run {run.kind}", kind=trace.SpanKind.INTERNAL):
-            self._completions.put(run, await self._attempt(run))
+            _LATENESS.observe((self._clock.now() - run.nominal_time).total_seconds())
+        with TRACER.start_as_current_span(f"run {kind}", kind=trace.SpanKind.INTERNAL):
+            self._completions.put(run, await self._attempt(run, kind))
 
-    async def _attempt(self, run: Run) -> Outcome:
-        if run.attempts > run.retry.max_attempts:
+    async def _attempt(self, run: Run, kind: str) -> Outcome:
+        if run.attempts > 1 and run.attempts > run.retry.max_attempts:
             return Failed(run.error or "Every attempt ended without a word.", retryable=False)
         # An action watches its time itself; this is for what it does beside.
         most_s = timeout_of(run.action) + ATTEMPT_GRACE_S
         try:
             async with asyncio.timeout(most_s):
-                return await self._actions[run.kind](run)
+                return await self._actions[kind](run)
         except TimeoutError:
             return Failed(f"The attempt took longer than {most_s:g} s.", retryable=True, cause="timeout")
         except Exception:  # noqa: BLE001 (whatever an action raises, the run ends and says so)
-            _LOG.exception("run.crashed", run_id=run.id, action=run.kind)
+            _LOG.exception("run.crashed", run_id=run.id, action=kind)
             return Failed("Something went wrong on our side; it has been logged.", retryable=False)
 
     async def _stop(self) -> None:
@@ -225,15 +234,17 @@ class Worker:
 
 
 class _Pace:
-    """How many runs end in a second, since it was last asked."""
+    """How many runs end in a second, as of late."""
 
     def __init__(self) -> None:
         self.ended = 0
         self._since = time.monotonic()
+        self._per_second = 0.0
 
     def per_second(self) -> float:
-        now = time.monotonic()
-        passed = now - self._since
-        pace = self.ended / passed if passed > 0 else 0.0
-        self._since, self.ended = now, 0
-        return pace
+        """Measured over `PACE_S` at least, the last of them."""
+        passed = time.monotonic() - self._since
+        if passed >= PACE_S:
+            self._per_second = self.ended / passed
+            self._since, self.ended = time.monotonic(), 0
+        return self._per_second

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, islice, takewhile
 from typing import TYPE_CHECKING
 
 from rota_scheduler.schedules.policies import Misfire, Overlap, SkipReason
@@ -119,12 +119,11 @@ def settle(schedule: Schedule, now: datetime, unfinished: Unfinished) -> Settled
 
 def _come(schedule: Schedule, cursor: datetime, now: datetime) -> list[datetime]:
     """The times whose start has come, from the cursor on, at most `MOST`."""
-    times = []
-    for time in (cursor, *islice(times_after(schedule.spec, cursor), MOST - 1)) if cursor <= now else ():
-        if due_at(schedule, time) > now:
-            break
-        times.append(time)
-    return times
+    if cursor > now:
+        return []
+    # One by one: most often only the first has come.
+    times = islice(chain([cursor], times_after(schedule.spec, cursor)), MOST)
+    return list(takewhile(lambda time: due_at(schedule, time) <= now, times))
 
 
 def _skip(settled: Settled, schedule: Schedule, times: Sequence[datetime], until: datetime, reason: SkipReason) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.database import Database
 from rota_scheduler.runs import claims, store
-from rota_scheduler.runs.domain import LEASE, Run, Status
+from rota_scheduler.runs.domain import LEASE, End, Run, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +37,7 @@ async def claim(database: Database, clock: ManualClock, *, limit: int = 100) -> 
 
 async def end(database: Database, clock: ManualClock, runs: Sequence[Run]) -> None:
     async with database.transaction() as work:
-        done = [replace(run, status=Status.SUCCEEDED) for run in runs]
+        done = [(run, End(Status.SUCCEEDED)) for run in runs]
         assert len(await claims.finish(work, done, finished_at=clock.now())) == len(runs)
 
 

@@ -13,7 +13,7 @@ from rota_chassis.testing.waiting import eventually
 from rota_scheduler.actions.egress import EgressPolicy
 from rota_scheduler.actions.http import CallHttp, open_client
 from rota_scheduler.runs import claims, store
-from rota_scheduler.runs.domain import LEASE, Failed, Status, Succeeded
+from rota_scheduler.runs.domain import LEASE, End, Failed, Status, Succeeded
 from rota_scheduler.runs.worker import Worker
 
 if TYPE_CHECKING:
@@ -168,8 +168,8 @@ async def test_a_fence_of_the_past_can_neither_finish_nor_return_a_run(
     await add(database, run)
     async with database.transaction() as work:
         claimed = await claims.claim(work, now=clock.now(), lease_until=clock.now() + LEASE, limit=5)
-        stale = replace(claimed.runs[0], fence=claimed.runs[0].fence - 1, status=Status.SUCCEEDED)
-        assert not await claims.finish(work, [stale], finished_at=clock.now())
+        stale = replace(claimed.runs[0], fence=claimed.runs[0].fence - 1)
+        assert not await claims.finish(work, [(stale, End(Status.SUCCEEDED))], finished_at=clock.now())
         assert not await claims.try_again(work, [replace(stale, available_at=clock.now(), error="no")])
         await claims.give_back(work, [stale], available_at=clock.now())
         assert not await claims.renew(work, [stale], lease_until=clock.now() + 9 * LEASE)
