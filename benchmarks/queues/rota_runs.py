@@ -115,7 +115,12 @@ async def _work(url: str, slots: int, nats_url: str | None) -> None:
     database = await Database.connect(url, size=10)
     worker = Worker(database, clock, {"http": act}, slots=slots)
     schedules: Any = SimpleNamespace(
-        database=database, clock=clock, on_runs=worker.wake, on_due=lambda: None, on_terminated=lambda: None
+        database=database,
+        clock=clock,
+        on_runs=worker.wake,
+        on_terminated=worker.renew_now,
+        room=worker.room,
+        begin=worker.begin,
     )
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

@@ -118,6 +118,8 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
         on_due=firing.wake,
         on_runs=on_runs,
         on_terminated=worker.renew_now,
+        room=worker.room,
+        begin=worker.begin,
     )
     runtime.serve(
         schedules_pb2_grpc.add_ScheduleServiceServicer_to_server, ScheduleServicer(schedules, runtime.page_tokens)

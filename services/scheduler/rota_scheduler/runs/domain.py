@@ -31,7 +31,8 @@ The races:
 
 A process that dies
 
-- between firing and claiming: the run is pending, and whoever is there claims it.
+- between firing and claiming: the run is pending, and whoever is there claims it; if it was claimed as it was made,
+  after its lease.
 - after claiming, before the action or in its midst: after its lease the run is claimed again. An attempt may have
   been made: calls carry the run's id as idempotency key, the same in each attempt.
 - after the action, before its end is written: as before; so an action is taken at least once.
@@ -40,7 +41,7 @@ A process that dies
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -178,6 +179,11 @@ class Execute(Protocol):
     async def __call__(self, run: Run) -> Outcome:
         """What came of it; never raises for what may happen to an action."""
         ...
+
+
+def as_claimed(run: Run, now: datetime) -> Run:
+    """A new run, claimed as it is made."""
+    return replace(run, status=Status.RUNNING, fence=1, attempts=1, available_at=now + LEASE, started_at=now)
 
 
 def end_of(run: Run, outcome: Outcome) -> End:

@@ -76,23 +76,38 @@ _OF_NEW = (
     *("manual", "backfilled", "priority", "concurrency_key", "concurrency_limit"),
 )
 _NEW = given("new", **{name: RUNS.c[name].type for name in _OF_NEW})
-_ADD = statement(
-    insert(RUNS)
-    .from_select(
-        (*_OF_NEW, "status", "fence", "attempts"),
-        select(
-            *(_NEW.c[name] for name in _OF_NEW), literal_column(f"'{Status.PENDING}'"), *[literal_column("0")] * 2
-        ).where(
-            ~select(literal_column("1"))
-            .where(
-                HISTORY.c.workspace_id == _NEW.c.workspace_id,
-                HISTORY.c.schedule_id == _NEW.c.schedule_id,
-                HISTORY.c.nominal_time == _NEW.c.nominal_time,
-            )
-            .exists()
-        ),
+
+
+def _adding(**constants: ColumnElement[Any]) -> Any:
+    has_ended = (
+        select(literal_column("1"))
+        .where(
+            HISTORY.c.workspace_id == _NEW.c.workspace_id,
+            HISTORY.c.schedule_id == _NEW.c.schedule_id,
+            HISTORY.c.nominal_time == _NEW.c.nominal_time,
+        )
+        .exists()
     )
-    .on_conflict_do_nothing(index_elements=[RUNS.c.workspace_id, RUNS.c.schedule_id, RUNS.c.nominal_time])
+    return (
+        insert(RUNS)
+        .from_select(
+            (*_OF_NEW, *constants),
+            select(*(_NEW.c[name] for name in _OF_NEW), *constants.values()).where(~has_ended),
+        )
+        .on_conflict_do_nothing(index_elements=[RUNS.c.workspace_id, RUNS.c.schedule_id, RUNS.c.nominal_time])
+    )
+
+
+_ADD = statement(
+    _adding(status=literal_column(f"'{Status.PENDING}'"), fence=literal_column("0"), attempts=literal_column("0"))
+)
+_ADD_CLAIMED = statement(
+    _adding(
+        status=literal_column(f"'{Status.RUNNING}'"),
+        fence=literal_column("1"),
+        attempts=literal_column("1"),
+        started_at=bindparam("started_at", type_=_INSTANT),
+    ).returning(RUNS.c.id)
 )
 _WAITING = given("schedule", workspace_id=PgUUID(), schedule_id=PgUUID())
 _FIRST_BUFFERED = (
@@ -203,6 +218,18 @@ async def add(work: UnitOfWork, runs: Sequence[Run]) -> int:
     if not runs:
         return 0
     return await work.execute(_ADD, **{name: [getattr(run, name) for run in runs] for name in _OF_NEW})
+
+
+async def add_claimed(work: UnitOfWork, runs: Sequence[Run], *, started_at: datetime) -> frozenset[UUID]:
+    """Write new runs as claimed, each with its lease in `available_at`; otherwise as `add`.
+
+    Returns:
+        The ids of those that are new, and held.
+    """
+    if not runs:
+        return frozenset()
+    columns = {name: [getattr(run, name) for run in runs] for name in _OF_NEW}
+    return frozenset(row["id"] for row in await work.fetch(_ADD_CLAIMED, **columns, started_at=started_at))
 
 
 async def add_manual(work: UnitOfWork, run: Run) -> Run:

@@ -118,6 +118,15 @@ class Worker:
         due = await claims.next_available(self._database)
         return next_tick(now, taken=len(claimed.runs), batch=room, due=due)
 
+    def room(self) -> int:
+        """How many new runs could begin now, none of which would overtake others that it knows of."""
+        return 0 if self._more or self._stopping else self._room()
+
+    def begin(self, runs: Sequence[Run]) -> None:
+        """Execute runs that were claimed as they were made."""
+        self._waiting.extend(runs)
+        self._start()
+
     async def renew(self) -> None:
         """Prolong the leases of what is held; break off what is not held any more; return what found no slot since."""
         idle, self._waiting = list(self._waiting), deque()

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rota_chassis.clock import Clock
     from rota_chassis.memberships import Memberships
     from rota_chassis.postgres.database import Database
 
     from rota_scheduler.actions.egress import EgressPolicy
+    from rota_scheduler.runs.domain import Run
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Schedules:
         on_due: Called when a schedule with a new due time has been committed.
         on_runs: Called when new runs have been committed.
         on_terminated: Called when runs have been cancelled whose attempts are to be broken off at once.
+        room: How many new runs this process could begin now, none of which would overtake others.
+        begin: Called with new runs that have been committed as claimed by this process.
     """
 
     database: Database
@@ -33,3 +36,5 @@ class Schedules:
     on_due: Callable[[], None]
     on_runs: Callable[[], None]
     on_terminated: Callable[[], None]
+    room: Callable[[], int] = lambda: 0
+    begin: Callable[[Sequence[Run]], None] = lambda _runs: None

@@ -10,7 +10,7 @@ from rota_chassis.ids import uuid7
 from rota_scheduler.ledger import store as ledger
 from rota_scheduler.metrics import LATENESS_SECONDS
 from rota_scheduler.runs import store as runs
-from rota_scheduler.runs.domain import Run
+from rota_scheduler.runs.domain import Run, Status, as_claimed
 from rota_scheduler.runs.messages import run_finished
 from rota_scheduler.schedules import catchup, store
 from rota_scheduler.schedules.policies import Overlap
@@ -42,11 +42,12 @@ async def fire_schedules(schedules: Schedules) -> datetime | None:
         return next_due
     async with schedules.database.transaction() as work:
         taken = await store.take_due(work, now=now, limit=BATCH)
-        settled = await settle(work, taken, now)
+        settled = await settle(work, taken, now, room=schedules.room())
     started = [run for _, new in settled for run in new]
+    schedules.begin([run for run in started if run.status is Status.RUNNING])
     for run in started:
         LATENESS_SECONDS.labels("schedule").observe((now - (run.due_at or now)).total_seconds())
-    if started:
+    if any(run.status is Status.PENDING for run in started):
         schedules.on_runs()
     if any(new and schedule.policies.overlap is Overlap.TERMINATE_OTHER for schedule, new in settled):
         schedules.on_terminated()
@@ -54,9 +55,11 @@ async def fire_schedules(schedules: Schedules) -> datetime | None:
 
 
 async def settle(
-    work: UnitOfWork, locked: Sequence[Schedule], now: datetime
+    work: UnitOfWork, locked: Sequence[Schedule], now: datetime, *, room: int = 0
 ) -> Sequence[tuple[Schedule, Sequence[Run]]]:
     """Settle what has come of locked schedules: move their cursors, write runs and what is skipped.
+
+    At most `room` of the runs are claimed as they are made, of those that need not wait for others.
 
     Returns:
         The schedules as they then are, each with its new runs.
@@ -67,16 +70,22 @@ async def settle(
     settled = [(each, catchup.settle(each, now, unfinished.get(each.id, catchup.Unfinished()))) for each in locked]
     await store.advance(work, [(schedule, found.cursor, len(found.starts)) for schedule, found in settled])
     await ledger.add(work, [(schedule, skip) for schedule, found in settled for skip in found.skips])
-    after = [
-        (
-            replace(schedule, next_fire_at=found.cursor, runs_started=schedule.runs_started + len(found.starts)),
-            [_run(schedule, start, now) for start in found.starts],
-        )
-        for schedule, found in settled
-    ]
+    after = []
+    for schedule, found in settled:
+        new = []
+        for start in found.starts:
+            claimed = room > 0 and not start.buffered and schedule.policies.concurrency_key is None
+            room -= claimed
+            new.append(_run(schedule, start, now, claimed=claimed))
+        runs_started = schedule.runs_started + len(new)
+        after.append((replace(schedule, next_fire_at=found.cursor, runs_started=runs_started), new))
     await _end_others(work, after, now)
-    await runs.add(work, [run for _, started in after for run in started])
-    return after
+    added = [run for _, new in after for run in new]
+    await runs.add(work, [run for run in added if run.status is Status.PENDING])
+    held = await runs.add_claimed(work, [run for run in added if run.status is Status.RUNNING], started_at=now)
+    return [
+        (schedule, [run for run in new if run.status is Status.PENDING or run.id in held]) for schedule, new in after
+    ]
 
 
 async def _end_others(work: UnitOfWork, settled: Sequence[tuple[Schedule, Sequence[Run]]], now: datetime) -> None:
@@ -91,8 +100,8 @@ async def _end_others(work: UnitOfWork, settled: Sequence[tuple[Schedule, Sequen
             work.append(run_finished(run, now))
 
 
-def _run(schedule: Schedule, start: catchup.Start, now: datetime) -> Run:
-    return Run(
+def _run(schedule: Schedule, start: catchup.Start, now: datetime, *, claimed: bool) -> Run:
+    run = Run(
         workspace_id=schedule.workspace_id,
         id=uuid7(),
         schedule_id=schedule.id,
@@ -104,6 +113,7 @@ def _run(schedule: Schedule, start: catchup.Start, now: datetime) -> Run:
         buffered=start.buffered,
         **priority_of(schedule),
     )
+    return as_claimed(run, now) if claimed else run
 
 
 def priority_of(schedule: Schedule) -> dict[str, Any]:

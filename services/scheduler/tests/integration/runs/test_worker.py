@@ -226,6 +226,29 @@ async def test_no_more_runs_are_held_than_there_are_slots(
     assert len(action.attempts) == 5
 
 
+async def test_what_ends_quickly_is_claimed_ahead_and_what_finds_no_slot_goes_back(
+    replicas: Sequence[Database], clock: ManualClock, make_run: MakeRun
+) -> None:
+    quick = Recorder(Succeeded())
+    await add(replicas[0], *(make_run(TASK_ACTION) for _ in range(300)))
+    worker = worker_of(replicas[0], clock, quick, slots=2)
+    working = asyncio.create_task(worker.run())
+    await eventually(lambda: len(quick.attempts) == 300)
+    quick.may_end.clear()
+    await add(replicas[0], *(make_run(TASK_ACTION) for _ in range(300)))
+    worker.wake()
+    await eventually(lambda: len(quick.attempts) == 302)
+    await worker.renew()
+    # Only what is being executed is held now; another may have the rest.
+    async with replicas[1].transaction() as work:
+        others = await claims.claim(work, now=clock.now(), lease_until=clock.now() + LEASE, limit=1000)
+    assert len(others.runs) == 298
+    assert {(run.attempts, run.started_at) for run in others.runs} == {(1, clock.now())}
+    quick.may_end.set()
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+
+
 def call(url: str, **body: Any) -> dict[str, Any]:
     return {"create_task": None, "http": {"method": "put", "url": url, "body": body}}
 

@@ -393,3 +393,57 @@ async def test_a_run_that_ends_while_its_schedule_fires_never_leaves_the_buffere
         )
         expected = [schedule.created_at + timedelta(seconds=seconds) for seconds in range(1, 16)]
         assert [entry.nominal_time for entry in entries] == expected
+
+
+async def test_what_fires_is_claimed_at_once_as_far_as_there_is_room_and_by_others_after_its_lease(
+    database: Database, clock: ManualClock, firing: Firing
+) -> None:
+    for _ in range(3):
+        await add(database, clock, Timing(interval_s=10))
+    begun: list[Run] = []
+    clock.advance(10)
+    await fire_schedules(replace(firing(database), room=lambda: 2, begin=begun.extend))
+    assert [(run.status, run.fence, run.attempts, run.started_at) for run in begun] == [
+        (Status.RUNNING, 1, 1, clock.now())
+    ] * 2
+    assert [await runs.get(database, workspace_id=run.workspace_id, run_id=run.id) for run in begun] == begun
+    async with database.transaction() as work:
+        others = await claims.claim(work, now=clock.now(), lease_until=clock.now() + 2 * LEASE, limit=5)
+    assert len(others.runs) == 1
+    clock.advance(LEASE.total_seconds())
+    async with database.transaction() as work:
+        again = await claims.claim(work, now=clock.now(), lease_until=clock.now() + LEASE, limit=5)
+    assert {(run.id, run.fence, run.attempts) for run in again.runs} == {(run.id, 2, 2) for run in begun}
+
+
+async def test_what_must_wait_for_others_or_has_a_run_already_is_not_begun_when_it_fires(
+    database: Database, clock: ManualClock, firing: Firing
+) -> None:
+    begun: list[Run] = []
+    roomy = replace(firing(database), room=lambda: 100, begin=begun.extend)
+    keyed = await add(database, clock, Timing(interval_s=10), concurrency_key="oven")
+    buffered = await add(database, clock, Timing(interval_s=10), overlap=Overlap.BUFFER_ONE)
+    twice = await add(database, clock, Timing(interval_s=10))
+    assert twice.next_fire_at is not None
+    clock.advance(10)
+    await fire_schedules(roomy)
+    assert {run.schedule_id for run in begun} == {buffered.id, twice.id}
+    begun.clear()
+    # As a replica does whose clock is behind, when somebody edits the schedule there.
+    await _move_cursor(database, twice)
+    clock.advance(9)
+    await fire_schedules(roomy)
+    assert begun == []
+    clock.advance(1)
+    await fire_schedules(roomy)
+    assert {run.schedule_id for run in begun} == {twice.id}
+    assert [run.status for run in await runs_of(database, keyed)] == [Status.PENDING] * 2
+    assert [run.buffered for run in await runs_of(database, buffered)] == [False, True]
+    assert len(await runs_of(database, twice)) == 2
+
+
+async def _move_cursor(database: Database, schedule: Schedule) -> None:
+    async with database.transaction() as work:
+        locked = await store.lock_alone(work, workspace_id=schedule.workspace_id, schedule_id=schedule.id)
+        assert locked is not None
+        await store.save(work, replace(locked, next_fire_at=schedule.next_fire_at))
