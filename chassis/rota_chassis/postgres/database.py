@@ -119,6 +119,7 @@ class Database:
                 statement_cache_size=_STATEMENTS_KEPT,
                 max_cached_statement_lifetime=0,
                 init=prepare_connection,
+                reset=_leave_as_it_is,
                 server_settings={**_SESSION, "application_name": name},
             )
         return cls(pool, acquire_timeout_s)
@@ -135,9 +136,12 @@ class Database:
         with _unavailable():
             async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
                 if statement.replan:
-                    # Until the connection goes back to the pool, which resets it.
                     await connection.execute("SET plan_cache_mode = force_custom_plan")
-                rows: list[asyncpg.Record] = await connection.fetch(statement.sql, *statement.arguments(parameters))
+                try:
+                    rows: list[asyncpg.Record] = await connection.fetch(statement.sql, *statement.arguments(parameters))
+                finally:
+                    if statement.replan and not connection.is_closed():
+                        await connection.execute("RESET plan_cache_mode")
                 return rows
 
     async def fetch_one(self, statement: Statement, **parameters: Any) -> asyncpg.Record | None:
@@ -196,7 +200,15 @@ class Database:
         """A connection of one's own, for what lives longer than a transaction (advisory locks)."""
         with _unavailable():
             async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
-                yield connection
+                try:
+                    yield connection
+                except BaseException:
+                    # Nobody knows what became of its session.
+                    if not self._pool.is_closing():
+                        connection.terminate()
+                    raise
+                if not self._pool.is_closing() and not connection.is_closed():
+                    await connection.reset()
 
 
 class UnitOfWork:
@@ -302,6 +314,13 @@ async def prepare_connection(connection: asyncpg.Connection) -> None:
         await connection.set_type_codec(
             kind, schema="pg_catalog", encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads
         )
+
+
+async def _leave_as_it_is(_connection: asyncpg.Connection) -> None:
+    """What the pool does with a connection that comes back, beside rolling back: nothing, which spares a round trip.
+
+    Whoever changes a session beyond a transaction puts it right again (`Database.fetch`, `Database.connection`).
+    """
 
 
 @contextmanager

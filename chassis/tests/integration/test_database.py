@@ -350,3 +350,20 @@ async def test_a_transaction_that_needs_another_lock_each_time_is_given_up(datab
         await database.ordered(act)
     assert caught.value.code == "DATABASE_UNAVAILABLE"
     assert await database.fetch_value(COUNT) == 0
+
+
+async def test_a_session_is_what_it_was_when_its_connection_comes_back(tables_url: str) -> None:
+    mode = select(func.current_setting("plan_cache_mode").label("mode"))
+    locks = statement(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"))
+    database = await Database.connect(tables_url, size=1)
+    try:
+        (planned,) = await database.fetch(statement(mode, replan=True))
+        assert (planned["mode"], await database.fetch_value(statement(mode))) == ("force_custom_plan", "auto")
+        with pytest.raises(Unavailable):
+            await database.fetch(statement(select(func.pg_terminate_backend(func.pg_backend_pid())), replan=True))
+        async with database.connection() as connection:
+            await connection.execute("SELECT pg_advisory_lock(7)")
+            await connection.execute("SET plan_cache_mode = force_generic_plan")
+        assert (await database.fetch_value(locks), await database.fetch_value(statement(mode))) == (0, "auto")
+    finally:
+        await database.close()
