@@ -6,7 +6,6 @@ import asyncio
 import random
 import time
 from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
@@ -128,17 +127,18 @@ class Worker:
         self._start()
 
     async def renew(self) -> None:
-        """Prolong the leases of what is held; break off what is not held any more; return what found no slot since."""
-        idle, self._waiting = list(self._waiting), deque()
+        """Prolong the leases of what is being executed, and break off what is not held any more."""
         held = list(self._executing.values())
-        if idle or held:
-            now = self._clock.now()
-            async with self._database.transaction() as work:
-                await claims.give_back(work, idle, available_at=now)
-                kept = await claims.renew(work, held, lease_until=now + LEASE)
-            self._break_off({run.id for run in held} - kept)
-        if idle:
-            self._on_runs()
+        if not held:
+            return
+        async with self._database.transaction() as work:
+            kept = await claims.renew(work, held, lease_until=self._clock.now() + LEASE)
+        self._break_off({run.id for run in held} - kept)
+
+    async def return_waiting(self) -> None:
+        """Give back what has found no slot, for others that may have one."""
+        waiting, self._waiting = list(self._waiting), deque()
+        await self._give_back(waiting)
 
     def renew_now(self) -> None:
         """What is being executed may have been cancelled."""
@@ -188,9 +188,11 @@ class Worker:
 
     async def _keep_leases(self) -> None:
         while True:
-            with suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(RENEW_EVERY.total_seconds()):
                     await self._renew_now.wait()
+            except TimeoutError:
+                await self.return_waiting()
             self._renew_now.clear()
             try:
                 await self.renew()

@@ -238,7 +238,7 @@ async def test_what_ends_quickly_is_claimed_ahead_and_what_finds_no_slot_goes_ba
     await add(replicas[0], *(make_run(TASK_ACTION) for _ in range(300)))
     worker.wake()
     await eventually(lambda: len(quick.attempts) == 302)
-    await worker.renew()
+    await worker.return_waiting()
     # Only what is being executed is held now; another may have the rest.
     async with replicas[1].transaction() as work:
         others = await claims.claim(work, now=clock.now(), lease_until=clock.now() + LEASE, limit=1000)
