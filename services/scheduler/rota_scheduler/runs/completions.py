@@ -204,7 +204,8 @@ async def _finish(
     # Locked first, as when they fire: so a run is buffered either before this one ends, or not at all.
     locked = await schedules.lock_counts(work, of_schedules)
     held = await claims.finish(work, [(each.run, end) for each, end in final], finished_at=now)
-    released = await store.release(work, list(locked), available_at=now)
+    # Those of schedules that are deleted as well.
+    released = await store.release(work, list(of_schedules), available_at=now)
     for each, end in final:
         run = each.run
         if run.id not in held:

@@ -447,3 +447,19 @@ async def _move_cursor(database: Database, schedule: Schedule) -> None:
         locked = await store.lock_alone(work, workspace_id=schedule.workspace_id, schedule_id=schedule.id)
         assert locked is not None
         await store.save(work, replace(locked, next_fire_at=schedule.next_fire_at))
+
+
+async def test_what_is_buffered_when_its_schedule_is_deleted_runs_all_the_same(
+    database: Database, clock: ManualClock, firing: Firing
+) -> None:
+    schedule = await add(database, clock, Timing(interval_s=10), overlap=Overlap.BUFFER_ALL)
+    for _ in range(3):
+        clock.advance(10)
+        await fire_schedules(firing(database))
+    async with database.transaction() as work:
+        await store.remove(work, schedule)
+    worker = Worker(database, clock, {"create_task": succeed}, slots=4)
+    for _ in range(3):
+        await worker.tick()
+        await worker.idle()
+    assert [run.status for run in await runs_of(database, schedule)] == [Status.SUCCEEDED] * 3
