@@ -65,7 +65,7 @@ def by_column(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 
 def run_of(row: Mapping[str, Any]) -> Run:
-    """A row of either table, with exactly its columns."""
-    values = dict(row)
+    """A row of either table; what else it has does not matter."""
+    values = {name: row[name] for name in FIELDS}
     values["status"] = _STATUSES[values["status"]]
     return Run(**values)
