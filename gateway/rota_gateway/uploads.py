@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from email.message import Message
+from email.utils import collapse_rfc2231_value
 from typing import TYPE_CHECKING, Any
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
@@ -111,7 +112,7 @@ async def _read(headers: Mapping[bytes, bytes], chunks: AsyncIterator[bytes]) ->
         return
     length = headers.get(b"content-length")
     disposition = _text(headers.get(b"content-disposition", b""))
-    yield Named(_file_name(disposition), declared, None if length is None else int(length))
+    yield Named(file_name(disposition), declared, None if length is None else int(length))
     async for chunk in chunks:
         yield chunk
 
@@ -186,11 +187,14 @@ def _header(content_type: str) -> Message:
     return message
 
 
-def _file_name(disposition: str) -> str:
-    """The file name in a Content-Disposition (RFC 6266), also an extended one (RFC 8187)."""
+def file_name(disposition: str) -> str:
+    """The file name in a Content-Disposition; an extended one goes before another (RFC 6266, section 4.3)."""
     message = Message()
     message["content-disposition"] = disposition
-    return message.get_filename() or ""
+    parameters = message.get_params([], header="content-disposition")
+    names = [value for name, value in parameters if name.lower() == "filename"]
+    names.sort(key=lambda name: not isinstance(name, tuple))
+    return collapse_rfc2231_value(names[0]) if names else ""
 
 
 def _text(raw: bytes) -> str:

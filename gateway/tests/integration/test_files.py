@@ -73,6 +73,9 @@ async def test_a_form_goes_up_with_the_name_and_type_of_its_part(system: System)
     [
         ('attachment; filename="a b.txt"', "a b.txt"),
         ("attachment; filename*=UTF-8''%e2%82%ac.txt", "€.txt"),
+        ("attachment; filename=\"_.txt\"; filename*=UTF-8''%e2%82%ac.txt", "€.txt"),
+        ("attachment; filename*=UTF-8''%ff%fe.txt", "\ufffd\ufffd.txt"),
+        ("attachment; filename*=nocharset''a.txt", "a.txt"),
         ("attachment", ""),
         (";;;=", ""),
     ],

@@ -35,6 +35,7 @@ ABORT_WITHIN_S = 10.0
 CONNECT_WITHIN = timedelta(seconds=5)
 LONGEST_REQUEST = timedelta(minutes=50)
 RETRY_WITHIN = timedelta(seconds=20)
+_MISSING = (NotFoundError, FileNotFoundError)
 
 
 class FileStore:
@@ -94,10 +95,14 @@ class FileStore:
             raise
 
     async def reading(self, workspace_id: UUID, object_id: UUID, *, offset: int, length: int) -> AsyncIterator[bytes]:
-        """A part of an object that is there, in chunks; the store has been asked when this returns."""
+        """A part of an object that is there, in chunks; the store has been asked when this returns.
+
+        Raises:
+            NotFoundError, FileNotFoundError: there is no such object.
+        """
         if not length:
             return _nothing()
-        with _unavailable():
+        with _unavailable(*_MISSING):
             result = await obstore.get_async(
                 self._store, _key(workspace_id, object_id), options={"range": (offset, offset + length)}
             )
@@ -105,7 +110,7 @@ class FileStore:
 
     async def delete(self, workspace_id: UUID, object_id: UUID) -> None:
         """Take away an object, or what is left of one that was not written to its end; nothing when there is none."""
-        with _unavailable(), contextlib.suppress(NotFoundError, FileNotFoundError):
+        with _unavailable(), contextlib.suppress(*_MISSING):
             await obstore.delete_async(self._store, _key(workspace_id, object_id))
 
     async def url(self, workspace_id: UUID, object_id: UUID, *, expires_in: timedelta) -> str | None:
@@ -148,7 +153,8 @@ class LocalFileStore(FileStore):
     async def delete(self, workspace_id: UUID, object_id: UUID) -> None:
         """Take away an object, or what is left of one that was not written to its end."""
         await super().delete(workspace_id, object_id)
-        await asyncio.to_thread(self._delete_unfinished, _key(workspace_id, object_id))
+        with _unavailable():
+            await asyncio.to_thread(self._delete_unfinished, _key(workspace_id, object_id))
 
     async def url(self, workspace_id: UUID, object_id: UUID, *, expires_in: timedelta) -> str | None:  # noqa: ARG002
         """None: a folder has no addresses."""
@@ -262,10 +268,10 @@ def _sync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _unavailable() -> Iterator[None]:
+def _unavailable(*apart_from: type[Exception]) -> Iterator[None]:
     try:
         yield
-    except (NotFoundError, FileNotFoundError):
+    except apart_from:
         raise
     except (BaseError, OSError) as error:
         raise Unavailable(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 from grpc.aio import AioRpcError
+from rota.scheduler.v1.series_pb2_grpc import SeriesTimesServiceStub
 from rota.tasks.v1 import (
     attachments_pb2,
     attachments_pb2_grpc,
@@ -150,7 +151,7 @@ class Desk:
         """What the clean-up needs, on connections of its own."""
         database = await Database.connect(self.database_url, size=4)
         try:
-            tasks = Tasks(database, Memberships(database, self.channel), clock)
+            tasks = Tasks(database, Memberships(database, self.channel), clock, SeriesTimesServiceStub(self.channel))
             yield Attachments(tasks, LocalFileStore(self.folder), max_bytes=MAX_BYTES, quota_bytes=QUOTA_BYTES)
         finally:
             await database.close()

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from rota_chassis.errors import (
     InvalidArgument,
     NotFound,
     PermissionDenied,
+    Unauthenticated,
     Unprocessable,
 )
 from rota_chassis.postgres.database import Database
@@ -153,6 +155,16 @@ async def test_others_see_nothing_and_viewers_change_nothing(desk: Desk) -> None
     ):
         with pytest.raises(NotFound):
             await attempt()
+
+
+async def test_a_stream_needs_an_identity_and_a_user(desk: Desk) -> None:
+    task, made = await desk.task(), await desk.attach(await desk.task())
+    for metadata in ((), (("authorization", "Bearer no token"),)):
+        nobody = SimpleNamespace(metadata=metadata)
+        with pytest.raises(Unauthenticated):
+            await desk.attach(task, user=nobody)  # type: ignore[arg-type]
+        with pytest.raises(Unauthenticated):
+            await desk.download(made, user=nobody)  # type: ignore[arg-type]
 
 
 async def test_a_viewer_reads_and_does_not_write(desk: Desk) -> None:
