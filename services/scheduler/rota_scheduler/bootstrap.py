@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from rota.scheduler.v1 import (
     runs_pb2_grpc,
     schedules_pb2_grpc,
     series_pb2_grpc,
+    workers_pb2_grpc,
     workflows_pb2_grpc,
 )
 from rota_chassis.events.consumer import Consumer
@@ -24,6 +26,9 @@ from rota_scheduler.actions.http import CallHttp, open_client
 from rota_scheduler.actions.tasks import ActOnTasks
 from rota_scheduler.actions.telling import Tell
 from rota_scheduler.actions.workflow import StartWorkflow
+from rota_scheduler.queues.dependencies import Queues
+from rota_scheduler.queues.servicer import WorkerServicer
+from rota_scheduler.queues.waiting import Waiting
 from rota_scheduler.rules import handlers as rule_handlers
 from rota_scheduler.rules.dependencies import Rules
 from rota_scheduler.rules.servicer import RuleServicer
@@ -64,7 +69,12 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
         ActOnTasks(runtime.channels["tasks"], runtime.tokens, runtime.database),
         Tell(memberships, runtime.database),
     )
-    others = Wake(runtime.nats)
+    others, waiting = Wake(runtime.nats), Waiting(runtime.database, runtime.clock)
+
+    def released() -> None:
+        waiting.wake()
+        others.tell()
+
     worker = Worker(
         runtime.database,
         runtime.clock,
@@ -88,11 +98,15 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
             ),
         },
         slots=runtime.settings.run_slots,
-        on_runs=others.tell,
+        on_runs=released,
     )
 
-    def on_runs() -> None:
+    def on_others() -> None:
         worker.wake()
+        waiting.wake()
+
+    def on_runs() -> None:
+        on_others()
         others.tell()
 
     async def execute_runs() -> None:
@@ -131,6 +145,8 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     )
     runs = Runs(runtime.database, memberships, runtime.clock, egress, on_runs=on_runs, on_terminated=worker.renew_now)
     runtime.serve(runs_pb2_grpc.add_RunServiceServicer_to_server, RunServicer(runs, runtime.page_tokens))
+    queues = Queues(runtime.database, memberships, runtime.clock, waiting, random.uniform, on_runs)
+    _serve_queues(runtime, queues)
     rules = Rules(runtime.database, memberships, runtime.nats, runtime.clock, egress, on_runs=on_runs)
     runtime.serve(rules_pb2_grpc.add_RuleServiceServicer_to_server, RuleServicer(rules, runtime.page_tokens))
     rule_consumer = Consumer(
@@ -146,7 +162,7 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     runtime.serve(series_pb2_grpc.add_SeriesTimesServiceServicer_to_server, SeriesTimesServicer(series_times))
 
     def wake() -> None:
-        for each in (timers, series, waits, worker):
+        for each in (timers, series, waits, worker, waiting):
             each.wake()
 
     runtime.consume(
@@ -165,10 +181,15 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     runtime.background("rules", rule_consumer.run)
     runtime.background("runs", execute_runs)
     runtime.background("waiting_runs", Ticker("waiting_runs", partial(start_waiting, runs), runtime.clock).run)
-    runtime.background("wake", partial(others.run, worker.wake))
+    runtime.background("wake", partial(others.run, on_others))
     runtime.background(
         "history", partial(keep_history, runtime.database, runtime.clock, days=runtime.settings.run_history_days)
     )
+
+
+def _serve_queues(runtime: Runtime[SchedulerSettings], queues: Queues) -> None:
+    runtime.serve(workers_pb2_grpc.add_WorkerServiceServicer_to_server, WorkerServicer(queues, runtime.page_tokens))
+    runtime.background("queues", queues.waiting.run)
 
 
 SERVICE = Service("scheduler", SchedulerSettings, build)

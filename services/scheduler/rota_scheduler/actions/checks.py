@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rota_scheduler.actions.egress import EgressPolicy
 
 _URL_FIELD = "action.http.url"
-_MOST_DATA_BYTES = 64_000
+_MOST_BYTES = 64_000
 _NOT_TO_SET = frozenset(
     {
         "connection",
@@ -49,8 +49,10 @@ def check_action(action: Mapping[str, Any], policy: EgressPolicy) -> None:
         _check_call(call)
     if action.get("cleanup") is not None:
         raise _invalid("action.cleanup", "is for schedules of the system itself")
-    if (event := action.get("event")) is not None and len(orjson.dumps(event.get("data"))) > _MOST_DATA_BYTES:
-        raise _invalid("action.event.data", f"must be at most {_MOST_DATA_BYTES} bytes as JSON")
+    for kind, member in (("event", "data"), ("job", "payload")):
+        given = action.get(kind)
+        if given is not None and len(orjson.dumps(given.get(member))) > _MOST_BYTES:
+            raise _invalid(f"action.{kind}.{member}", f"must be at most {_MOST_BYTES} bytes as JSON")
 
 
 def _check_url(text: str, policy: EgressPolicy) -> None:

@@ -26,6 +26,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_scheduler.runs.domain import End, Status
@@ -53,17 +54,26 @@ _RUNNING: ColumnElement[str] = literal_column(f"'{Status.RUNNING}'")
 _RANK = "(date_part('epoch', available_at - to_timestamp(0)) - priority * 6)"
 RANK: ColumnElement[float] = literal_column(_RANK)
 
+# Jobs are claimed by workers from outside. The column is made of the action, by the database.
+_NO_JOB = "queue IS NULL"
 _OPEN = select(RUNS.c.workspace_id, RUNS.c.id, RANK.label("rank")).where(
-    RUNS.c.concurrency_key.is_(None), RUNS.c.available_at <= _NOW
+    RUNS.c.concurrency_key.is_(None), text(_NO_JOB), RUNS.c.available_at <= _NOW
 )
 _AVAILABLE = _OPEN.order_by(RANK).limit(_LIMIT).with_for_update(skip_locked=True).cte("available")
-# Of each key so many as its limit leaves, the first by rank; of those and of the runs without a key the first by rank.
-_EITHER = (
-    text(f"""
+
+
+def chosen(whose: str) -> CTE:
+    """Which runs to claim of those for which the condition `whose` on the columns of runs holds.
+
+    Of each of the given keys so many as its limit leaves, the first by rank; of those and of the runs without a key the
+    first by rank. Whatever of a key runs counts.
+    """
+    return (
+        text(f"""
     WITH available AS (
         SELECT workspace_id, id, {_RANK} AS rank
         FROM runs
-        WHERE concurrency_key IS NULL AND available_at <= :now
+        WHERE concurrency_key IS NULL AND {whose} AND available_at <= :now
         ORDER BY rank LIMIT :limit
         FOR UPDATE SKIP LOCKED
     ), keyed AS (
@@ -80,7 +90,8 @@ _EITHER = (
             FROM (
                 SELECT workspace_id, id, concurrency_limit, {_RANK} AS rank
                 FROM runs
-                WHERE workspace_id = key.workspace_id AND concurrency_key = key.name AND available_at <= :now
+                WHERE workspace_id = key.workspace_id AND concurrency_key = key.name AND {whose}
+                    AND available_at <= :now
                 ORDER BY rank LIMIT :limit
             ) AS waiting
         ) AS first
@@ -89,37 +100,39 @@ _EITHER = (
     SELECT workspace_id, id
     FROM (SELECT * FROM available UNION ALL SELECT * FROM keyed) AS either
     ORDER BY rank LIMIT :limit
-    """)  # noqa: S608 (constants of this module)
-    .bindparams(_NOW, _LIMIT)
-    .columns(workspace_id=PgUUID, id=PgUUID)
-    .cte("chosen")
-)
+    """)  # noqa: S608 (constants of this module and of the queues')
+        .bindparams(_NOW, _LIMIT)
+        .columns(workspace_id=PgUUID, id=PgUUID)
+        .cte("chosen")
+    )
 
 
-def _claim(chosen: CTE) -> Any:
+def claiming(those: CTE, **values: Any) -> Any:
+    """The update that claims them, and sets these columns besides."""
     return (
         update(RUNS)
-        .where(RUNS.c.workspace_id == chosen.c.workspace_id, RUNS.c.id == chosen.c.id, RUNS.c.available_at <= _NOW)
+        .where(RUNS.c.workspace_id == those.c.workspace_id, RUNS.c.id == those.c.id, RUNS.c.available_at <= _NOW)
         .values(
             status=_RUNNING,
             fence=RUNS.c.fence + 1,
             attempts=RUNS.c.attempts + 1,
             available_at=bindparam("lease_until"),
             started_at=func.coalesce(RUNS.c.started_at, _NOW),
+            **values,
         )
         .returning(RUNS)
     )
 
 
-_CLAIM = statement(_claim(_AVAILABLE))
-_CLAIM_EITHER = statement(_claim(_EITHER))
+_CLAIM = statement(claiming(_AVAILABLE))
+_CLAIM_EITHER = statement(claiming(chosen(_NO_JOB)))
 _KEYS = statement(
-    text("""
+    text(f"""
     WITH RECURSIVE keys AS (
         (
             SELECT workspace_id, concurrency_key
             FROM runs
-            WHERE concurrency_key IS NOT NULL
+            WHERE concurrency_key IS NOT NULL AND {_NO_JOB}
                 AND (workspace_id, concurrency_key) > (CAST(:workspace_id AS uuid), CAST(:key AS text))
             ORDER BY workspace_id, concurrency_key LIMIT 1
         )
@@ -129,15 +142,15 @@ _KEYS = statement(
         CROSS JOIN LATERAL (
             SELECT workspace_id, concurrency_key
             FROM runs
-            WHERE concurrency_key IS NOT NULL
+            WHERE concurrency_key IS NOT NULL AND {_NO_JOB}
                 AND (workspace_id, concurrency_key) > (keys.workspace_id, keys.concurrency_key)
             ORDER BY workspace_id, concurrency_key LIMIT 1
         ) AS later
     )
     SELECT workspace_id, concurrency_key FROM keys LIMIT :limit
-    """).bindparams(_LIMIT)
+    """).bindparams(_LIMIT)  # noqa: S608 (constants of this module)
 )
-_ONE_AT_A_TIME = statement(select(func.pg_try_advisory_xact_lock(literal_column(str(_KEYED_LOCK)))))
+ONE_AT_A_TIME = statement(select(func.pg_try_advisory_xact_lock(literal_column(str(_KEYED_LOCK)))))
 
 _OUTCOME = given(
     "outcome",
@@ -149,6 +162,7 @@ _OUTCOME = given(
     http_status=Integer(),
     error=Text(),
     response=Text(),
+    result=JSONB(),
 )
 
 
@@ -218,13 +232,13 @@ _GIVE_BACK = statement(
 )
 _SOON = (
     select(RUNS.c.available_at)
-    .where(RUNS.c.available_at.is_not(None), RUNS.c.concurrency_key.is_(None))
+    .where(RUNS.c.available_at.is_not(None), RUNS.c.concurrency_key.is_(None), text(_NO_JOB))
     .order_by(RANK)
     .limit(_NEXT_OF)
     .subquery()
 )
 _NEXT = statement(select(func.min(_SOON.c.available_at)))
-_FIRST = statement(select(func.min(RUNS.c.available_at)).where(RUNS.c.available_at.is_not(None)))
+_FIRST = statement(select(func.min(RUNS.c.available_at)).where(RUNS.c.available_at.is_not(None), text(_NO_JOB)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +258,7 @@ class Claimed:
 async def claim(
     work: UnitOfWork, *, now: datetime, lease_until: datetime, limit: int, after: tuple[UUID, str] | None = None
 ) -> Claimed:
-    """Take at most `limit` runs that are available and that nobody else is taking, over all workspaces.
+    """Take at most `limit` runs that are available and that nobody else is taking, over all workspaces, jobs left out.
 
     First those that have waited longest, priority counted in. Of runs with a concurrency key only so many as may run
     at a time; `KEYS_AT_ONCE` keys are looked at, those after `after`.
@@ -252,7 +266,7 @@ async def claim(
     workspace_id, name = after or (UUID(int=0), "")
     keys = await work.fetch(_KEYS, workspace_id=workspace_id, key=name, limit=KEYS_AT_ONCE)
     # One after the other, so that each sees what the others have claimed.
-    if keys and await work.fetch_value(_ONE_AT_A_TIME):
+    if keys and await work.fetch_value(ONE_AT_A_TIME):
         rows = await work.fetch(
             _CLAIM_EITHER,
             now=now,
@@ -292,20 +306,23 @@ async def renew(work: UnitOfWork, runs: Sequence[Run], *, lease_until: datetime)
     return frozenset(row["id"] for row in await work.fetch(_RENEW, **_holders(runs), lease_until=lease_until))
 
 
-async def give_back(work: UnitOfWork, runs: Sequence[Run], *, available_at: datetime) -> None:
-    """Make held runs pending again as if they had not been claimed; those no longer held stay as they are."""
-    if runs:
-        await work.execute(_GIVE_BACK, **_holders(runs), available_at=available_at)
+async def give_back(work: UnitOfWork, runs: Sequence[Run], *, available_at: datetime) -> int:
+    """Make held runs pending again as if they had not been claimed; those no longer held stay as they are.
+
+    Returns:
+        How many still were held.
+    """
+    return await work.execute(_GIVE_BACK, **_holders(runs), available_at=available_at) if runs else 0
 
 
 async def first_available(reader: Reader) -> datetime | None:
-    """When the first run can be claimed, over all workspaces, unless its concurrency key keeps it."""
+    """When the first run, of no queue, can be claimed, over all workspaces, unless its concurrency key keeps it."""
     found: datetime | None = await reader.fetch_value(_FIRST)
     return found
 
 
 async def next_available(reader: Reader) -> datetime | None:
-    """When the next run without a concurrency key can be claimed, over all workspaces.
+    """When the next run without a concurrency key, and of no queue, can be claimed, over all workspaces.
 
     Where priorities differ much it may be later than that; so whoever waits for it looks again after a second.
     """

@@ -156,44 +156,74 @@ class Completions:
         del self._waiting[: len(batch)]
 
     async def _settle(self, batch: Sequence[Completion]) -> None:
-        now = self._clock.now()
-        again: list[Run] = []
-        final: list[tuple[Completion, End]] = []
-        for each in batch:
-            at = self._next_attempt_at(each, now)
-            if at is None:
-                final.append((each, end_of(each.run, each.outcome)))
-            elif isinstance(each.outcome, Failed):
-                failed = each.outcome
-                again.append(replace(each.run, available_at=at, error=failed.error, http_status=failed.http_status))
         async with self._database.transaction() as work:
-            held = await claims.try_again(work, again)
-            released = 0
-            if final:
-                written, released = await _finish(work, final, now)
-                held |= written
-        self._count(batch, {run.id for run in again}, held)
-        if released or any(each.run.concurrency_key for each in batch):
+            settled = await settle(work, batch, now=self._clock.now(), jitter=self._jitter)
+        settled.count()
+        if settled.frees:
             self._on_runs()
 
-    def _next_attempt_at(self, completion: Completion, now: datetime) -> datetime | None:
-        if not isinstance(completion.outcome, Failed):
-            return None
-        return next_attempt_at(completion.run, completion.outcome, now=now, jitter=self._jitter)
 
-    def _count(self, batch: Sequence[Completion], again: Collection[UUID], held: Collection[UUID]) -> None:
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A batch that has been written.
+
+    Attributes:
+        held: The runs whose holders still held them; what is said of the others counts for nothing.
+        again: The runs that are tried again.
+        released: How many runs may start now that waited for others of their schedules.
+    """
+
+    batch: Sequence[Completion]
+    held: Collection[UUID]
+    again: Collection[UUID]
+    released: int
+
+    @property
+    def frees(self) -> bool:
+        """Whether other runs may have become available by it."""
+        return self.released > 0 or any(each.run.concurrency_key for each in self.batch)
+
+    def count(self) -> None:
+        """Let the metrics know, once it is committed."""
         ends: dict[str, int] = {}
-        for each in batch:
-            if each.run.id not in held:
+        for each in self.batch:
+            if each.run.id not in self.held:
                 _LOG.warning("run.fenced", run_id=each.run.id, fence=each.run.fence)
                 end = "fenced"
-            elif each.run.id in again:
+            elif each.run.id in self.again:
                 end = "retried"
             else:
                 end = Status.SUCCEEDED if isinstance(each.outcome, Succeeded) else Status.FAILED
             ends[end] = ends.get(end, 0) + 1
         for end, count in ends.items():
             ATTEMPTS.labels(end).inc(count)
+
+
+async def settle(
+    work: UnitOfWork, batch: Sequence[Completion], *, now: datetime, jitter: Callable[[float, float], float]
+) -> Settled:
+    """End the runs of a batch, or let them be tried again, as far as their holders still hold them."""
+    again: list[Run] = []
+    final: list[tuple[Completion, End]] = []
+    for each in batch:
+        at = _next_attempt_at(each, now, jitter)
+        if at is None:
+            final.append((each, end_of(each.run, each.outcome)))
+        elif isinstance(each.outcome, Failed):
+            failed = each.outcome
+            again.append(replace(each.run, available_at=at, error=failed.error, http_status=failed.http_status))
+    held = await claims.try_again(work, again)
+    released = 0
+    if final:
+        written, released = await _finish(work, final, now)
+        held |= written
+    return Settled(batch, held, {run.id for run in again}, released)
+
+
+def _next_attempt_at(completion: Completion, now: datetime, jitter: Callable[[float, float], float]) -> datetime | None:
+    if not isinstance(completion.outcome, Failed):
+        return None
+    return next_attempt_at(completion.run, completion.outcome, now=now, jitter=jitter)
 
 
 async def _finish(

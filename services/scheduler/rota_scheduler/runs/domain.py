@@ -18,6 +18,9 @@ not for ever. It gives each run a lease and the next fence. A process claims as 
 them what it ends within `PREFETCHED_S`; what still waits for a slot when leases are renewed goes back. What came of
 attempts is written in batches (`runs.completions`).
 
+A run whose action is a job belongs to a queue of its workspace: those who execute leave it alone, and workers from
+outside claim it by the same columns, for as long a lease as they ask for (`queues`).
+
 The races:
 
 - Two claim at once: rows are locked, and the second skips those of the first. Runs with a concurrency key are claimed
@@ -84,6 +87,9 @@ class Run:
         priority: -100 to 100; each step puts it six seconds ahead of others.
         concurrency_key: At most `concurrency_limit` runs of the workspace with this key run at a time.
         fence: Grows with each claim; what a holder reports counts only while the run has the holder's fence.
+        work: Of a job that has been claimed: `lease_s`, the seconds of its lease, and what its worker has said:
+            `worker`, `percent`, `message`, and when, `reported_at` (RFC 3339).
+        result: Of a job that has succeeded: what its worker wants kept, as JSON.
     """
 
     workspace_id: UUID
@@ -109,11 +115,19 @@ class Run:
     priority: int = 0
     concurrency_key: str | None = None
     concurrency_limit: int = 1
+    work: Mapping[str, Any] | None = None
+    result: Any = None
 
     @property
     def kind(self) -> str:
         """Which action it takes: "create_task", "http"."""
         return next(name for name, parameters in self.action.items() if parameters is not None and name not in MEMBERS)
+
+    @property
+    def queue(self) -> str | None:
+        """Where workers take it from, when its action is a job."""
+        job = self.action.get("job")
+        return None if job is None else str(job["queue"])
 
     @property
     def retry(self) -> RetryPolicy:
@@ -133,12 +147,14 @@ class Succeeded:
 
     Attributes:
         response: How the HTTP answer began.
+        result: What the worker of a job wants kept, as JSON.
         events: Messages of rota.events.v1 that are published in the transaction that ends the run, so each once.
     """
 
     task_id: str | None = None
     http_status: int | None = None
     response: str | None = None
+    result: Any = None
     events: Sequence[Any] = ()
 
 
@@ -171,6 +187,7 @@ class End(NamedTuple):
     http_status: int | None = None
     error: str | None = None
     response: str | None = None
+    result: Any = None
 
 
 class Execute(Protocol):
@@ -190,7 +207,7 @@ def end_of(run: Run, outcome: Outcome) -> End:
     """How a run ends with an outcome that is final."""
     if isinstance(outcome, Succeeded):
         task_id = UUID(outcome.task_id) if outcome.task_id else None
-        return End(Status.SUCCEEDED, task_id, outcome.http_status, None, outcome.response)
+        return End(Status.SUCCEEDED, task_id, outcome.http_status, None, outcome.response, outcome.result)
     status = outcome.http_status or run.http_status
     return End(Status.FAILED, None, status, outcome.error, outcome.response)
 

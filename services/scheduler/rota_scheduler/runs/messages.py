@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from google.protobuf.json_format import ParseDict
 from rota.events.v1 import events_pb2
 from rota.scheduler.v1 import schedules_pb2
 from rota_chassis.events.log import NewEvent
@@ -12,6 +14,8 @@ from rota_chassis.events.log import NewEvent
 from rota_scheduler.runs.domain import End, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from rota_scheduler.runs.domain import Run
@@ -31,8 +35,18 @@ STATUSES = {
 def run_message(run: Run) -> schedules_pb2.Run:
     """The run as the API shows it."""
     message = schedules_pb2.Run()
-    _fill(message, run, End(run.status, run.task_id, run.http_status, run.error, run.response), run.finished_at)
+    _fill(
+        message,
+        run,
+        End(run.status, run.task_id, run.http_status, run.error, run.response, run.result),
+        run.finished_at,
+    )
     return message
+
+
+def listed(run: Run) -> schedules_pb2.Run:
+    """The run as lists show it: without its result, which may be long."""
+    return run_message(replace(run, result=None))
 
 
 def run_finished(run: Run, now: datetime, end: End | None = None) -> NewEvent:
@@ -68,6 +82,18 @@ def _fill(message: schedules_pb2.Run, run: Run, end: End, finished_at: datetime 
         message.error = end.error
     if end.response is not None:
         message.response = end.response
+    if end.result is not None:
+        ParseDict(end.result, message.result)
+    if run.work is not None:
+        _fill_progress(message.progress, run.work)
+
+
+def _fill_progress(message: schedules_pb2.RunProgress, said: Mapping[str, Any]) -> None:
+    if "percent" in said:
+        message.percent = said["percent"]
+    message.message = said.get("message") or ""
+    message.worker = said.get("worker") or ""
+    _set_time(message.reported_at, datetime.fromisoformat(said["reported_at"]))
 
 
 def _set_time(stamp: Timestamp, value: datetime) -> None:

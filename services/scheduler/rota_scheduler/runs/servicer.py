@@ -13,7 +13,7 @@ from rota_chassis.pagination import page_size
 
 from rota_scheduler.runs import commands, queries
 from rota_scheduler.runs.commands import Request
-from rota_scheduler.runs.messages import STATUSES, run_message
+from rota_scheduler.runs.messages import STATUSES, listed, run_message
 from rota_scheduler.schedules.messages import action_json
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
             before=self._place(request.page_token, bound_to),
         )
         return runs_pb2.ListAllRunsResponse(
-            runs=map(run_message, found[:limit]), next_page_token=self._next(found, limit, bound_to)
+            runs=map(listed, found[:limit]), next_page_token=self._next(found, limit, bound_to)
         )
 
     async def GetRun(self, request: runs_pb2.GetRunRequest, _context: Any) -> runs_pb2.GetRunResponse:
@@ -91,7 +91,7 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
             before=self._place(request.page_token, bound_to),
         )
         return runs_pb2.ListDeadLettersResponse(
-            runs=map(run_message, found[:limit]), next_page_token=self._next(found, limit, bound_to)
+            runs=map(listed, found[:limit]), next_page_token=self._next(found, limit, bound_to)
         )
 
     async def ReplayDeadLetter(

@@ -41,6 +41,8 @@ def _columns() -> list[Column[Any]]:
         Column("priority", SmallInteger, nullable=False),
         Column("concurrency_key", Text),
         Column("concurrency_limit", Integer, nullable=False),
+        Column("work", JSONB),
+        Column("result", JSONB),
     ]
 
 

@@ -74,7 +74,8 @@ async def settle(
     for schedule, found in settled:
         new = []
         for start in found.starts:
-            claimed = room > 0 and not start.buffered and schedule.policies.concurrency_key is None
+            free = not start.buffered and schedule.policies.concurrency_key is None
+            claimed = room > 0 and free and schedule.action.get("job") is None
             room -= claimed
             new.append(_run(schedule, start, now, claimed=claimed))
         runs_started = schedule.runs_started + len(new)

@@ -12,7 +12,7 @@ from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
 
 from rota_scheduler.ledger.messages import entry_message
-from rota_scheduler.runs.messages import run_message
+from rota_scheduler.runs.messages import listed, run_message
 from rota_scheduler.schedules import commands, queries
 from rota_scheduler.schedules.backfill import backfill_schedule
 from rota_scheduler.schedules.messages import (
@@ -211,7 +211,7 @@ class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
             before = datetime.fromisoformat(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
         limit = page_size(request.page_size)
         found = await queries.list_runs(self._schedules, user, schedule_id=schedule_id, limit=limit + 1, before=before)
-        answer = schedules_pb2.ListRunsResponse(runs=map(run_message, found[:limit]))
+        answer = schedules_pb2.ListRunsResponse(runs=map(listed, found[:limit]))
         if len(found) > limit:
             last = found[limit - 1].nominal_time.isoformat()
             answer.next_page_token = self._page_tokens.encode([last], bound_to=bound_to)

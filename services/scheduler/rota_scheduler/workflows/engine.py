@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
 import orjson
+from google.protobuf.json_format import MessageToDict
 from rota.events.v1 import events_pb2
 from rota.scheduler.v1 import schedules_pb2
 
@@ -148,4 +149,6 @@ def _ended(key: str, run: schedules_pb2.Run) -> ActionEnded:
     }
     with suppress(orjson.JSONDecodeError):
         output["body"] = orjson.loads(run.response)
+    if run.HasField("result"):
+        output["result"] = MessageToDict(run.result)
     return ActionEnded(key, output=output)

@@ -1,0 +1,204 @@
+"""Jobs in PostgreSQL: what workers claim, and keep. How they end is as with all runs (`runs.completions`).
+
+The column `queue` of `runs` is made of the action by the database; it is NULL for whatever is no job.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from rota_chassis.postgres.statements import statement
+from sqlalchemy import DateTime, Integer, bindparam, func, literal_column, text, update
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+
+from rota_scheduler.runs.claims import KEYS_AT_ONCE, ONE_AT_A_TIME, chosen, claiming
+from rota_scheduler.runs.domain import Status
+from rota_scheduler.runs.tables import RUNS, run_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from rota_chassis.postgres.database import Reader, UnitOfWork
+
+    from rota_scheduler.runs.domain import Run
+
+Place = tuple[UUID, str]
+"""A workspace, and the name of a queue in it."""
+MOST_WOKEN = 100
+_OF_QUEUE = "workspace_id = CAST(:workspace_id AS uuid) AND queue = CAST(:queue AS text)"
+_LIMIT = bindparam("limit", type_=Integer)
+_NOW = bindparam("now", type_=DateTime(timezone=True))
+
+_CLAIM = statement(claiming(chosen(_OF_QUEUE), work=bindparam("said", type_=JSONB)))
+_KEYS = statement(
+    text(f"""
+    WITH RECURSIVE keys AS (
+        (
+            SELECT concurrency_key
+            FROM runs
+            WHERE {_OF_QUEUE} AND concurrency_key IS NOT NULL AND concurrency_key > CAST(:key AS text)
+            ORDER BY concurrency_key LIMIT 1
+        )
+        UNION ALL
+        SELECT later.concurrency_key
+        FROM keys
+        CROSS JOIN LATERAL (
+            SELECT concurrency_key
+            FROM runs
+            WHERE {_OF_QUEUE} AND concurrency_key IS NOT NULL AND concurrency_key > keys.concurrency_key
+            ORDER BY concurrency_key LIMIT 1
+        ) AS later
+    )
+    SELECT concurrency_key FROM keys LIMIT :limit
+    """).bindparams(_LIMIT)  # noqa: S608 (constants of this module)
+)
+_KEEP = statement(
+    update(RUNS)
+    .where(
+        RUNS.c.workspace_id == bindparam("workspace_id", type_=PgUUID),
+        RUNS.c.id == bindparam("id", type_=PgUUID),
+        RUNS.c.fence == bindparam("fence", type_=Integer),
+        RUNS.c.status == literal_column(f"'{Status.RUNNING}'"),
+    )
+    .values(
+        available_at=_NOW + func.make_interval(0, 0, 0, 0, 0, 0, RUNS.c.work["lease_s"].as_integer()),
+        work=RUNS.c.work.op("||")(bindparam("said", type_=JSONB)),
+    )
+    .returning(RUNS.c.available_at)
+)
+# Of each queue no more than are woken; the two indexes of jobs, one after the other.
+_LOOK = statement(
+    text(f"""
+    SELECT place.workspace_id, place.queue, least(open.available + keyed.available, {MOST_WOKEN}) AS available,
+        least(open.next_at, keyed.next_at) AS next_at
+    FROM unnest(CAST(:workspaces AS uuid[]), CAST(:queues AS text[])) AS place (workspace_id, queue)
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE available_at <= :now) AS available,
+            min(available_at) FILTER (WHERE available_at > :now) AS next_at
+        FROM (
+            SELECT available_at FROM runs
+            WHERE workspace_id = place.workspace_id AND queue = place.queue AND concurrency_key IS NULL
+                AND available_at IS NOT NULL
+            ORDER BY (date_part('epoch', available_at - to_timestamp(0)) - priority * 6) LIMIT {MOST_WOKEN}
+        ) AS first
+    ) AS open
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE available_at <= :now) AS available,
+            min(available_at) FILTER (WHERE available_at > :now) AS next_at
+        FROM (
+            SELECT available_at FROM runs
+            WHERE workspace_id = place.workspace_id AND queue = place.queue AND concurrency_key IS NOT NULL
+                AND available_at <= :now
+            LIMIT {MOST_WOKEN}
+        ) AS first
+    ) AS keyed
+    """).bindparams(_NOW)  # noqa: S608 (constants of this module)
+)
+_LIST = statement(
+    text("""
+    SELECT queue,
+        count(*) FILTER (WHERE status = 'pending' AND available_at <= :now) AS waiting,
+        count(*) FILTER (WHERE status = 'running') AS running,
+        count(*) FILTER (WHERE status = 'pending' AND (available_at > :now OR available_at IS NULL)) AS delayed
+    FROM (
+        SELECT queue, status, available_at FROM runs
+        WHERE workspace_id = :workspace_id AND queue > :after AND concurrency_key IS NULL
+        UNION ALL
+        SELECT queue, status, available_at FROM runs
+        WHERE workspace_id = :workspace_id AND queue > :after AND concurrency_key IS NOT NULL
+    ) AS jobs
+    GROUP BY queue ORDER BY queue LIMIT :limit
+    """).bindparams(_NOW, _LIMIT)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Jobs that are now held.
+
+    Attributes:
+        key: The last concurrency key that was looked at; None after the last of all.
+        contended: Whether somebody else was just claiming runs with keys, so that none of those could be.
+    """
+
+    runs: Sequence[Run]
+    key: str | None
+    contended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is in a queue.
+
+    Attributes:
+        available: How many jobs may be claimed, as far as their keys let them; at most `MOST_WOKEN`.
+        next_at: When the next may be.
+    """
+
+    place: Place
+    available: int
+    next_at: datetime | None
+
+
+async def claim(
+    work: UnitOfWork, place: Place, *, now: datetime, limit: int, said: Mapping[str, Any], after: str
+) -> Claimed:
+    """Take at most `limit` jobs of a queue that are available and that nobody else is taking (see `runs.claims.claim`).
+
+    Args:
+        work: The transaction.
+        place: The queue.
+        now: When that is.
+        limit: How many at most.
+        said: What becomes `work` of the runs; it has `lease_s`.
+        after: Look at concurrency keys after this one.
+    """
+    workspace_id, queue = place
+    found = await work.fetch(_KEYS, workspace_id=workspace_id, queue=queue, key=after, limit=KEYS_AT_ONCE)
+    keys = [row["concurrency_key"] for row in found]
+    # As those who execute do: one after the other, so that each sees what the others have claimed.
+    mine = bool(keys) and await work.fetch_value(ONE_AT_A_TIME)
+    among = keys if mine else []
+    rows = await work.fetch(
+        _CLAIM,
+        now=now,
+        lease_until=now + timedelta(seconds=said["lease_s"]),
+        limit=limit,
+        workspace_id=workspace_id,
+        queue=queue,
+        said=said,
+        workspaces=[workspace_id] * len(among),
+        keys=among,
+    )
+    return Claimed(
+        [run_of(row) for row in rows],
+        keys[-1] if len(keys) == KEYS_AT_ONCE else None,
+        contended=bool(keys) and not mine,
+    )
+
+
+async def keep(work: UnitOfWork, run: Run, *, fence: int, now: datetime, said: Mapping[str, Any]) -> datetime | None:
+    """Prolong the lease of a job that is held with a fence; until when, None when it is not."""
+    until: datetime | None = await work.fetch_value(
+        _KEEP, workspace_id=run.workspace_id, id=run.id, fence=fence, now=now, said=said
+    )
+    return until
+
+
+async def look(reader: Reader, places: Sequence[Place], *, now: datetime) -> Sequence[Found]:
+    """What is in queues, of which there is at least one."""
+    workspaces, queues = zip(*places, strict=True)
+    rows = await reader.fetch(_LOOK, workspaces=list(workspaces), queues=list(queues), now=now)
+    return [Found((row["workspace_id"], row["queue"]), row["available"], row["next_at"]) for row in rows]
+
+
+async def counts(
+    reader: Reader, *, workspace_id: UUID, now: datetime, limit: int, after: str
+) -> Sequence[Mapping[str, Any]]:
+    """`queue`, `waiting`, `running` and `delayed` of the queues of a workspace by name, at most `limit`, after one."""
+    return await reader.fetch(_LIST, workspace_id=workspace_id, now=now, limit=limit, after=after)
