@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-MEMBERS := protos chassis gateway services/auth services/tasks services/scheduler services/notifications cli
+MEMBERS := protos chassis gateway services/auth services/tasks services/scheduler services/notifications cli clients/python
 EDITABLE := $(foreach member,$(MEMBERS),--editable ./$(member))
 INSTALLED := $(MEMBERS:%=%/pyproject.toml) protos/hatch_build.py $(wildcard protos/rota/*/v1/*.proto)
 SOURCES := chassis/rota_chassis gateway/rota_gateway services/auth/rota_auth services/tasks/rota_tasks \
-	services/scheduler/rota_scheduler services/notifications/rota_notifications cli/rota_cli deploy/check.py protos/lint.py
+	services/scheduler/rota_scheduler services/notifications/rota_notifications cli/rota_cli clients/python/rota_worker \
+	deploy/check.py protos/lint.py
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 INSTALL = $(UV) pip install --python $(BIN)/python --compile-bytecode
 

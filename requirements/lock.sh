@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 uv=${UV:-uv}
-members="rota rota-protos rota-chassis rota-gateway rota-auth rota-tasks rota-scheduler rota-notifications rota-cli"
+members="rota rota-protos rota-chassis rota-gateway rota-auth rota-tasks rota-scheduler rota-notifications rota-cli rota-worker"
 
 compile() {
     output=$1

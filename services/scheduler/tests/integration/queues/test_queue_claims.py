@@ -1,0 +1,179 @@
+"""Which jobs are claimed when many claim at once, on connections of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from rota_chassis.ids import uuid7
+from rota_chassis.postgres.database import Database
+from rota_scheduler.queues import commands
+from rota_scheduler.queues.dependencies import Queues
+from rota_scheduler.queues.waiting import Waiting
+from rota_scheduler.runs import claims, store
+from rota_scheduler.runs.domain import LEASE, Run
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from rota_chassis.identity import UserPrincipal
+    from rota_chassis.memberships import Memberships
+    from rota_chassis.testing.clock import ManualClock
+    from rota_chassis.testing.service_plugin import MakeDatabase
+
+import pytest
+
+CLAIMERS = 50
+JOB = {"job": {"queue": "ovens"}}
+CALL = {"event": {"type": "oven.free"}}
+
+
+class AnyMember:
+    """Everybody is an owner of every workspace."""
+
+    async def require(self, *_: object) -> str:
+        return "owner"
+
+
+class Claimers:
+    """Claimers with a connection each."""
+
+    def __init__(self, databases: Sequence[Database], clock: ManualClock) -> None:
+        self.clock = clock
+        self.databases = databases
+        self.user = cast("UserPrincipal", replace_user())
+        self._queues = [
+            Queues(
+                database,
+                cast("Memberships", AnyMember()),
+                clock,
+                Waiting(database, clock),
+                random.uniform,
+                lambda: None,
+            )
+            for database in databases
+        ]
+
+    async def add(self, *runs: Run) -> None:
+        async with self.databases[0].transaction() as work:
+            assert await store.add(work, runs) == len(runs)
+
+    async def claim(self, number: int, workspace_id: Any, *, limit: int = 5, lease_s: int = 60) -> Sequence[Run]:
+        return await commands.claim_runs(
+            self._queues[number],
+            self.user,
+            place=(workspace_id, "ovens"),
+            limit=limit,
+            wait_s=0,
+            lease_s=lease_s,
+            worker="",
+        )
+
+    async def claim_here(self, *, limit: int = 100) -> Sequence[Run]:
+        """What those claim who execute."""
+        now = self.clock.now()
+        async with self.databases[0].transaction() as work:
+            return (await claims.claim(work, now=now, lease_until=now + LEASE, limit=limit)).runs
+
+    async def end(self, runs: Sequence[Run]) -> None:
+        async with self.databases[0].transaction() as work:
+            done = [replace(run, status="succeeded") for run in runs]
+            assert len(await claims.finish(work, done, finished_at=self.clock.now())) == len(runs)
+
+
+def replace_user() -> Any:
+    class Somebody:
+        user_id = uuid7()
+
+    return Somebody()
+
+
+@pytest.fixture
+async def claimers(make_database: MakeDatabase, clock: ManualClock) -> AsyncIterator[Claimers]:
+    url = await make_database("scheduler")
+    async with AsyncExitStack() as stack:
+        databases = []
+        for number in range(CLAIMERS):
+            databases.append(await Database.connect(url, size=1, name=f"claimer-{number}"))
+            stack.push_async_callback(databases[-1].close)
+        yield Claimers(databases, clock)
+
+
+@pytest.fixture
+def make(make_run: Callable[[Mapping[str, Any]], Run]) -> Callable[..., Run]:
+    """Makes runs of one workspace."""
+    workspace_id = uuid7()
+
+    def make(action: Mapping[str, Any] = JOB, **fields: Any) -> Run:
+        return replace(make_run(action), **{"workspace_id": workspace_id, **fields})
+
+    return make
+
+
+async def test_fifty_who_claim_at_once_never_get_a_job_twice_nor_exceed_the_limit_of_a_key(
+    claimers: Claimers, make: Callable[..., Run]
+) -> None:
+    limits = {"small": 1, "large": 4}
+    runs = [
+        make(concurrency_key=key, concurrency_limit=limit) for key, limit in limits.items() for _ in range(10 * limit)
+    ] + [make() for _ in range(200)]
+    await claimers.add(*runs, make(workspace_id=uuid7()))
+    seen: list[Run] = []
+    while len(seen) < len(runs):
+        found = await asyncio.gather(*(claimers.claim(number, runs[0].workspace_id) for number in range(CLAIMERS)))
+        held = [run for some in found for run in some]
+        assert held
+        for key, limit in limits.items():
+            assert sum(run.concurrency_key == key for run in held) <= limit
+        await claimers.end(held)
+        seen += held
+    assert {run.id for run in seen} == {run.id for run in runs}
+    assert {run.fence for run in seen} == {1}
+
+
+async def test_a_key_counts_what_runs_here_and_what_workers_have(claimers: Claimers, make: Callable[..., Run]) -> None:
+    job = make(concurrency_key="oven")
+    await claimers.add(job, make(CALL, concurrency_key="oven"))
+    (held,) = await claimers.claim(0, job.workspace_id)
+    assert await claimers.claim_here() == []
+    await claimers.end([held])
+    (here,) = await claimers.claim_here()
+    assert here.kind == "event"
+    await claimers.add(make(concurrency_key="oven"))
+    assert await claimers.claim(0, job.workspace_id) == []
+    await claimers.end([here])
+    assert len(await claimers.claim(0, job.workspace_id)) == 1
+
+
+async def test_those_who_execute_leave_jobs_alone(claimers: Claimers, make: Callable[..., Run]) -> None:
+    await claimers.add(make(), make(concurrency_key="oven"), make(CALL))
+    assert [run.kind for run in await claimers.claim_here()] == ["event"]
+    assert await claims.next_available(claimers.databases[0]) == claimers.clock.now() + LEASE
+
+
+async def test_every_key_comes_round_when_there_are_more_than_are_looked_at_at_once(
+    claimers: Claimers, make: Callable[..., Run]
+) -> None:
+    runs = [make(concurrency_key=f"key {number:04}") for number in range(claims.KEYS_AT_ONCE * 2 + 5)]
+    await claimers.add(*runs)
+    seen: list[Run] = []
+    while some := await claimers.claim(0, runs[0].workspace_id, limit=1):
+        seen += some
+    assert len({run.concurrency_key for run in seen}) == len(runs)
+    assert {run.concurrency_key for run in seen[:3]} == {"key 0000", "key 0100", "key 0200"}
+
+
+async def test_a_lease_is_as_long_as_was_asked_for(claimers: Claimers, make: Callable[..., Run]) -> None:
+    run = make()
+    await claimers.add(run)
+    (held,) = await claimers.claim(0, run.workspace_id, lease_s=3600)
+    assert held.available_at == claimers.clock.now() + timedelta(hours=1)
+    claimers.clock.advance(3599)
+    assert await claimers.claim(1, run.workspace_id) == []
+    claimers.clock.advance(1)
+    (again,) = await claimers.claim(1, run.workspace_id)
+    assert (again.id, again.fence) == (run.id, 2)
