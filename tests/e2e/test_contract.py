@@ -41,6 +41,8 @@ async def test_every_answer_is_as_the_document_says(system: System, person: Pers
     # Each value of an enum gets a case of its own: hundreds of zones in several places would be most of the run.
     zones = document["components"]["schemas"]["TimeZone"]
     zones["enum"] = zones["enum"][::150]
+    # Queues are empty: a claim that waits for a job would wait in vain.
+    del document["components"]["schemas"]["ClaimRunsRequest"]["properties"]["wait_s"]
     served = tmp_path / "openapi.json"
     served.write_text(json.dumps(document))
     done = subprocess.run(  # noqa: ASYNC221, S603 (nothing else runs here meanwhile; our own tool and address)

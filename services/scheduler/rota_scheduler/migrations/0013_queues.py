@@ -13,9 +13,9 @@ def upgrade() -> None:
     op.execute(
         """
         ALTER TABLE runs
-            ADD queue text GENERATED ALWAYS AS (action -> 'job' ->> 'queue') STORED,
             ADD work jsonb,
-            ADD result jsonb
+            ADD result jsonb,
+            ADD queue text GENERATED ALWAYS AS (action -> 'job' ->> 'queue') STORED
         """
     )
     op.execute("ALTER TABLE run_history ADD work jsonb, ADD result jsonb")
