@@ -143,10 +143,11 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     runtime.serve(
         workflows_pb2_grpc.add_WorkflowServiceServicer_to_server, WorkflowServicer(workflows, runtime.page_tokens)
     )
-    runs = Runs(runtime.database, memberships, runtime.clock, egress, on_runs=on_runs, on_terminated=worker.renew_now)
-    runtime.serve(runs_pb2_grpc.add_RunServiceServicer_to_server, RunServicer(runs, runtime.page_tokens))
-    queues = Queues(runtime.database, memberships, runtime.clock, waiting, random.uniform, on_runs)
-    _serve_queues(runtime, queues)
+    _serve_runs(
+        runtime,
+        Runs(runtime.database, memberships, runtime.clock, egress, on_runs=on_runs, on_terminated=worker.renew_now),
+    )
+    _serve_queues(runtime, Queues(runtime.database, memberships, runtime.clock, waiting, random.uniform, on_runs))
     rules = Rules(runtime.database, memberships, runtime.nats, runtime.clock, egress, on_runs=on_runs)
     runtime.serve(rules_pb2_grpc.add_RuleServiceServicer_to_server, RuleServicer(rules, runtime.page_tokens))
     rule_consumer = Consumer(
@@ -180,11 +181,15 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     runtime.background("workflows", waits.run)
     runtime.background("rules", rule_consumer.run)
     runtime.background("runs", execute_runs)
-    runtime.background("waiting_runs", Ticker("waiting_runs", partial(start_waiting, runs), runtime.clock).run)
     runtime.background("wake", partial(others.run, on_others))
     runtime.background(
         "history", partial(keep_history, runtime.database, runtime.clock, days=runtime.settings.run_history_days)
     )
+
+
+def _serve_runs(runtime: Runtime[SchedulerSettings], runs: Runs) -> None:
+    runtime.serve(runs_pb2_grpc.add_RunServiceServicer_to_server, RunServicer(runs, runtime.page_tokens))
+    runtime.background("waiting_runs", Ticker("waiting_runs", partial(start_waiting, runs), runtime.clock).run)
 
 
 def _serve_queues(runtime: Runtime[SchedulerSettings], queues: Queues) -> None:
