@@ -15,7 +15,7 @@ from rota_scheduler.queues import commands
 from rota_scheduler.queues.dependencies import Queues
 from rota_scheduler.queues.waiting import Waiting
 from rota_scheduler.runs import claims, store
-from rota_scheduler.runs.domain import LEASE, Run
+from rota_scheduler.runs.domain import LEASE, End, Run, Status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -81,8 +81,8 @@ class Claimers:
 
     async def end(self, runs: Sequence[Run]) -> None:
         async with self.databases[0].transaction() as work:
-            done = [replace(run, status="succeeded") for run in runs]
-            assert len(await claims.finish(work, done, finished_at=self.clock.now())) == len(runs)
+            ends = [(run, End(Status.SUCCEEDED)) for run in runs]
+            assert len(await claims.finish(work, ends, finished_at=self.clock.now())) == len(runs)
 
 
 def replace_user() -> Any:
