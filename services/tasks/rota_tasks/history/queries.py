@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rota_tasks.history import store
 from rota_tasks.tasks.queries import get_task
+from rota_tasks.trash import store as trash
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 async def list_history(
     tasks: Tasks, user: UserPrincipal, *, task_id: UUID, limit: int, before: int | None
 ) -> Sequence[Entry]:
-    """What happened last to a task (see `store.page`).
+    """What happened last to a task, which may be in the trash (see `store.page`).
 
     Raises:
-        NotFound: the task does not exist, or not for the user.
+        NotFound: the task does not exist, not even in the trash, or not for the user.
     """
-    task = await get_task(tasks, user, task_id=task_id)
+    trashed = await trash.find(tasks.database, user_id=user.user_id, task_id=task_id)
+    task = trashed[0].task if trashed is not None else await get_task(tasks, user, task_id=task_id)
     return await store.page(tasks.database, workspace_id=task.workspace_id, task_id=task_id, limit=limit, before=before)

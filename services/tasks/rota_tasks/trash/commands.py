@@ -195,8 +195,13 @@ async def _placed_in_projects(work: UnitOfWork, restored: Sequence[Task]) -> Seq
 
 async def _relate(work: UnitOfWork, workspace_id: UUID, task_ids: Sequence[UUID], *, now: datetime) -> None:
     """Bring back the relations whose tasks both live; one that would close a circle by now ends, with its event."""
-    for relation in await store.relations_between_living(work, workspace_id=workspace_id, task_ids=task_ids):
-        await store.forget_relation(work, relation)
+    found = await store.relations_between_living(work, workspace_id=workspace_id, task_ids=task_ids)
+    await store.forget_relation(work, *found)
+    restored = set(task_ids)
+    # Those among themselves closed no circle when they were deleted, and nothing leads past them yet.
+    across = [each for each in found if not restored.issuperset((each.source_id, each.task_id))]
+    await relations.save(work, [each for each in found if restored.issuperset((each.source_id, each.task_id))])
+    for relation in across:
         walk = relation_domain.closing_walk(relation)
         if walk is not None and await relations.leads(work, workspace_id=workspace_id, walk=walk):
             work.append(relation_message(relation_domain.remove(relation, now=now)))

@@ -34,12 +34,12 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from rota_tasks.attachments import store as attachments
 from rota_tasks.checklists import store as checklists
 from rota_tasks.comments import store as comments
-from rota_tasks.comments.domain import CommentEvent
 from rota_tasks.comments.messages import comment_of
 from rota_tasks.comments.store import COMMENTS
 from rota_tasks.reactions import store as reactions
 from rota_tasks.relations.messages import relation_of
 from rota_tasks.relations.store import RELATIONS
+from rota_tasks.search import documents
 from rota_tasks.tasks import store as tasks
 from rota_tasks.tasks.messages import task_of
 from rota_tasks.tasks.tables import TASKS
@@ -247,7 +247,7 @@ _REMOVE_COMMENTS = statement(
 _REMOVE_RELATIONS = statement(delete(TRASHED_RELATIONS).where(_TOUCHES))
 _REMOVE_RELATION = statement(
     delete(TRASHED_RELATIONS).where(
-        TRASHED_RELATIONS.c.workspace_id == _WORKSPACE, TRASHED_RELATIONS.c.id == bindparam("id", type_=PgUUID)
+        TRASHED_RELATIONS.c.workspace_id == _WORKSPACE, TRASHED_RELATIONS.c.id == func.any(_IDS)
     )
 )
 
@@ -312,10 +312,11 @@ async def put_back(work: UnitOfWork, restored: Sequence[Task]) -> None:
     await checklists.put_back(work, workspace_id=workspace_id, task_ids=ids)
     rows = await work.fetch(_COMMENTS_OF, workspace_id=workspace_id, ids=ids)
     found = [comment_of(event_types()[row["type"]].decode(row["data"]).comment) for row in rows]
-    for comment in found:
-        await comments.project(work, CommentEvent(comment))
+    await comments.add_many(work, found)
     await reactions.put_back(work, workspace_id=workspace_id, comment_ids=[comment.id for comment in found])
     await work.execute(_REMOVE_COMMENTS, workspace_id=workspace_id, ids=ids)
+    commented = sorted({comment.task_id for comment in found})
+    await documents.write(work, workspace_id=workspace_id, task_ids=commented)
 
 
 async def relations_between_living(
@@ -326,9 +327,11 @@ async def relations_between_living(
     return [relation_of(event_types()[row["type"]].decode(row["data"]).relation) for row in rows]
 
 
-async def forget_relation(work: UnitOfWork, relation: Relation) -> None:
-    """Take a relation out of the trash."""
-    await work.execute(_REMOVE_RELATION, workspace_id=relation.workspace_id, id=relation.id)
+async def forget_relation(work: UnitOfWork, *relations: Relation) -> None:
+    """Take relations of one workspace out of the trash."""
+    if relations:
+        ids = [relation.id for relation in relations]
+        await work.execute(_REMOVE_RELATION, workspace_id=relations[0].workspace_id, ids=ids)
 
 
 async def remove(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> None:

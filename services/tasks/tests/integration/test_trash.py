@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
-from rota.tasks.v1 import comments_pb2, relations_pb2, tasks_pb2, trash_pb2
+from rota.tasks.v1 import comments_pb2, history_pb2, relations_pb2, tasks_pb2, trash_pb2
 from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied
-from rota_chassis.postgres.database import Database
+from rota_chassis.postgres.database import Database, UnitOfWork
 from rota_tasks.rebuild import rebuild
 
 if TYPE_CHECKING:
@@ -231,3 +232,82 @@ async def test_two_deletions_at_once_make_one(stage: Stage) -> None:
     outcomes = await asyncio.gather(*(delete(stage, task) for _ in range(4)), return_exceptions=True)
     assert sorted(type(each).__name__ for each in outcomes) == ["NoneType", *["NotFound"] * 3]
     assert await listed(stage) == [task.id]
+
+
+async def test_two_who_restore_at_once_both_see_it_restored(stage: Stage) -> None:
+    whole = await stage.create()
+    await stage.create(parent_id=whole.id)
+    await delete(stage, whole)
+    first, *others = await asyncio.gather(*(restore(stage, whole) for _ in range(4)))
+    assert (first.version, first.subtasks.total) == (3, 1)
+    assert others == [first] * 3
+    assert await differences(stage) == 0
+
+
+async def test_a_restoration_is_not_undone_but_what_comes_after_is(stage: Stage) -> None:
+    task = await stage.create()
+    await delete(stage, task)
+    await restore(stage, task)
+    undo = history_pb2.UndoTaskRequest(id=task.id)
+    with pytest.raises(Conflict) as caught:
+        await stage.history.UndoTask(undo, metadata=stage.ada.metadata)
+    assert caught.value.code == "NOT_UNDOABLE"
+    edit = tasks_pb2.UpdateTaskRequest(id=task.id, title="edited", update_mask=FieldMask(paths=["title"]))
+    await stage.tasks.UpdateTask(edit, metadata=stage.ada.metadata)
+    undone = (await stage.history.UndoTask(undo, metadata=stage.ada.metadata)).task
+    assert (undone.title, undone.version) == (task.title, 5)
+
+
+async def test_the_history_of_a_task_in_the_trash_is_read_by_those_who_see_the_trash(stage: Stage) -> None:
+    whole = await stage.create()
+    part = await stage.create(parent_id=whole.id)
+    await delete(stage, whole)
+    for task in (whole, part):
+        request = history_pb2.ListTaskHistoryRequest(id=task.id)
+        found = await stage.history.ListTaskHistory(request, metadata=stage.ada.metadata)
+        assert [each.verb for each in found.entries] == ["deleted", "created"]
+        with pytest.raises(NotFound):
+            await stage.history.ListTaskHistory(request, metadata=stage.grace.metadata)
+    await purge(stage, whole)
+    with pytest.raises(NotFound):
+        await stage.history.ListTaskHistory(request, metadata=stage.ada.metadata)
+
+
+async def test_more_comments_and_relations_take_no_more_statements_to_restore(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    execute, fetch, execute_many = UnitOfWork.execute, UnitOfWork.fetch, UnitOfWork.execute_many
+
+    async def counting_execute(self: UnitOfWork, statement: Any, **parameters: Any) -> int:
+        asked.append(statement.sql)
+        return await execute(self, statement, **parameters)
+
+    async def counting_fetch(self: UnitOfWork, statement: Any, **parameters: Any) -> Any:
+        asked.append(statement.sql)
+        return await fetch(self, statement, **parameters)
+
+    async def counting_execute_many(self: UnitOfWork, statement: Any, rows: Any) -> None:
+        asked.append(statement.sql)
+        await execute_many(self, statement, rows)
+
+    counts = []
+    for number in (2, 12):
+        whole = await stage.create()
+        parts = [await stage.create(parent_id=whole.id) for _ in range(number)]
+        for one, other in itertools.pairwise(parts):
+            await relate(stage, one, other)
+        for part in parts:
+            request = comments_pb2.CreateCommentRequest(task_id=part.id, text="hello")
+            await stage.comments.CreateComment(request, metadata=stage.ada.metadata)
+        await delete(stage, whole)
+        asked.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(UnitOfWork, "execute", counting_execute)
+            patch.setattr(UnitOfWork, "fetch", counting_fetch)
+            patch.setattr(UnitOfWork, "execute_many", counting_execute_many)
+            await restore(stage, whole)
+        counts.append(len([each for each in asked if "published_at" not in each]))
+    assert counts[0] == counts[1] < 25
+    assert await related(stage, parts[0]) == [parts[1].id]
+    assert await differences(stage) == 0
