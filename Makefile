@@ -46,6 +46,9 @@ bench: $(VENV)/.dev ## measure beside what one would use instead (needs wrk)
 bench-scheduler: $(VENV)/.dev ## measure how many runs a second one scheduler takes, and how late schedules start
 	@$(BIN)/python benchmarks/scheduler.py
 
+bench-tasks: $(VENV)/.dev ## measure what creating a task costs, and a workspace of a million
+	@$(BIN)/python benchmarks/tasks.py
+
 chaos-scheduler: $(VENV)/.dev ## kill, freeze and cut off three schedulers, and see that nothing is lost or doubled
 	@$(BIN)/python tests/chaos/scheduler.py
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator  # noqa: TC003 (FastAPI reads annotations)
-from datetime import datetime  # noqa: TC003 (FastAPI reads annotations)
+from datetime import UTC, datetime
 from typing import Annotated, Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import jwt
 from fastapi import Depends, FastAPI, HTTPException
@@ -84,6 +84,15 @@ class Task(BaseModel):
     version: int
 
 
+class NewTask(BaseModel):
+    """What a new task says."""
+
+    title: str
+    description: str = ""
+    priority: str = "none"
+    due_at: datetime | None = None
+
+
 async def session() -> AsyncIterator[AsyncSession]:
     """A session for one request."""
     async with sessions() as opened:
@@ -108,4 +117,23 @@ async def get_task(
     row = await opened.scalar(select(TaskRow).where(TaskRow.id == task_id, TaskRow.workspace_id.in_(mine)))
     if row is None:
         raise HTTPException(404)
+    return Task.model_validate(row)
+
+
+@app.post("/api/v1/tasks", status_code=201)
+async def create_task(
+    new: NewTask, user: Annotated[UUID, Depends(user_id)], opened: Annotated[AsyncSession, Depends(session)]
+) -> Task:
+    """A new task in the user's first workspace."""
+    workspace_id = await opened.scalar(
+        select(MembershipRow.workspace_id).where(MembershipRow.user_id == user).order_by(MembershipRow.workspace_id)
+    )
+    if workspace_id is None:
+        raise HTTPException(404)
+    now = datetime.now(UTC)
+    row = TaskRow(
+        workspace_id=workspace_id, id=uuid4(), created_by=user, created_at=now, updated_at=now, **new.model_dump()
+    )
+    opened.add(row)
+    await opened.commit()
     return Task.model_validate(row)

@@ -1,4 +1,7 @@
-"""SQLAlchemy Core is the language, asyncpg the engine: each statement is compiled once, to SQL with $n parameters."""
+"""SQLAlchemy Core is the language, asyncpg the engine: each statement is compiled once, to SQL with $n parameters.
+
+Those that are put together for a call are compiled once for each shape.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,9 @@ if TYPE_CHECKING:
 
 _DIALECT = asyncpg.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
+_COMPILED: dict[Any, Any] = {}
+_COMPILED_KEPT = 1_000
+
 
 class Statement:
     """SQL with named parameters, ready for asyncpg.
@@ -26,12 +32,9 @@ class Statement:
 
     def __init__(self, clause: ClauseElement, *, replan: bool = False) -> None:
         self.replan = replan
-        compiled: Any = clause.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+        compiled, self._defaults = _compiled(clause)
         self.sql: str = compiled.string
         self._names: tuple[str, ...] = tuple(compiled.positiontup or ())
-        self._defaults: dict[str, Any] = {
-            name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required
-        }
 
     def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
         """The values of $1, $2, … for these named parameters.
@@ -46,6 +49,24 @@ class Statement:
             return [parameters[name] if name in parameters else self._defaults[name] for name in self._names]
         except KeyError as error:
             raise TypeError(f"the statement needs the parameter {error}: {self.sql}") from error
+
+
+def _compiled(clause: ClauseElement) -> tuple[Any, dict[str, Any]]:
+    """The construct as SQL, perhaps compiled for another that differs in values alone, and its own values by name."""
+    # SQLAlchemy's key of a construct, by which its engine, which is not used here, caches as well.
+    key: Any = clause._generate_cache_key()  # noqa: SLF001
+    compiled: Any = None if key is None else _COMPILED.get(key.key)
+    if compiled is None:
+        how = {"cache_key": key, "compile_kwargs": {"render_postcompile": True}}
+        compiled = clause._compiler(_DIALECT, **how)  # noqa: SLF001
+        if key is None or compiled.post_compile_params:
+            # Its text depends on its values, such as the number of those in a list.
+            return compiled, {name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required}
+        if len(_COMPILED) >= _COMPILED_KEPT:
+            _COMPILED.clear()
+        _COMPILED[key.key] = compiled
+    values = compiled.construct_params(extracted_parameters=key.bindparams, _check=False)
+    return compiled, {name: values[name] for bind, name in compiled.bind_names.items() if not bind.required}
 
 
 def statement(clause: ClauseElement, *, replan: bool = False) -> Statement:

@@ -56,3 +56,11 @@ def test_a_parameter_that_the_statement_does_not_have_is_named() -> None:
     found = statement(select(func.now()))
     with pytest.raises(TypeError, match=r"has no parameters \['id'\]"):
         found.arguments({"id": 1})
+
+
+def test_statements_of_one_shape_keep_their_own_values() -> None:
+    found = [
+        statement(select(THINGS).where(THINGS.c.name == name).limit(limit)) for name, limit in (("a", 1), ("b", 2))
+    ]
+    assert found[0].sql == found[1].sql
+    assert [each.arguments({}) for each in found] == [["a", 1], ["b", 2]]

@@ -1,0 +1,178 @@
+"""Tasks: what creating one costs beside a plain monolith, and how fast a large workspace answers.
+
+First both get the same POSTs through HTTP, taking turns; CPU is that of the serving processes, without PostgreSQL:
+Rota's counts gateway and service, with event, search document and relay. Then the service alone, asked through gRPC by
+one caller after another, in a workspace with many tasks; times are those of the caller, CPU that of service and caller.
+
+Usage: python benchmarks/tasks.py [--creates 500] [--rounds 3] [--tasks 1000000] [--calls 100]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from get_task import Peer, running_monolith, running_rota
+from plans import connect
+from rota.tasks.v1 import boards_pb2, boards_pb2_grpc, search_pb2, search_pb2_grpc, tasks_pb2, tasks_pb2_grpc
+from rota_chassis.postgres.migrations import migrate
+from rota_chassis.settings import database_url
+from rota_chassis.testing import servers
+from rota_chassis.testing.auth import small_auth
+from rota_chassis.testing.services import User, running
+from rota_chassis.testing.tokens import TokenIssuer
+from rota_tasks.bootstrap import SERVICE
+from workspace import USERS, Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import grpc
+
+AT_ONCE = 16
+BODY = {"title": "Water the plants", "description": "The basil too, please.", "priority": "high"}
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--creates", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--tasks", type=int, default=1_000_000)
+    parser.add_argument("--calls", type=int, default=100)
+    options = parser.parse_args()
+    if options.creates:
+        compare_creates(options.creates, options.rounds)
+    if options.tasks:
+        asyncio.run(ask_large(options.tasks, options.calls))
+
+
+def compare_creates(number: int, rounds: int) -> None:
+    """CPU for a created task: Rota beside the monolith, medians of the rounds."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rota-bench-")))
+        rota, _ = stack.enter_context(running_rota(folder))
+        peers = (rota, stack.enter_context(running_monolith(folder)))
+        costs: dict[str, list[float]] = {peer.name: [] for peer in peers}
+        for peer in peers:
+            asyncio.run(create(peer, 50))
+        for _ in range(rounds):
+            for peer in peers:
+                costs[peer.name].append(asyncio.run(create(peer, number)))
+    print(f"{'':10} {'CPU us/create':>14}")
+    for name, each in costs.items():
+        print(f"{name:10} {statistics.median(each):14.0f}")
+    print(f"{'ratio':10} {statistics.median(costs['rota']) / statistics.median(costs['monolith']):14.2f}\n")
+
+
+async def create(peer: Peer, number: int) -> float:
+    """CPU microseconds of the serving processes for each of so many created tasks."""
+    before = peer.cpu_s()
+    limits = httpx.Limits(max_connections=AT_ONCE)
+    headers = {"Authorization": f"Bearer {peer.token}"}
+    async with httpx.AsyncClient(base_url=peer.url, headers=headers, limits=limits, timeout=60) as http:
+        for start in range(0, number, AT_ONCE):
+            calls = (http.post("/api/v1/tasks", json=BODY) for _ in range(min(AT_ONCE, number - start)))
+            for answer in await asyncio.gather(*calls):
+                answer.raise_for_status()
+    # What follows a create, such as publishing its event, belongs to it.
+    await asyncio.sleep(1)
+    return (peer.cpu_s() - before) * 1e6 / number
+
+
+async def ask_large(number: int, calls: int) -> None:
+    """Times of the service in a workspace of so many tasks."""
+    issuer = TokenIssuer()
+    user = User(issuer)
+    with servers.server_folder() as folder:
+        async with (
+            servers.running(servers.postgres(folder)) as postgres,
+            servers.running(servers.redis(folder)) as redis,
+            servers.running(servers.nats(folder)) as nats,
+            small_auth() as auth,
+        ):
+            await migrate("tasks", postgres.url, database="tasks")
+            url = database_url(postgres.url, "tasks")
+            workspace = Workspace(
+                number, id=user.workspace_id, users=[user.id, *(User(issuer).id for _ in range(USERS))]
+            )
+            auth.add_user(user)
+            connection = await connect(url)
+            await workspace.fill(connection)
+            # So long as they are unpublished, the relay would have them all to do beside.
+            await connection.execute("UPDATE events SET published_at = now()", timeout=600)
+            await connection.execute("VACUUM events", timeout=600)
+            await connection.close()
+            async with running(
+                SERVICE,
+                server_url=postgres.url,
+                database_url=url,
+                redis_url=redis.url,
+                nats_url=nats.url,
+                issuer=issuer,
+                auth_address=auth.address,
+            ) as channel:
+                print(f"{number:,} tasks{'':43} {'min':>7} {'p50':>7} {'p99':>7} ms   CPU ms")
+                for name, call in questions(channel, workspace, user).items():
+                    times, cpu = await measure(call, calls)
+                    p99 = times[max(0, round(len(times) * 0.99) - 1)]
+                    print(f"{name:55} {times[0]:7.1f} {statistics.median(times):7.1f} {p99:7.1f}      {cpu:6.1f}")
+
+
+def questions(channel: grpc.aio.Channel, workspace: Workspace, user: User) -> dict[str, Callable[[], Awaitable[Any]]]:
+    """What is asked, by name."""
+    tasks, search = tasks_pb2_grpc.TaskServiceStub(channel), search_pb2_grpc.SearchServiceStub(channel)
+    boards = boards_pb2_grpc.BoardServiceStub(channel)
+
+    def listed(**fields: Any) -> Callable[[], Awaitable[Any]]:
+        return lambda: tasks.ListTasks(tasks_pb2.ListTasksRequest(**fields), metadata=user.metadata)
+
+    def searched(**fields: Any) -> Callable[[], Awaitable[Any]]:
+        return lambda: search.SearchTasks(search_pb2.SearchTasksRequest(**fields), metadata=user.metadata)
+
+    middle = tasks_pb2.GetTaskRequest(id=str(workspace.task_id(workspace.tasks // 2)))
+    board = boards_pb2.GetBoardRequest(project_id=str(workspace.projects[0]))
+    return {
+        "get": lambda: tasks.GetTask(middle, metadata=user.metadata),
+        "list of 50": listed(),
+        "list of a project": listed(project_id=str(workspace.projects[5])),
+        "list of a rare label": listed(label_id=str(workspace.labels[12])),
+        "filter status = todo, order by due": listed(filter="status = todo", order_by="due asc"),
+        "filter assignee = me AND status = in_progress": listed(filter="assignee = me AND status = in_progress"),
+        "filter label = label1 (common)": listed(filter="label = label1"),
+        "filter label = label14 (rare), order by updated_at": listed(
+            filter="label = label14", order_by="updated_at desc"
+        ),
+        "filter priority >= high AND due < now+7d": listed(filter="priority >= high AND due < now+7d"),
+        "order by title": listed(order_by="title asc"),
+        "search, a word in all": searched(q="meeting"),
+        "search, a word in one of seven": searched(q="basil"),
+        "search, a word in one": searched(q=str(workspace.tasks - 1)),
+        "search, two words and a filter": searched(q="review basil", filter="status = todo"),
+        "search, a word in all and a filter that leaves few": searched(q="meeting", filter="assignee = me"),
+        "board by status of a project of a tenth of all": lambda: boards.GetBoard(board, metadata=user.metadata),
+    }
+
+
+async def measure(call: Callable[[], Awaitable[Any]], number: int) -> tuple[list[float], float]:
+    """Milliseconds of each call, sorted, and CPU milliseconds a call."""
+    for _ in range(5):
+        await call()
+    times = []
+    cpu = time.process_time()
+    for _ in range(number):
+        began = time.perf_counter()
+        await call()
+        times.append((time.perf_counter() - began) * 1e3)
+    return sorted(times), (time.process_time() - cpu) * 1e3 / number
+
+
+if __name__ == "__main__":
+    main()
