@@ -126,7 +126,7 @@ class Endpoint:
         parsed = bodies.parse_json(body)
         message: Any = self._read_body(parsed)
         if self.route.update_mask_field is not None:
-            getattr(message, self.route.update_mask_field).paths.extend(codec.member_names(parsed))
+            getattr(message, self.route.update_mask_field).paths.extend(codec.member_names(parsed, message.DESCRIPTOR))
         return message
 
 

@@ -85,9 +85,21 @@ def decoder(message_class: type[M], *, exclude: frozenset[str] = frozenset()) ->
     return decode
 
 
-def member_names(body: Any) -> tuple[str, ...]:
-    """The top-level members of a decoded merge patch (RFC 7396), null ones included: the paths of its field mask."""
-    return tuple(body) if type(body) is dict else ()
+def member_names(body: Any, message: Descriptor) -> tuple[str, ...]:
+    """The members of a decoded merge patch (RFC 7396), null ones included: the paths of its field mask.
+
+    A map is patched entry by entry: each entry has a path of its own, `fields.<key>`.
+    """
+    if type(body) is not dict:
+        return ()
+    names = []
+    for name, value in body.items():
+        field = message.fields_by_name[name]
+        if type(value) is dict and field.message_type is not None and field.message_type.GetOptions().map_entry:
+            names += [f"{name}.{key}" for key in value]
+        else:
+            names.append(name)
+    return tuple(names)
 
 
 def is_real_oneof(oneof: OneofDescriptor) -> bool:
@@ -201,6 +213,9 @@ class _Compiler:
             stored = "key"
         if value.message_type is not None:
             item = self._message(value.message_type, f"items[{stored}]", item_place, "depth + 2", "item")
+            if not is_well_known(value.message_type.full_name):
+                # As of a field, null says that there is none; in a merge patch it takes the entry away.
+                item = ["if item is not None:", *_indent(1, item)]
         else:
             item = self._scalar(value, f"items[{stored}] = {{}}", item_place, "item")
         return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -12,7 +12,7 @@ from uuid import UUID
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-Value = str | int | bool | datetime | UUID
+Value = str | int | float | bool | date | datetime | UUID
 
 
 class Kind(Enum):
@@ -21,7 +21,9 @@ class Kind(Enum):
     TEXT = "text in quotes"
     ENUM = "a word"
     INTEGER = "a whole number"
+    NUMBER = "a number"
     BOOLEAN = "true or false"
+    DATE = "a date, or now, today, tomorrow, yesterday with + or - a duration such as 7d"
     INSTANT = "an instant, a date, or now, today, tomorrow, yesterday with + or - a duration such as 7d"
     ID = "an id, or me"
     IDS = "the id of one of them, or me"

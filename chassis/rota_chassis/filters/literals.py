@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import TYPE_CHECKING
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -94,6 +94,16 @@ def _integer(_field: Field, text: str, _context: Context) -> int:
     return int(text)
 
 
+def _number(_field: Field, text: str, _context: Context) -> float:
+    if not re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", text):
+        raise ValueError(text)
+    return float(text)
+
+
+def _date(_field: Field, text: str, context: Context) -> date:
+    return instant(text, context).astimezone(context.zone).date()
+
+
 def _boolean(_field: Field, text: str, _context: Context) -> bool:
     if text not in {"true", "false"}:
         raise ValueError(text)
@@ -135,7 +145,9 @@ _READERS: dict[Kind, Callable[[Field, str, Context], Value]] = {
     Kind.TEXT: _text,
     Kind.ENUM: _choice,
     Kind.INTEGER: _integer,
+    Kind.NUMBER: _number,
     Kind.BOOLEAN: _boolean,
+    Kind.DATE: _date,
     Kind.INSTANT: _instant,
     Kind.ID: _id,
     Kind.IDS: _id,

@@ -8,7 +8,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, Boolean, ColumnElement, DateTime, Text, and_, false, func, literal, not_, or_, true
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Date,
+    DateTime,
+    Double,
+    Text,
+    and_,
+    false,
+    func,
+    literal,
+    not_,
+    or_,
+    true,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
@@ -36,7 +51,9 @@ _TYPES: Mapping[Kind, Any] = {
     Kind.TEXT: Text(),
     Kind.ENUM: Text(),
     Kind.INTEGER: BigInteger(),
+    Kind.NUMBER: Double(),
     Kind.BOOLEAN: Boolean(),
+    Kind.DATE: Date(),
     Kind.INSTANT: DateTime(timezone=True),
     Kind.ID: PgUUID(),
     Kind.IDS: PgUUID(),

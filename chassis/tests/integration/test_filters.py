@@ -26,7 +26,7 @@ from rota_chassis.filters.ast import (
 from rota_chassis.filters.predicate import predicate
 from rota_chassis.filters.sql import condition
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, MetaData, Table, Text, func, select
+from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Double, MetaData, Table, Text, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
@@ -45,6 +45,8 @@ ROWS = Table(
     Column("id", PgUUID),
     Column("ids", ARRAY(PgUUID)),
     Column("names", ARRAY(Text)),
+    Column("decimal", Double),
+    Column("day", Date),
 )
 _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 _VALUES: dict[str, tuple[Field, st.SearchStrategy[Any]]] = {
@@ -55,6 +57,11 @@ _VALUES: dict[str, tuple[Field, st.SearchStrategy[Any]]] = {
     "instant": (
         Field("instant", Kind.INSTANT, nullable=True),
         st.integers(-2, 2).map(lambda away: _NOON + timedelta(microseconds=away)),
+    ),
+    "decimal": (Field("decimal", Kind.NUMBER, nullable=True), st.sampled_from([-0.5, 0.0, 0.1, 3.0])),
+    "day": (
+        Field("day", Kind.DATE, nullable=True),
+        st.integers(-1, 1).map(lambda away: _NOON.date() + timedelta(days=away)),
     ),
     "id": (Field("id", Kind.ID, nullable=True), st.integers(0, 2).map(lambda number: UUID(int=number))),
 }
@@ -109,7 +116,7 @@ async def test_sql_and_memory_agree_on_every_filter_and_row(postgres_url: str) -
     connection = await asyncpg.connect(postgres_url)
     await connection.execute(
         "CREATE TEMP TABLE rows (place bigint, text text, word text, number bigint, flag boolean, "
-        "instant timestamptz, id uuid, ids uuid[], names text[])"
+        "instant timestamptz, id uuid, ids uuid[], names text[], decimal float8, day date)"
     )
     names = [column.name for column in ROWS.c]
 

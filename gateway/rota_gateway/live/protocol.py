@@ -45,6 +45,7 @@ AGGREGATES = {
         "project",
         "section",
         "state",
+        "custom_field",
         "label",
         "saved_filter",
         "relation",

@@ -144,7 +144,10 @@ class Schemas:
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
             value = field.message_type.fields_by_name["value"]
             schema: Schema = {"type": "object"}
-            schema |= {"additionalProperties": self._value(value, rules.map.values, request=request)}
+            each = self._value(value, rules.map.values, request=request)
+            if request and value.message_type is not None and value.message_type.full_name not in _WELL_KNOWN:
+                each = _nullable(each)
+            schema |= {"additionalProperties": each}
             schema |= constraints.map_keywords(rules.map) if request else {}
         elif field.is_repeated:
             schema = {"type": "array", "items": self._value(field, rules.repeated.items, request=request)}

@@ -13,6 +13,7 @@ from rota.tasks.v1 import (
     boards_pb2_grpc,
     checklists_pb2_grpc,
     comments_pb2_grpc,
+    custom_fields_pb2_grpc,
     exports_pb2_grpc,
     history_pb2_grpc,
     imports_pb2_grpc,
@@ -40,6 +41,7 @@ from rota_tasks.batch.servicer import BatchServicer
 from rota_tasks.boards.servicer import BoardServicer
 from rota_tasks.checklists.servicer import ChecklistServicer
 from rota_tasks.comments.servicer import CommentServicer
+from rota_tasks.fields.servicer import CustomFieldServicer
 from rota_tasks.exports.dependencies import Exports
 from rota_tasks.exports.servicer import ExportServicer
 from rota_tasks.exports.worker import Exporter
@@ -134,6 +136,10 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
         AttachmentServicer(attachments, runtime.page_tokens),
     )
     runtime.background("attachments", partial(cleanup.run, attachments))
+    runtime.serve(
+        custom_fields_pb2_grpc.add_CustomFieldServiceServicer_to_server,
+        CustomFieldServicer(projects, runtime.page_tokens),
+    )
     exporter = Exporter(tasks)
     runtime.serve(
         exports_pb2_grpc.add_ExportServiceServicer_to_server,

@@ -24,6 +24,9 @@ from rota_tasks.checklists.messages import item_of
 from rota_tasks.comments import store as comments
 from rota_tasks.comments.domain import CommentDeleted, CommentEvent
 from rota_tasks.comments.messages import comment_of
+from rota_tasks.fields import store as custom_fields
+from rota_tasks.fields.domain import CustomFieldDeleted, CustomFieldUpdated
+from rota_tasks.fields.messages import field_of
 from rota_tasks.labels import store as labels
 from rota_tasks.labels.domain import LabelDeleted, LabelUpdated
 from rota_tasks.labels.messages import label_of
@@ -125,6 +128,11 @@ async def _project_comment(work: UnitOfWork, kind: str, data: Any) -> None:
     await comments.project(work, event(comment_of(data.comment)))
 
 
+async def _project_custom_field(work: UnitOfWork, kind: str, data: Any) -> None:
+    event = CustomFieldDeleted if kind == "custom_field.deleted" else CustomFieldUpdated
+    await custom_fields.project(work, event(field_of(data.custom_field)))
+
+
 async def _project_label(work: UnitOfWork, kind: str, data: Any) -> None:
     event = LabelDeleted if kind == "label.deleted" else LabelUpdated
     await labels.project(work, event(label_of(data.label)))
@@ -189,6 +197,7 @@ _TABLES = {
     "saved_filters": "workspace_id, id",
     "sections": "workspace_id, id",
     "states": "workspace_id, id",
+    "custom_fields": "workspace_id, id",
     "tasks": "workspace_id, id",
     "task_series": "workspace_id, id",
     "task_occurrences": "workspace_id, series_id, occurrence",
@@ -205,6 +214,7 @@ _PROJECTIONS: Mapping[str, Callable[[UnitOfWork, str, Any], Awaitable[None]]] = 
     "checklist_item": _project_checklist_item,
     "attachment": _project_attachment,
     "comment": _project_comment,
+    "custom_field": _project_custom_field,
     "label": _project_label,
     "project": _project_project,
     "reaction": _project_reaction,

@@ -11,6 +11,7 @@ from rota.tasks.v1 import (
     boards_pb2_grpc,
     checklists_pb2_grpc,
     comments_pb2_grpc,
+    custom_fields_pb2_grpc,
     exports_pb2_grpc,
     history_pb2_grpc,
     imports_pb2_grpc,
@@ -48,6 +49,7 @@ class Stage:
     labels: labels_pb2_grpc.LabelServiceStub
     relations: relations_pb2_grpc.RelationServiceStub
     comments: comments_pb2_grpc.CommentServiceStub
+    fields: custom_fields_pb2_grpc.CustomFieldServiceStub
     reactions: reactions_pb2_grpc.ReactionServiceStub
     search: search_pb2_grpc.SearchServiceStub
     trash: trash_pb2_grpc.TrashServiceStub
@@ -116,6 +118,7 @@ async def stage(
             labels_pb2_grpc.LabelServiceStub(channel),
             relations_pb2_grpc.RelationServiceStub(channel),
             comments_pb2_grpc.CommentServiceStub(channel),
+            custom_fields_pb2_grpc.CustomFieldServiceStub(channel),
             reactions_pb2_grpc.ReactionServiceStub(channel),
             search_pb2_grpc.SearchServiceStub(channel),
             trash_pb2_grpc.TrashServiceStub(channel),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rota.auth.v1.users_pb2 import UpdateMeRequest, User
 from rota.scheduler.v1.schedules_pb2 import CreateScheduleRequest, Schedule
-from rota.tasks.v1.tasks_pb2 import CreateTaskRequest, Task
+from rota.tasks.v1.tasks_pb2 import CreateTaskRequest, Task, UpdateTaskRequest
 from rota_chassis.codec import MAX_DEPTH, DecodeError, Problem, decoder, encoder, member_names
 
 if TYPE_CHECKING:
@@ -209,8 +209,19 @@ def test_the_problems_of_a_document_are_collected_up_to_twenty() -> None:
 def test_the_members_of_a_merge_patch_include_null_ones() -> None:
     body = {"name": "Ada", "locale": None}
     message = decoder(UpdateMeRequest, exclude=frozenset({"update_mask", "if_match"}))(body)
-    message.update_mask.paths.extend(member_names(body))
+    message.update_mask.paths.extend(member_names(body, message.DESCRIPTOR))
     assert list(message.update_mask.paths) == ["name", "locale"]
+
+
+def test_a_map_is_patched_entry_by_entry() -> None:
+    body = {"title": "x", "fields": {"a": {"number": 1}, "b": None}}
+    message = decoder(UpdateTaskRequest, exclude=frozenset({"update_mask", "if_match"}))(body)
+    assert member_names(body, message.DESCRIPTOR) == ("title", "fields.a", "fields.b")
+    assert {key: value.number for key, value in message.fields.items()} == {"a": 1}
+    for cleared in (None, {}):
+        patch = {"fields": cleared}
+        assert not decoder(UpdateTaskRequest)(patch).fields
+        assert member_names(patch, message.DESCRIPTOR) == (("fields",) if cleared is None else ())
 
 
 def test_an_enum_number_without_a_word_is_written_as_null() -> None:

@@ -28,6 +28,7 @@ from rota_tasks.relations.messages import TYPES, relation_message
 from rota_tasks.tasks.domain import Task
 from rota_tasks.tasks.messages import task_message
 from rota_tasks.tasks.servicer import VALUES, changes_of, new_fields
+from rota_tasks.tasks.values import NAMED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -122,7 +123,8 @@ def _edit(task_id: UUID, asked: Any) -> Edit:
     _refuse_recurrence(asked)
     if asked.scope > tasks_pb2.OCCURRENCE_SCOPE_THIS:
         raise _invalid([Violation("scope", "is only for a call of its own", "not_here")])
-    given = [field.name for field, _value in asked.ListFields() if field.name in VALUES]
+    given = [field.name for field, _value in asked.ListFields() if field.name in VALUES and field.name != "fields"]
+    given += [NAMED + key for key in asked.fields]
     return Edit(task_id, changes_of(asked, asked.update_mask.paths or given), asked.if_match)
 
 

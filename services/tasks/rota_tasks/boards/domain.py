@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fractional_indexing import generate_key_between, generate_n_keys_between
 
@@ -58,6 +58,20 @@ class Refusal:
     guard: str
     field: str
     description: str
+
+
+class Placed(Protocol):
+    """Something that has a position among others."""
+
+    @property
+    def id(self) -> UUID:
+        """What it is named by."""
+        ...
+
+    @property
+    def position(self) -> str:
+        """Where it stands."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +162,7 @@ def rank(task_id: UUID, position: str | None) -> str:
     return position or f"l{task_id.hex}8"
 
 
-def place_of_column(columns: Sequence[Column], column_id: UUID | None, after_id: UUID | None) -> str:
+def place_of_column(columns: Sequence[Placed], column_id: UUID | None, after_id: UUID | None) -> str:
     """The position right behind `after_id`, in front of all when that is None, among the others in their order.
 
     Raises:
@@ -164,7 +178,7 @@ def place_of_column(columns: Sequence[Column], column_id: UUID | None, after_id:
     raise KeyError(after_id)
 
 
-def spread(columns: Sequence[Column], column_id: UUID, position: str) -> dict[UUID, str]:
+def spread(columns: Sequence[Placed], column_id: UUID, position: str) -> dict[UUID, str]:
     """Short positions of all columns in their order, in which one of them goes to a position that is too long."""
     in_order = sorted(columns, key=lambda each: position if each.id == column_id else each.position)
     keys = keys_between(None, None, len(in_order))

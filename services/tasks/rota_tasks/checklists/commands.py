@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rota_chassis.errors import Conflict, NotFound, Unprocessable, Violation
 from rota_chassis.ids import uuid7
 
-from rota_tasks.boards.domain import between
+from rota_tasks.boards.domain import MAX_POSITION, between, spread
 from rota_tasks.checklists import domain, queries, store
 from rota_tasks.checklists.domain import MAX_ITEMS, ChecklistItem
 from rota_tasks.checklists.messages import event_message
@@ -22,7 +22,8 @@ from rota_tasks.tasks.commands import lock
 from rota_tasks.tasks.queries import get_task, no_such_task
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from rota_chassis.identity import UserPrincipal
@@ -105,9 +106,10 @@ async def edit_item(
         task = await _hold(work, user, task_id)
         item = await _find(work, task, item_id, if_match)
         fields = {name: value for name, value in changes.items() if name not in ("before_id", "after_id")}
+        now = tasks.clock.now()
         if len(fields) < len(changes):
-            fields["position"] = await _position(work, item, changes)
-        events = domain.edit(item, fields, by=user.user_id, now=tasks.clock.now())
+            fields["position"] = await _position(work, item, changes, by=user.user_id, now=now)
+        events = domain.edit(item, fields, by=user.user_id, now=now)
         for event in events:
             await _apply(work, event)
     return events[-1].item if events else item
@@ -151,8 +153,22 @@ async def _find(work: UnitOfWork, task: Task, item_id: UUID, if_match: str) -> C
     return item
 
 
-async def _position(work: UnitOfWork, item: ChecklistItem, changes: Mapping[str, Any]) -> str:
+async def _position(
+    work: UnitOfWork, item: ChecklistItem, changes: Mapping[str, Any], *, by: UUID, now: datetime
+) -> str:
     items = await store.checklist(work, workspace_id=item.workspace_id, task_id=item.task_id)
+    position = _place(items, item, changes)
+    if len(position) <= MAX_POSITION:
+        return position
+    positions = spread(items, item.id, position)
+    for other in items:
+        if other.id != item.id:
+            for event in domain.edit(other, {"position": positions[other.id]}, by=by, now=now):
+                await _apply(work, event)
+    return positions[item.id]
+
+
+def _place(items: Sequence[ChecklistItem], item: ChecklistItem, changes: Mapping[str, Any]) -> str:
     before_id, after_id = changes.get("before_id"), changes.get("after_id")
     if before_id is None and after_id is None and "after_id" in changes:
         return domain.first_place(items, item)

@@ -13,7 +13,7 @@ from rota_tasks import locks
 from rota_tasks.history import store
 from rota_tasks.preconditions import require_version
 from rota_tasks.series import following
-from rota_tasks.tasks import domain, requirements, workflow
+from rota_tasks.tasks import domain, requirements, values, workflow
 from rota_tasks.tasks import store as task_store
 from rota_tasks.tasks.messages import event_message, task_message, task_of
 from rota_tasks.tasks.queries import get_task, no_such_task
@@ -100,7 +100,8 @@ async def _undoable(work: UnitOfWork, user: UserPrincipal, task: Task) -> Task:
     before = await _before(work, task)
     if before is None:
         raise Conflict("What this task was before is not known any more.", code="NOT_UNDOABLE")
-    return before
+    left = await values.still_fitting(work, task.workspace_id, before.project_id, before.fields)
+    return replace(before, fields=left)
 
 
 async def _before(reader: Reader, task: Task) -> Task | None:

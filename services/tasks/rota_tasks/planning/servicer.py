@@ -16,6 +16,7 @@ from rota_tasks.planning import commands, queries
 from rota_tasks.planning.domain import MAX_RANGE
 from rota_tasks.planning.messages import entry_message, graph_message, rescheduled_message
 from rota_tasks.projects.queries import get_project
+from rota_tasks.tasks.custom import names_in
 from rota_tasks.tasks.days import day
 from rota_tasks.tasks.filtering import filter_of
 from rota_tasks.tasks.listing import Cursor
@@ -47,6 +48,7 @@ class PlanningServicer(planning_pb2_grpc.PlanningServiceServicer):
         if request.page_token:
             begin, task_id = self._page_tokens.decode(request.page_token, bound_to=bound_to)
             after = Cursor(datetime.fromisoformat(begin), UUID(task_id))
+        named = await names_in(self._tasks.database, user.user_id, request.filter)
         limit = page_size(request.page_size)
         found = await queries.get_calendar(
             self._tasks,
@@ -58,6 +60,7 @@ class PlanningServicer(planning_pb2_grpc.PlanningServiceServicer):
                 request.filter,
                 context,
                 {"project_id": _id(request, "project_id"), "assignee": _id(request, "assignee_id")},
+                named,
             ),
             limit=limit + 1,
             after=after,

@@ -15,6 +15,9 @@ from rota_chassis.memberships import WRITERS, require_role
 from rota_tasks.boards import domain as boards
 from rota_tasks.boards import messages as board_messages
 from rota_tasks.boards import store as board_store
+from rota_tasks.fields import domain as fields
+from rota_tasks.fields import messages as field_messages
+from rota_tasks.fields import store as field_store
 from rota_tasks.preconditions import require_version
 from rota_tasks.projects import domain, queries, store
 from rota_tasks.projects.domain import Project, ProjectCreated
@@ -67,7 +70,7 @@ async def edit_project(
 
 
 async def delete_project(projects: Projects, user: UserPrincipal, *, project_id: UUID, if_match: str) -> None:
-    """Delete a project without tasks, its states and sections with it, each with its event.
+    """Delete a project without tasks, its states, sections and custom fields with it, each with its event.
 
     Raises:
         NotFound: the project does not exist for the user.
@@ -89,6 +92,10 @@ async def delete_project(projects: Projects, user: UserPrincipal, *, project_id:
             for event in (event for column in columns for event in boards.delete(column, now=now)):
                 work.append(board_messages.event_message(event))
                 await board_store.project(work, event)
+            for field in await field_store.fields_of(work, **among):
+                gone = fields.delete(field, now=now)
+                work.append(field_messages.event_message(gone))
+                await field_store.project(work, gone)
             await _apply(work, domain.delete(project, now=now))
     except asyncpg.ForeignKeyViolationError as error:
         raise Conflict(

@@ -19,6 +19,7 @@ from rota_tasks.saved_filters import domain, queries, store
 from rota_tasks.saved_filters.domain import SavedFilter, SavedFilterCreated
 from rota_tasks.saved_filters.messages import event_message
 from rota_tasks.tasks import requirements
+from rota_tasks.tasks.custom import names_in
 from rota_tasks.tasks.filtering import filter_of
 from rota_tasks.tasks.ordering import order_of
 
@@ -55,7 +56,7 @@ async def create_saved_filter(
         Unprocessable: the request id was used for another content.
     """
     await tasks.memberships.require(user.user_id, workspace_id, WRITERS)
-    _require_meaning(tasks, user, fields)
+    await _require_meaning(tasks, user, fields)
     now = tasks.clock.now()
     saved = SavedFilter(
         id=uuid7(), workspace_id=workspace_id, owner_id=user.user_id, created_at=now, updated_at=now, **fields
@@ -89,7 +90,7 @@ async def edit_saved_filter(
         PreconditionFailed: its entity tag is another.
     """
     await queries.get_saved_filter(tasks, user, saved_filter_id=saved_filter_id)
-    _require_meaning(tasks, user, changes)
+    await _require_meaning(tasks, user, changes)
     async with tasks.database.transaction() as work:
         saved = await _lock(work, user, saved_filter_id, if_match)
         await requirements.require_project(work, saved.workspace_id, changes.get("project_id"))
@@ -112,9 +113,11 @@ async def delete_saved_filter(tasks: Tasks, user: UserPrincipal, *, saved_filter
         await _apply(work, domain.delete(saved, now=tasks.clock.now()))
 
 
-def _require_meaning(tasks: Tasks, user: UserPrincipal, fields: Mapping[str, Any]) -> None:
-    filter_of(fields.get("filter", ""), Context(tasks.clock.now(), me=user.user_id), {})
-    order_of(fields.get("order_by", ""))
+async def _require_meaning(tasks: Tasks, user: UserPrincipal, fields: Mapping[str, Any]) -> None:
+    text, order_by = fields.get("filter", ""), fields.get("order_by", "")
+    named = await names_in(tasks.database, user.user_id, text, order_by)
+    filter_of(text, Context(tasks.clock.now(), me=user.user_id), {}, named)
+    order_of(order_by, named)
 
 
 async def _lock(work: UnitOfWork, user: UserPrincipal, saved_filter_id: UUID, if_match: str) -> SavedFilter:

@@ -14,6 +14,7 @@ from rota_chassis.pagination import page_size
 
 from rota_tasks.search import queries
 from rota_tasks.search.store import START, STOP, Found, Place
+from rota_tasks.tasks.custom import names_in
 from rota_tasks.tasks.filtering import filter_of
 from rota_tasks.tasks.messages import task_message
 
@@ -41,12 +42,13 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
             # The pages of one search have the `now` of the first.
             began, score, last = self._page_tokens.decode(request.page_token, bound_to=bound_to)
             now, after = datetime.fromisoformat(began), Place(score, UUID(last))
+        named = await names_in(self._tasks.database, user.user_id, request.filter)
         limit = page_size(request.page_size)
         found = await queries.search_tasks(
             self._tasks,
             user,
             words=request.q,
-            where=filter_of(request.filter, Context(now, zone, user.user_id), {}),
+            where=filter_of(request.filter, Context(now, zone, user.user_id), {}, named),
             workspace_id=workspace_id,
             limit=limit + 1,
             after=after,

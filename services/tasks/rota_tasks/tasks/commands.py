@@ -21,7 +21,7 @@ from rota_chassis.memberships import VIEWER, WRITERS, require_role
 from rota_tasks import locks
 from rota_tasks.preconditions import require_version
 from rota_tasks.series import following, planning
-from rota_tasks.tasks import domain, queries, requirements, store, tree, workflow
+from rota_tasks.tasks import domain, queries, requirements, store, tree, values, workflow
 from rota_tasks.tasks.domain import OPEN, Standing, Status, Task
 from rota_tasks.tasks.messages import event_message, task_message
 
@@ -68,6 +68,7 @@ async def create_task(
     """
     await tasks.memberships.require(user.user_id, workspace_id, WRITERS)
     await requirements.require_members(tasks, workspace_id, fields.get("assignee_ids", ()))
+    await values.require_people(tasks, workspace_id, fields)
     if fields.get("recurrence") is not None:
         fields = await planning.begun(tasks, fields)
     now = tasks.clock.now()
@@ -109,6 +110,7 @@ async def add(work: UnitOfWork, task: Task) -> Task:
     Raises:
         NotFound: the workspace has no such project, label or parent, or the project no such state or section.
         Conflict: it would be too deep, or its state is full.
+        InvalidArgument: a value does not fit its custom field, or one is missing.
     """
     await requirements.require_project(work, task.workspace_id, task.project_id)
     if task.label_ids:
@@ -117,6 +119,7 @@ async def add(work: UnitOfWork, task: Task) -> Task:
     if task.recurrence is not None:
         await requirements.require_not_nested(work, task.workspace_id, task.parent_id)
     task = await workflow.place_new(work, task)
+    await values.require_values(work, task)
     await apply(work, [domain.TaskCreated(task)])
     return task
 
@@ -143,6 +146,9 @@ async def edit_task(
         task = await queries.get_task(tasks, user, task_id=task_id)
         newcomers = [each for each in changes["assignee_ids"] if each not in task.assignee_ids]
         await requirements.require_members(tasks, task.workspace_id, newcomers)
+    if values.persons(changes):
+        task = await queries.get_task(tasks, user, task_id=task_id)
+        await values.require_people(tasks, task.workspace_id, changes)
 
     async def decide(work: UnitOfWork, task: Task) -> Sequence[TaskEvent]:
         events = await edit(work, tasks, user, task, changes)
@@ -162,6 +168,7 @@ async def edit(
         NotFound: the workspace has no such project, label or parent, or the project no such state or section.
         Conflict: the parent is the task itself or below it, it would be too deep, a transition is refused, or a state
             is full.
+        InvalidArgument: a value does not fit its custom field, or one is missing that must not be.
     """
     project_id = changes.get("project_id")
     if project_id != task.project_id:
@@ -173,6 +180,7 @@ async def edit(
     if changes.get("recurrence", task.recurrence) is not None and {"recurrence", "parent_id"} & changes.keys():
         await requirements.require_not_nested(work, task.workspace_id, changes.get("parent_id", task.parent_id))
     settled = await workflow.settle(work, tasks, user, task, changes)
+    settled = await values.settle(work, task, settled)
     if task.status not in OPEN and settled.get("status") in OPEN:
         # Others may rely on it: what it is a part of, and what it blocks.
         await tree.lock(work, task.workspace_id, exclusive=False)

@@ -112,6 +112,7 @@ class Task:
     series_id: UUID | None = None
     occurrence: str | None = None
     remind_before_s: tuple[int, ...] = ()
+    fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     created_by: UUID
     created_at: datetime
     updated_at: datetime
@@ -133,9 +134,10 @@ class Task:
     @property
     def etag(self) -> str:
         """Strong entity tag, quotes included: the version, and a digest of what can change without a new one."""
-        if not self.label_ids and (self.standing or Standing()) == Standing():
+        if not self.label_ids and not self.fields and (self.standing or Standing()) == Standing():
             return f'"v{self.version}"'
-        digest = hashlib.blake2b(repr((self.label_ids, self.standing)).encode(), digest_size=6)
+        seen = repr((self.label_ids, sorted(self.fields), self.standing))
+        digest = hashlib.blake2b(seen.encode(), digest_size=6)
         return f'"v{self.version}.{digest.hexdigest()}"'
 
 

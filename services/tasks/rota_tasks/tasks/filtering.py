@@ -14,6 +14,7 @@ from rota_tasks.labels.domain import name_key
 from rota_tasks.labels.store import LABELS
 from rota_tasks.relations.domain import RelationType
 from rota_tasks.relations.store import RELATIONS
+from rota_tasks.tasks import custom
 from rota_tasks.tasks.domain import OPEN, Priority, Status
 from rota_tasks.tasks.tables import TASKS
 
@@ -131,18 +132,21 @@ _COLLECTIONS = {
 }
 
 
-def filter_of(text: str, context: Context, equal: Mapping[str, Any]) -> Filter | None:
+def filter_of(
+    text: str, context: Context, equal: Mapping[str, Any], named: Mapping[str, Field] | None = None
+) -> Filter | None:
     """What a list asks for, None for everything.
 
     Args:
         text: A filter, or empty.
         context: What now, today and me mean.
         equal: By field of the schema, the one value that it must be or hold; None for any.
+        named: Custom fields that the text names (see `custom.names_in`).
 
     Raises:
         InvalidArgument: the text is not a filter on tasks (code INVALID_FILTER).
     """
-    parts = [parse(text, SCHEMA, context)] if text.strip() else []
+    parts = [parse(text, {**SCHEMA, **(named or {})}, context)] if text.strip() else []
     parts += [OneOf(SCHEMA[name], (value,)) for name, value in equal.items() if value is not None]
     return And(tuple(parts)) if parts else None
 
@@ -184,4 +188,8 @@ def with_labels(found: Filter, ids: Mapping[OneOf, Sequence[UUID]]) -> Filter:
 
 def matches(found: Filter | None) -> ColumnElement[bool]:
     """The filter as a condition on tasks, in a query that joins memberships by workspace."""
-    return true() if found is None else condition(found, _COLUMNS, _COLLECTIONS)
+    if found is None:
+        return true()
+    columns = {**_COLUMNS, **custom.columns(found)}
+    collections = {**_COLLECTIONS, **custom.collections(found)}
+    return and_(condition(found, columns, collections), *custom.implied(found))

@@ -86,6 +86,8 @@ def page_query(
         conditions.append(is_favourite(TASKS).element)
     if order.nullable:
         conditions.append(order.key.is_not(None) if valued else order.key.is_(None))
+    if valued:
+        conditions += order.implied
     keys = [order.key, TASKS.c.id] if valued and order.field != "created_at" else [TASKS.c.id]
     if after is not None:
         given = [literal(after.key, order.key.type), literal(after.id, PgUUID)][-len(keys) :]

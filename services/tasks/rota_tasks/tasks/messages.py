@@ -12,6 +12,7 @@ from rota.events.v1 import events_pb2
 from rota.tasks.v1 import tasks_pb2
 from rota_chassis.events.log import NewEvent
 
+from rota_tasks.fields.messages import value_of
 from rota_tasks.series.recurrence import Recurrence
 from rota_tasks.series.recurrence_messages import recurrence_json, recurrence_message, recurrence_of
 from rota_tasks.tasks.domain import (
@@ -90,6 +91,7 @@ def task_message(task: Task) -> tasks_pb2.Task:
         series_id=_text(task.series_id),
         occurrence=task.occurrence,
         remind_before_s=task.remind_before_s,
+        fields={key: tasks_pb2.CustomValue(**value) for key, value in task.fields.items()},
     )
 
 
@@ -132,6 +134,7 @@ def task_of(message: tasks_pb2.Task) -> Task:
         series_id=UUID(message.series_id) if message.HasField("series_id") else None,
         occurrence=message.occurrence if message.HasField("occurrence") else None,
         remind_before_s=tuple(message.remind_before_s),
+        fields={key: value_of(value) for key, value in message.fields.items()},
     )
 
 
@@ -179,9 +182,13 @@ def _value(value: Any) -> struct_pb2.Value:
         return struct_pb2.Value(null_value=struct_pb2.NULL_VALUE)
     if isinstance(value, datetime):
         return struct_pb2.Value(string_value=value.isoformat().replace("+00:00", "Z"))
-    if isinstance(value, int):
+    if isinstance(value, dict):
+        return struct_pb2.Value(
+            struct_value=struct_pb2.Struct(fields={key: _value(each) for key, each in value.items()})
+        )
+    if isinstance(value, int | float):
         return struct_pb2.Value(number_value=value)
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return struct_pb2.Value(list_value=struct_pb2.ListValue(values=[_value(each) for each in value]))
     if isinstance(value, Recurrence):
         shown = struct_pb2.Struct()

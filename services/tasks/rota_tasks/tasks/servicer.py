@@ -13,16 +13,19 @@ from rota_chassis.filters.literals import Context, time_zone
 from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
 
+from rota_tasks.fields.messages import value_of
 from rota_tasks.saved_filters import queries as saved_filters
 from rota_tasks.series import commands as series
 from rota_tasks.series.recurrence_messages import recurrence_given
 from rota_tasks.tasks import commands, queries
+from rota_tasks.tasks.custom import names_in
 from rota_tasks.tasks.days import day, require_one_of_each, zone_name
 from rota_tasks.tasks.domain import Priority, Status
 from rota_tasks.tasks.filtering import both, filter_of
 from rota_tasks.tasks.listing import Cursor
 from rota_tasks.tasks.messages import PRIORITIES, STATUSES, task_message
 from rota_tasks.tasks.ordering import order_of
+from rota_tasks.tasks.values import NAMED, field_id
 from rota_tasks.timestamps import moment
 from rota_tasks.trash import commands as trash
 
@@ -105,8 +108,10 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
         if saved is not None:
             # Of this version: another has other pages.
             bound_to += [saved.id, saved.version]
+        texts = [request.filter, request.order_by, *([saved.filter, saved.order_by] if saved else [])]
+        named = await names_in(self._tasks.database, user.user_id, *texts)
         order, zone, now, after = (
-            order_of(request.order_by or (saved.order_by if saved else "")),
+            order_of(request.order_by or (saved.order_by if saved else ""), named),
             time_zone(request.time_zone),
             self._tasks.clock.now(),
             None,
@@ -123,10 +128,10 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             "label_id": filters["label_id"],
         }
         context = Context(now, zone, user.user_id)
-        where = filter_of(request.filter, context, equal)
+        where = filter_of(request.filter, context, equal, named)
         if saved is not None:
             among = {"workspace_id": saved.workspace_id, "project_id": saved.project_id}
-            where = both(filter_of(saved.filter, context, among), where)
+            where = both(filter_of(saved.filter, context, among, named), where)
             workspace_id = workspace_id or saved.workspace_id
         limit = page_size(request.page_size)
         found = await queries.find_tasks(
@@ -283,6 +288,7 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "section_id": lambda request: _optional_id(request, "section_id"),
     "recurrence": recurrence_given,
     "remind_before_s": lambda request: tuple(request.remind_before_s),
+    "fields": lambda request: {field_id(key): value_of(value) for key, value in request.fields.items()},
 }
 
 
@@ -304,7 +310,12 @@ def changes_of(request: tasks_pb2.UpdateTaskRequest, named: Iterable[str]) -> di
     Raises:
         InvalidArgument: they contradict one another, or one cannot be so.
     """
-    changes = {field: VALUES[field](request) for field in named if field in VALUES}
+    names = list(named)
+    changes = {field: VALUES[field](request) for field in names if field in VALUES}
+    some = {field_id(path) for path in names if path.startswith(NAMED)}
+    if some:
+        given = VALUES["fields"](request)
+        changes["field_values"] = {key: given.get(key) for key in some}
     require_one_of_each(changes)
     cleared = [field for field in _NOT_CLEARED if field in changes and not changes[field]]
     if cleared:

@@ -14,7 +14,7 @@ from rota_chassis.events.types import event_types
 from rota_chassis.memberships import MEMBERSHIPS, newest_visible, visible_workspaces
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import Boolean, Column, DateTime, Integer, bindparam, delete, exists, func, or_, select, tuple_
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.labels.store import LABELS
@@ -163,6 +163,17 @@ _GET_REQUEST = statement(
 )
 
 
+_HAS_VALUE = statement(
+    select(
+        exists().where(
+            TASKS.c.workspace_id == bindparam("workspace_id"),
+            TASKS.c.project_id == bindparam("project_id"),
+            TASKS.c.fields.contains(bindparam("value", type_=JSONB)),
+        )
+    )
+)
+
+
 def _wanted(column: Column[Any], name: str) -> Any:
     """The column equals the parameter, or the parameter is null."""
     parameter = bindparam(name, type_=column.type)
@@ -291,6 +302,12 @@ async def remove(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUI
     await work.execute(_DELETE, workspace_id=workspace_id, ids=list(task_ids))
     await work.execute(_FORGET_FAVOURITES, workspace_id=workspace_id, ids=list(task_ids))
     await work.execute(_FORGET_FAVOURITE_CHANGES, workspace_id=workspace_id, ids=list(task_ids))
+
+
+async def has_value(reader: Reader, *, workspace_id: UUID, project_id: UUID, value: Mapping[str, Any]) -> bool:
+    """Whether a task of the project has this value, by the id of its custom field."""
+    found: bool = await reader.fetch_value(_HAS_VALUE, workspace_id=workspace_id, project_id=project_id, value=value)
+    return found
 
 
 async def set_favourite(work: UnitOfWork, *, user_id: UUID, task_id: UUID, favourite: bool) -> None:

@@ -30,6 +30,7 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.attachments.tables import ATTACHMENTS
 from rota_tasks.checklists.store import CHECKLIST_ITEMS
+from rota_tasks.fields.tables import living_values
 from rota_tasks.labels.store import LABELS
 from rota_tasks.relations.domain import RelationType
 from rota_tasks.relations.store import RELATIONS
@@ -75,6 +76,7 @@ TASKS = Table(
     Column("position", Text),
     Column("status_before", Text),
     Column("state_id_before", PgUUID),
+    Column("fields", JSONB, nullable=False),
     Column("due", DateTime(timezone=True)),
     Column("start", DateTime(timezone=True)),
     Column("recurrence", JSONB),
@@ -121,7 +123,7 @@ def _is_open(tasks: FromClause) -> Any:
 
 
 def own(tasks: FromClause) -> list[Any]:
-    """What a task is in itself, for a select from `tasks`: its columns, without the labels that have been deleted."""
+    """What a task is in itself, for a select from `tasks`: its columns, without labels and fields deleted since."""
     given = (
         func.unnest(tasks.c.label_ids)
         .table_valued(column("id", PgUUID), with_ordinality="place", name="given")
@@ -136,8 +138,9 @@ def own(tasks: FromClause) -> list[Any]:
     )
     labels = case((func.cardinality(tasks.c.label_ids) == 0, tasks.c.label_ids), else_=func.array(living))
     return [
-        *(each for each in tasks.c if each.name in FIELDS and each.name != "label_ids"),
+        *(each for each in tasks.c if each.name in FIELDS and each.name not in ("label_ids", "fields")),
         labels.label("label_ids"),
+        living_values(tasks),
     ]
 
 

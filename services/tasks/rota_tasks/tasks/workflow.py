@@ -125,7 +125,9 @@ async def _settle_state(
     if to.id != task.state_id:
         source = next((each for each in states if each.id == task.state_id), None)
         role = await tasks.memberships.require(user.user_id, task.workspace_id, reader=work)
-        shown = replace(task, **{name: value for name, value in changes.items() if name != "place"})
+        shown = replace(
+            task, **{name: value for name, value in changes.items() if name not in ("place", "field_values")}
+        )
         guards = boards.guards(source, to)
         if guards - {Guard.CHECKLIST_DONE}:
             await tree.lock(work, task.workspace_id, exclusive=True)

@@ -25,7 +25,7 @@ from rota_tasks.relations.messages import event_message as relation_message
 from rota_tasks.series import following
 from rota_tasks.tasks import domain as task_domain
 from rota_tasks.tasks import store as task_store
-from rota_tasks.tasks import tree
+from rota_tasks.tasks import tree, values
 from rota_tasks.tasks.commands import lock
 from rota_tasks.tasks.domain import MAX_LEVELS
 from rota_tasks.tasks.messages import event_message
@@ -186,9 +186,10 @@ async def _placed_in_projects(work: UnitOfWork, restored: Sequence[Task]) -> Seq
     placed = []
     for task in restored:
         if task.project_id not in columns:
-            changes: dict[str, Any] = dict.fromkeys(_PLACE)
+            changes: dict[str, Any] = dict.fromkeys(_PLACE) | {"fields": {}}
         else:
             changes = {name: None for name in _COLUMNS if getattr(task, name) not in columns[task.project_id]}
+            changes["fields"] = await values.still_fitting(work, task.workspace_id, task.project_id, task.fields)
         placed.append(replace(task, **changes))
     return placed
 
