@@ -55,17 +55,17 @@ _DELETE = statement(
 
 async def fields_of(reader: Reader, *, workspace_id: UUID, project_id: UUID) -> Sequence[CustomField]:
     """The fields of a project in their order."""
-    return [_field(row) for row in await reader.fetch(_LIST, workspace_id=workspace_id, project_id=project_id)]
+    return [field_of_row(row) for row in await reader.fetch(_LIST, workspace_id=workspace_id, project_id=project_id)]
 
 
 async def hold(work: UnitOfWork, *, workspace_id: UUID, project_id: UUID) -> Sequence[CustomField]:
     """The fields of a project, which cannot change until the transaction ends."""
-    return [_field(row) for row in await work.fetch(_HOLD, workspace_id=workspace_id, project_id=project_id)]
+    return [field_of_row(row) for row in await work.fetch(_HOLD, workspace_id=workspace_id, project_id=project_id)]
 
 
 async def visible(reader: Reader, *, user_id: UUID, field_ids: Sequence[UUID]) -> Sequence[CustomField]:
     """Those of the fields that the user may see."""
-    return [_field(row) for row in await reader.fetch(_VISIBLE, user_id=user_id, ids=list(field_ids))]
+    return [field_of_row(row) for row in await reader.fetch(_VISIBLE, user_id=user_id, ids=list(field_ids))]
 
 
 async def project(work: UnitOfWork, event: CustomFieldEvent) -> None:
@@ -79,6 +79,7 @@ async def project(work: UnitOfWork, event: CustomFieldEvent) -> None:
     await work.execute(_SAVE, **values | {"type": field.type.value, "options": options})
 
 
-def _field(row: Mapping[str, Any]) -> CustomField:
+def field_of_row(row: Mapping[str, Any]) -> CustomField:
+    """The field in a row of the read table."""
     options = tuple(Option(UUID(each["id"]), each["name"], each["color"]) for each in row["options"])
     return CustomField(**{name: row[name] for name in _NAMES} | {"type": FieldType(row["type"]), "options": options})

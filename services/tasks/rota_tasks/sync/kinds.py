@@ -20,6 +20,9 @@ from rota_tasks.checklists.messages import item_message
 from rota_tasks.checklists.store import CHECKLIST_ITEMS, item_of_row
 from rota_tasks.comments.messages import comment_message
 from rota_tasks.comments.store import COMMENTS, SHOWN, comment_of_row
+from rota_tasks.fields.messages import field_message
+from rota_tasks.fields.store import field_of_row
+from rota_tasks.fields.tables import CUSTOM_FIELDS
 from rota_tasks.labels.messages import label_message
 from rota_tasks.labels.store import LABELS, label_of_row
 from rota_tasks.projects.domain import Project
@@ -98,6 +101,7 @@ KINDS: Mapping[str, Kind] = {
     "section": _kind(SECTIONS, lambda row: section_message(column_of_row(Section, row))),
     "state": _kind(STATES, lambda row: state_message(column_of_row(State, row))),
     "task_series": _kind(SERIES, lambda row: series_message(series_of_json(row["data"]))),
+    "custom_field": _kind(CUSTOM_FIELDS, lambda row: field_message(field_of_row(row))),
     "task": _kind(
         TASKS,
         lambda row: task_message(task_of_row(row)),

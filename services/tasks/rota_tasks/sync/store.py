@@ -141,6 +141,11 @@ TOUCHED = statement(
                 SELECT 'task', id FROM tasks
                 WHERE told.type = 'label.deleted' AND workspace_id = :workspace_id
                     AND label_ids @> ARRAY[told.aggregate_id]
+                UNION ALL
+                SELECT 'task', id FROM tasks
+                WHERE told.type = 'custom_field.deleted' AND workspace_id = :workspace_id
+                    AND project_id = CAST(told.data -> 'custom_field' ->> 'project_id' AS uuid)
+                    AND fields -> CAST(told.aggregate_id AS text) IS NOT NULL
             ) AS each
             WHERE (told.xid, told.position, kind, id) > (CAST(CAST(:xid AS text) AS xid8), :position, :kind, :id)
             ORDER BY kind, id LIMIT :limit

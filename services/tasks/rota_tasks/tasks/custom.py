@@ -13,7 +13,20 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rota_chassis.filters.ast import And, Comparison, Field, Kind, Not, OneOf, Operator, Or
-from sqlalchemy import ColumnElement, Date, Double, Integer, Text, cast, false, func, literal, literal_column, or_
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Date,
+    Double,
+    Integer,
+    Text,
+    cast,
+    false,
+    func,
+    literal,
+    literal_column,
+    or_,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
@@ -39,7 +52,7 @@ _KINDS = {
     FieldType.PERSON: Kind.ID,
     FieldType.URL: Kind.TEXT,
 }
-_SOME: Any = literal_column("tasks.fields <> '{}'")
+_SOME: ColumnElement[bool] = literal_column("tasks.fields <> '{}'", Boolean)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from rota.tasks.v1 import (
     history_pb2,
     projects_pb2,
     search_pb2,
+    sync_pb2,
     tasks_pb2,
     trash_pb2,
 )
@@ -483,6 +484,24 @@ async def test_history_tells_of_values_and_undo_takes_them_back(stage: Stage) ->
     undo = history_pb2.UndoTaskRequest(id=task.id)
     assert not (await stage.history.UndoTask(undo, metadata=stage.ada.metadata)).task.fields
     assert await differences(stage) == 0
+
+
+async def test_a_copy_hears_of_fields_and_of_values_that_went_with_them(stage: Stage) -> None:
+    project_id = await a_project(stage)
+    field = await a_field(stage, project_id)
+    task = await stage.create(project_id=project_id, fields={field.id: Value(text="x")})
+    await stage.create(project_id=project_id)
+    first = await stage.sync.Sync(sync_pb2.SyncRequest(), metadata=stage.ada.metadata)
+    copied = {change.id: change.data for change in first.changes}
+    assert (copied[field.id].custom_field, copied[task.id].task) == (field, task)
+    await delete_field(stage, field)
+    request = sync_pb2.SyncRequest(since=first.next_token)
+    changes = (await stage.sync.Sync(request, metadata=stage.ada.metadata)).changes
+    assert {(change.kind, change.id, change.deleted) for change in changes} == {
+        ("custom_field", field.id, True),
+        ("task", task.id, False),
+    }
+    assert not next(change.data.task.fields for change in changes if change.kind == "task")
 
 
 def test_every_type_has_a_form_of_its_own() -> None:
