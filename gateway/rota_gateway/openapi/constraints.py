@@ -138,4 +138,6 @@ def map_keywords(rules: Any) -> dict[str, Any]:
         keywords["minProperties"] = rules.min_pairs
     if rules.HasField("max_pairs"):
         keywords["maxProperties"] = rules.max_pairs
+    if rules.keys.WhichOneof("type") == "string":
+        keywords["propertyNames"] = text_keywords(rules.keys.string)
     return keywords
