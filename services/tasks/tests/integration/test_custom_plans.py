@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import asyncpg
@@ -11,12 +11,14 @@ from rota_chassis.filters.ast import Kind
 from rota_chassis.filters.literals import Context
 from rota_chassis.postgres.database import prepare_connection
 from rota_chassis.postgres.statements import statement
-from rota_chassis.testing.service_plugin import MakeDatabase  # noqa: TC002 (pytest resolves it)
 from rota_tasks.fields.domain import CustomField, FieldType
 from rota_tasks.tasks import listing
 from rota_tasks.tasks.custom import CustomName
 from rota_tasks.tasks.filtering import filter_of
 from rota_tasks.tasks.ordering import order_of
+
+if TYPE_CHECKING:
+    from rota_chassis.testing.service_plugin import MakeDatabase
 
 ROWS = 30_000
 WORKSPACE, USER, PROJECT = uuid4(), uuid4(), uuid4()
