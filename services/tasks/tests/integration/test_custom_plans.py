@@ -26,10 +26,10 @@ WORKSPACE, USER, PROJECT = uuid4(), uuid4(), uuid4()
 _FILL = """
 INSERT INTO tasks (workspace_id, id, title, description, status, priority, assignee_ids, created_by, created_at,
     updated_at, version, label_ids, project_id, fields)
-SELECT $1, lpad(to_hex(n), 32, '0')::uuid, 'task ' || n, '', 'todo', 'none', '{}', $2, now(), now(), 1, '{}',
+SELECT $1, lpad(to_hex(n), 32, '0')::uuid, 'task ' || n, '', 'todo', 'none', '{}', $2::uuid, now(), now(), 1, '{}',
     CASE WHEN n % 10 = 0 THEN $3::uuid END,
     CASE WHEN n % 10 = 0 THEN jsonb_build_object($4::text, jsonb_build_object('number', n)) ELSE '{}' END
-    || CASE WHEN n % 100 = 0 THEN jsonb_build_object($5::text, jsonb_build_object('user_id', $2::text)) ELSE '{}' END
+    || CASE WHEN n % 100 = 0 THEN jsonb_build_object($5::text, jsonb_build_object('user_id', ($2::uuid)::text)) ELSE '{}' END
 FROM generate_series(1, $6::int) n
 """
 
