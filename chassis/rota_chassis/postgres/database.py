@@ -309,11 +309,18 @@ class UnitOfWork:
 
 
 async def prepare_connection(connection: asyncpg.Connection) -> None:
-    """Let JSON columns be Python values on this connection."""
-    for kind in ("json", "jsonb"):
-        await connection.set_type_codec(
-            kind, schema="pg_catalog", encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads
-        )
+    """Let JSON columns be Python values on this connection, in the binary form, which COPY needs."""
+    await connection.set_type_codec(
+        "json", schema="pg_catalog", format="binary", encoder=orjson.dumps, decoder=orjson.loads
+    )
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        format="binary",
+        # The first byte is the version of the form.
+        encoder=lambda value: b"\x01" + orjson.dumps(value),
+        decoder=lambda data: orjson.loads(data[1:]),
+    )
 
 
 async def _leave_as_it_is(_connection: asyncpg.Connection) -> None:

@@ -29,7 +29,7 @@ INSERT INTO tasks (workspace_id, id, title, description, status, priority, assig
 SELECT $1, lpad(to_hex(n), 32, '0')::uuid, 'task ' || n, '', 'todo', 'none', '{}', $2::uuid, now(), now(), 1, '{}',
     CASE WHEN n % 10 = 0 THEN $3::uuid END,
     CASE WHEN n % 10 = 0 THEN jsonb_build_object($4::text, jsonb_build_object('number', n)) ELSE '{}' END
-    || CASE WHEN n % 100 = 0 THEN jsonb_build_object($5::text, jsonb_build_object('user_id', ($2::uuid)::text)) ELSE '{}' END
+    || CASE WHEN n % 100 = 0 THEN jsonb_build_object($5::text, jsonb_build_object('user_id', $2::uuid)) ELSE '{}' END
 FROM generate_series(1, $6::int) n
 """
 
