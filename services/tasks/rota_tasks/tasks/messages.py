@@ -182,6 +182,8 @@ def _value(value: Any) -> struct_pb2.Value:
         return struct_pb2.Value(null_value=struct_pb2.NULL_VALUE)
     if isinstance(value, datetime):
         return struct_pb2.Value(string_value=value.isoformat().replace("+00:00", "Z"))
+    if isinstance(value, Recurrence):
+        value = recurrence_json(value) or {}
     if isinstance(value, dict):
         return struct_pb2.Value(
             struct_value=struct_pb2.Struct(fields={key: _value(each) for key, each in value.items()})
@@ -190,10 +192,6 @@ def _value(value: Any) -> struct_pb2.Value:
         return struct_pb2.Value(number_value=value)
     if isinstance(value, tuple | list):
         return struct_pb2.Value(list_value=struct_pb2.ListValue(values=[_value(each) for each in value]))
-    if isinstance(value, Recurrence):
-        shown = struct_pb2.Struct()
-        shown.update(recurrence_json(value) or {})
-        return struct_pb2.Value(struct_value=shown)
     return struct_pb2.Value(string_value=str(value))
 
 
