@@ -41,10 +41,10 @@ from rota_tasks.batch.servicer import BatchServicer
 from rota_tasks.boards.servicer import BoardServicer
 from rota_tasks.checklists.servicer import ChecklistServicer
 from rota_tasks.comments.servicer import CommentServicer
-from rota_tasks.fields.servicer import CustomFieldServicer
 from rota_tasks.exports.dependencies import Exports
 from rota_tasks.exports.servicer import ExportServicer
 from rota_tasks.exports.worker import Exporter
+from rota_tasks.fields.servicer import CustomFieldServicer
 from rota_tasks.history.servicer import HistoryServicer
 from rota_tasks.imports.dependencies import Imports
 from rota_tasks.imports.servicer import ImportServicer
