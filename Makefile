@@ -43,7 +43,7 @@ bench: $(VENV)/.dev ## measure beside what one would use instead (needs wrk)
 	@$(BIN)/python benchmarks/codec.py
 	@$(BIN)/python benchmarks/get_task.py
 
-bench-scheduler: $(VENV)/.dev ## measure how many runs a second one scheduler takes, and how late schedules start
+bench-scheduler: $(VENV)/.dev $(VENV)-peers/.installed ## measure the scheduler beside other queues, and how late schedules start
 	@$(BIN)/python benchmarks/scheduler.py
 
 bench-tasks: $(VENV)/.dev ## measure what creating a task costs, and a workspace of a million
@@ -69,6 +69,12 @@ $(VENV)/.run: requirements/run.txt $(INSTALLED) | $(UV)
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@echo 'Installing what the checks need (once, and when it changes) …'
 	@$(INSTALL) --require-hashes --requirements requirements/dev.txt
+	@touch $@
+
+# The queues that the scheduler is measured beside.
+$(VENV)-peers/.installed: requirements/peers.txt | $(UV)
+	@$(UV) venv --quiet --clear --python $(PYTHON) $(VENV)-peers
+	@$(UV) pip install --quiet --python $(VENV)-peers/bin/python --require-hashes --requirements $<
 	@touch $@
 
 $(UV): | $(VENV)/.python

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import asyncpg
 import psutil
+from queues.peer import Celery, awa, pgqueuer, procrastinate
 from queues.rota_runs import ACTION, Rota
 from rota_chassis.embedded.postgres import Postgres
 from rota_chassis.settings import database_url
 from rota_chassis.testing.servers import running, server_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 WARM_UP = 2_000
 FIRES_PER_S = 1_000
@@ -65,7 +66,13 @@ class System(Protocol):
         ...
 
 
-SYSTEMS: dict[str, type[System]] = {"rota": Rota}
+SYSTEMS: dict[str, Callable[[], System]] = {
+    "rota": Rota,
+    "awa": awa,
+    "pgqueuer": pgqueuer,
+    "procrastinate": procrastinate,
+    "celery": Celery,
+}
 
 
 class Cpu:

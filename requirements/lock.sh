@@ -25,3 +25,6 @@ compile services.txt gateway/pyproject.toml services/*/pyproject.toml --constrai
 # What builds the image.
 printf 'uv\nprotovalidate\ngoogleapis-common-protos\n' |
     compile build.txt - --group pyproject.toml:build --constraints requirements/run.txt
+# The queues that benchmarks/scheduler.py measures beside Rota, in an environment of their own.
+printf 'asyncpg\nawa-pg\ncelery[redis]\npgqueuer\nprocrastinate\nuvloop\n' |
+    compile peers.txt -
