@@ -191,9 +191,12 @@ async def keep(work: UnitOfWork, run: Run, *, fence: int, now: datetime, said: M
 
 
 async def look(reader: Reader, places: Sequence[Place], *, now: datetime) -> Sequence[Found]:
-    """What is in queues, of which there is at least one."""
-    workspaces, queues = zip(*places, strict=True)
-    rows = await reader.fetch(_LOOK, workspaces=list(workspaces), queues=list(queues), now=now)
+    """What is in queues."""
+    if not places:
+        return []
+    rows = await reader.fetch(
+        _LOOK, workspaces=[each for each, _ in places], queues=[each for _, each in places], now=now
+    )
     return [Found((row["workspace_id"], row["queue"]), row["available"], row["next_at"]) for row in rows]
 
 

@@ -70,6 +70,7 @@ class Waiting:
         await asyncio.sleep(LOOK_AT_MOST_EVERY_S)
         found = await store.look(self._database, list(self._waiting), now=self._clock.now())
         for each in found:
+            # By now they may wait no more.
             for event in islice(self._waiting.get(each.place, ()), each.available):
                 event.set()
         return min((each.next_at for each in found if each.next_at is not None), default=None)

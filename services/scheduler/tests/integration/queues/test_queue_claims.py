@@ -177,3 +177,18 @@ async def test_a_lease_is_as_long_as_was_asked_for(claimers: Claimers, make: Cal
     claimers.clock.advance(1)
     (again,) = await claimers.claim(1, run.workspace_id)
     assert (again.id, again.fence) == (run.id, 2)
+
+
+async def test_who_stops_waiting_while_it_is_looked_for_them_is_not_missed(
+    claimers: Claimers, make: Callable[..., Run], clock: ManualClock
+) -> None:
+    run = make()
+    waiting = Waiting(claimers.databases[0], clock)
+    with waiting.at((run.workspace_id, "ovens")):
+        look = asyncio.create_task(waiting.tick())
+        await asyncio.sleep(0)
+    assert await look is None
+    await claimers.add(run, make(available_at=clock.now() + timedelta(minutes=1)))
+    with waiting.at((run.workspace_id, "ovens")) as first, waiting.at((run.workspace_id, "ovens")) as second:
+        assert await waiting.tick() == clock.now() + timedelta(minutes=1)
+        assert (first.is_set(), second.is_set()) == (True, False)

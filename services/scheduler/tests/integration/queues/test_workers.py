@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Struct, Value
-from rota.scheduler.v1 import runs_pb2, runs_pb2_grpc, schedules_pb2, workers_pb2, workers_pb2_grpc
+from rota.scheduler.v1 import (
+    runs_pb2,
+    runs_pb2_grpc,
+    schedules_pb2,
+    schedules_pb2_grpc,
+    workers_pb2,
+    workers_pb2_grpc,
+)
 from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied
 from rota_chassis.testing.auth import SmallAuth, small_auth
 from rota_chassis.testing.services import User, running
@@ -32,6 +39,7 @@ LEASE_S = 30
 class Stage:
     """A running scheduler on a clock of its own, and who works for it."""
 
+    schedules: schedules_pb2_grpc.ScheduleServiceStub
     runs: runs_pb2_grpc.RunServiceStub
     workers: workers_pb2_grpc.WorkerServiceStub
     auth: SmallAuth
@@ -124,6 +132,7 @@ async def stage(
             auth.add_user(user)
         auth.add_member(ada.workspace_id, viewer.id, role="viewer")
         yield Stage(
+            schedules_pb2_grpc.ScheduleServiceStub(channel),
             runs_pb2_grpc.RunServiceStub(channel),
             workers_pb2_grpc.WorkerServiceStub(channel),
             auth,
@@ -235,6 +244,34 @@ async def test_a_cancelled_run_tells_its_worker(stage: Stage) -> None:
         assert await code_of(call(job)) == "RUN_CANCELLED"
     assert await code_of(stage.beat(job, fence=2)) == "LEASE_LOST"
     assert (await stage.read(run.id)).status == schedules_pb2.RUN_STATUS_CANCELLED
+
+
+async def test_a_job_of_a_schedule_is_begun_by_workers_only_and_its_end_counts_as_any(stage: Stage) -> None:
+    request = schedules_pb2.CreateScheduleRequest(
+        name="Thumbnails",
+        interval_s=60,
+        action=schedules_pb2.Action(job=schedules_pb2.JobAction(queue=QUEUE)),
+        overlap=schedules_pb2.OVERLAP_BUFFER_ONE,
+        pause_after_failures=2,
+    )
+    schedule = (await stage.schedules.CreateSchedule(request, metadata=stage.ada.metadata)).schedule
+    jobs = []
+    for _ in range(2):
+        stage.clock.advance(60)
+        jobs += await stage.claim(wait_s=10, lease_s=3600)
+        (job,) = jobs[-1:]
+        assert (job.schedule_id, job.fence, job.attempts) == (schedule.id, 1, 1)
+        stage.clock.advance(60)
+        # The next of the schedule waits for this one.
+        assert await stage.claim(wait_s=2) == []
+        assert (await stage.fail(job, retryable=False)).status == schedules_pb2.RUN_STATUS_FAILED
+        (buffered,) = await stage.claim(wait_s=10, lease_s=3600)
+        if len(jobs) == 1:
+            await stage.complete(buffered)
+        else:
+            await stage.fail(buffered, retryable=False)
+    get = schedules_pb2.GetScheduleRequest(id=schedule.id)
+    assert (await stage.schedules.GetSchedule(get, metadata=stage.ada.metadata)).schedule.paused
 
 
 async def test_of_several_who_end_a_job_at_once_one_word_counts(stage: Stage) -> None:
