@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import nats
 import pytest
 from google.protobuf.json_format import MessageToDict, ParseDict
-from rota.scheduler.v1 import schedules_pb2, workflows_pb2, workflows_pb2_grpc
+from rota.scheduler.v1 import schedules_pb2, workers_pb2, workers_pb2_grpc, workflows_pb2, workflows_pb2_grpc
 from rota.tasks.v1 import tasks_pb2, tasks_pb2_grpc
 from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied, PreconditionFailed
 from rota_chassis.ids import uuid7
@@ -61,6 +61,7 @@ class World:
             auth.add_user(user)
         auth.add_member(self.owner.workspace_id, self.viewer.id, role="viewer")
         self.stub: Any = None
+        self.workers: Any = None
         self.nats: Any = None
 
     async def create(self, definition: dict[str, Any] | str) -> Any:
@@ -120,6 +121,7 @@ async def world(
             )
         )
         world.stub = workflows_pb2_grpc.WorkflowServiceStub(channel)
+        world.workers = workers_pb2_grpc.WorkerServiceStub(channel)
         world.nats = await nats.connect(fresh_nats_url)
         stack.push_async_callback(world.nats.close)
         yield world
@@ -260,6 +262,19 @@ async def test_the_answer_to_a_call_flows_into_later_steps(world: World, listeni
         ended = await world.finished(await world.start({"steps": steps, "output": output}))
     assert world.tasks.titles == ["200 {}"]
     assert MessageToDict(ended.output) == {"body": {}}
+
+
+async def test_the_result_of_a_job_flows_into_later_steps(world: World) -> None:
+    steps = {"bake": {"action": {"job": {"queue": "ovens", "payload": {"loaves": "${input.loaves}"}}}}}
+    output = {"baked": "${steps.bake.output.result.loaves}"}
+    run = await world.start({"steps": steps, "output": output}, {"loaves": 3})
+    claim = workers_pb2.ClaimRunsRequest(name="ovens", wait_s=20)
+    (job,) = (await world.workers.ClaimRuns(claim, metadata=world.owner.metadata)).runs
+    assert MessageToDict(job.payload) == {"loaves": 3}
+    complete = workers_pb2.CompleteRunRequest(id=job.id, fence=job.fence)
+    ParseDict({"loaves": 2}, complete.result)
+    await world.workers.CompleteRun(complete, metadata=world.owner.metadata)
+    assert MessageToDict((await world.finished(run)).output) == {"baked": 2}
 
 
 async def test_a_step_starts_a_workflow_and_does_not_wait_for_it(world: World) -> None:
