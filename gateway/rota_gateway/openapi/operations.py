@@ -9,6 +9,7 @@ from google.protobuf.message_factory import GetMessageClass
 from rota_gateway.openapi import files
 from rota_gateway.openapi.answers import RATE_HEADERS, header_references, problem_references
 from rota_gateway.openapi.constraints import is_required
+from rota_gateway.openapi.schemas import WELL_KNOWN
 from rota_gateway.routes import Access, Transfer
 
 if TYPE_CHECKING:
@@ -137,11 +138,11 @@ def _success(route: Route, schemas: Schemas, comments: Mapping[str, str]) -> Sch
 
 
 def _answer_message(route: Route) -> Descriptor | Any:
-    """The message that is the body of the answer; the whole response when the body is a list or a scalar of it."""
+    """The message that is the body of the answer; the whole response when the body is no message of ours."""
     answer: Descriptor | Any = route.response_class.DESCRIPTOR
     if not route.response_body:
         return answer
     field = answer.fields_by_name[route.response_body]
-    if field.message_type is None or field.is_repeated:
+    if field.message_type is None or field.is_repeated or field.message_type.full_name in WELL_KNOWN:
         return answer
     return GetMessageClass(field.message_type).DESCRIPTOR

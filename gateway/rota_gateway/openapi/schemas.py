@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Schema = dict[str, Any]
 
 _FLOATS = frozenset({FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT})
-_WELL_KNOWN: Mapping[str, Schema] = {
+WELL_KNOWN: Mapping[str, Schema] = {
     "google.protobuf.Duration": {"type": "string", "pattern": r"^-?[0-9]{1,12}(\.[0-9]{1,9})?s$"},
     "google.protobuf.FieldMask": {
         "type": "string",
@@ -45,8 +45,8 @@ _JSON: Schema = {
     "anyOf": [
         {"type": ["null", "boolean", "number"]},
         {"type": "string", "pattern": constraints.TEXT_PATTERN},
-        _WELL_KNOWN["google.protobuf.ListValue"],
-        _WELL_KNOWN["google.protobuf.Struct"],
+        WELL_KNOWN["google.protobuf.ListValue"],
+        WELL_KNOWN["google.protobuf.Struct"],
     ],
 }
 _SCALARS: Mapping[int, Schema] = {
@@ -145,7 +145,7 @@ class Schemas:
             value = field.message_type.fields_by_name["value"]
             schema: Schema = {"type": "object"}
             each = self._value(value, rules.map.values, request=request)
-            if request and value.message_type is not None and value.message_type.full_name not in _WELL_KNOWN:
+            if request and value.message_type is not None and value.message_type.full_name not in WELL_KNOWN:
                 each = _nullable(each)
             schema |= {"additionalProperties": each}
             schema |= constraints.map_keywords(rules.map) if request else {}
@@ -166,8 +166,8 @@ class Schemas:
     def _value(self, field: FieldDescriptor, rules: Any, *, request: bool) -> Schema:
         if field.message_type is not None:
             name = field.message_type.full_name
-            if name in _WELL_KNOWN:
-                return dict(_WELL_KNOWN[name])
+            if name in WELL_KNOWN:
+                return dict(WELL_KNOWN[name])
             if not request:
                 return self.answer(field.message_type)
             # Within a body every field of a message is in the body, also those that a request by itself has elsewhere.
@@ -223,7 +223,7 @@ def _closed_object(properties: Mapping[str, Schema], required: list[str]) -> Sch
 
 
 def _nullable(schema: Schema) -> Schema:
-    if schema == _WELL_KNOWN["google.protobuf.Value"]:
+    if schema == WELL_KNOWN["google.protobuf.Value"]:
         return schema
     if "type" not in schema:
         return {"anyOf": [schema, {"type": "null"}]}

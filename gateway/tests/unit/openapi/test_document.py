@@ -105,8 +105,9 @@ def test_an_answer_with_nothing_set_has_the_form_that_is_described(document: dic
     body = answer[route.response_body] if route.response_body else answer
     reference = success["content"]["application/json"]["schema"]
     DIALECT({**document, **reference}, format_checker=DIALECT.FORMAT_CHECKER).validate(body)
-    named = schema(document, reference["$ref"].rpartition("/")[2])
-    assert named["required"] == list(body)
+    if "$ref" in reference:
+        named = schema(document, reference["$ref"].rpartition("/")[2])
+        assert named["required"] == list(body)
 
 
 def test_a_request_says_what_its_rules_say(document: dict[str, Any]) -> None:
