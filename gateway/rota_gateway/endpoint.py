@@ -121,7 +121,9 @@ class Endpoint:
                 raise refusal(400, "BODY_NOT_ALLOWED", f"{self.route.method} on this path takes no body.")
             return self._new()
         if not body:
-            raise refusal(400, "BODY_REQUIRED", "This call needs a JSON body.")
+            if self.route.body_required:
+                raise refusal(400, "BODY_REQUIRED", "This call needs a JSON body.")
+            return self._new()
         bodies.check_type(headers, self._types)
         parsed = bodies.parse_json(body)
         message: Any = self._read_body(parsed)

@@ -156,4 +156,5 @@ def _sentence(errors: tuple[dict[str, str], ...]) -> str:
     first = errors[0]
     place = first.get("pointer") or first.get("parameter") or first.get("header") or "The request"
     more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"{place} {first['detail']}{more}".removesuffix(".") + "."
+    sentence = f"{place} {first['detail']}{more}"
+    return sentence if sentence.endswith("?") else sentence.removesuffix(".") + "."

@@ -198,9 +198,9 @@ async def _require_room(work: UnitOfWork, task: Task, state: State) -> None:
     )
     if there >= state.wip_limit:
         raise Conflict(
-            f"{state.name} holds {state.wip_limit} tasks at most; move one out of it first.",
+            f"{state.name} is full: it may hold {state.wip_limit}; move a task out of it first.",
             code="WIP_LIMIT_REACHED",
-            violations=[Violation("state_id", f"holds {state.wip_limit} tasks at most", "wip_limit")],
+            violations=[Violation("state_id", f"may hold {state.wip_limit}, and does", "wip_limit")],
         )
 
 
