@@ -6,7 +6,7 @@ the commit leaves nothing. A call that is repeated with its request id returns t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.errors import Conflict, NotFound, Unprocessable, Violation
@@ -27,19 +27,12 @@ if TYPE_CHECKING:
 
     from rota_chassis.identity import UserPrincipal
     from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.requests import Request
 
     from rota_scheduler.runs.dependencies import Runs
 
 _CANCELLED = "It was cancelled."
 _AT_ONCE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A call that may be repeated: its id, and a digest of what it asks."""
-
-    id: str
-    fingerprint: bytes
 
 
 async def create_run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -10,9 +9,9 @@ from uuid import UUID
 from rota.scheduler.v1 import runs_pb2, runs_pb2_grpc
 from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
+from rota_chassis.requests import request_of
 
 from rota_scheduler.runs import commands, queries
-from rota_scheduler.runs.commands import Request
 from rota_scheduler.runs.messages import STATUSES, listed, run_message
 from rota_scheduler.schedules.messages import action_json
 
@@ -41,7 +40,7 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
             action=action_json(request.action),
             at=request.at.ToDatetime(UTC) if request.HasField("at") else None,
             after=[UUID(each) for each in request.after],
-            request=_request(request),
+            request=request_of(request),
             priority=request.priority,
             concurrency_key=request.concurrency_key if request.HasField("concurrency_key") else None,
             concurrency_limit=request.concurrency_limit or 1,
@@ -74,7 +73,7 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         return runs_pb2.CancelRunResponse(run=run_message(run))
 
     async def RetryRun(self, request: runs_pb2.RetryRunRequest, _context: Any) -> runs_pb2.RetryRunResponse:
-        run = await commands.retry_run(self._runs, require_user(), run_id=UUID(request.id), request=_request(request))
+        run = await commands.retry_run(self._runs, require_user(), run_id=UUID(request.id), request=request_of(request))
         return runs_pb2.RetryRunResponse(run=run_message(run))
 
     async def ListDeadLetters(
@@ -109,12 +108,3 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
 
 def _workspace(request: Any) -> UUID | None:
     return UUID(request.workspace_id) if request.HasField("workspace_id") else None
-
-
-def _request(request: Any) -> Request | None:
-    if not request.request_id:
-        return None
-    content = type(request)()
-    content.CopyFrom(request)
-    content.ClearField("request_id")
-    return Request(request.request_id, hashlib.sha256(content.SerializeToString(deterministic=True)).digest())

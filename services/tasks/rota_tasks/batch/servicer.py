@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rota.tasks.v1 import batch_pb2, batch_pb2_grpc
 from rota_chassis.identity import require_user
+from rota_chassis.requests import request_of
 
 from rota_tasks.batch import commands
 from rota_tasks.batch.messages import Operations, batch_answer
-from rota_tasks.tasks.commands import Request
 
 if TYPE_CHECKING:
     from rota_tasks.tasks.dependencies import Tasks
@@ -33,14 +32,7 @@ class BatchServicer(batch_pb2_grpc.BatchServiceServicer):
             workspace_id=workspace_id,
             operations=self._operations.read(request, workspace_id),
             atomic=request.atomic,
-            request=Request(request.request_id, _fingerprint(request)) if request.request_id else None,
+            request=request_of(request),
             answer_of=batch_answer,
         )
         return batch_pb2.BatchTasksResponse.FromString(answer)
-
-
-def _fingerprint(request: batch_pb2.BatchTasksRequest) -> bytes:
-    content = batch_pb2.BatchTasksRequest()
-    content.CopyFrom(request)
-    content.ClearField("request_id")
-    return hashlib.sha256(content.SerializeToString(deterministic=True)).digest()

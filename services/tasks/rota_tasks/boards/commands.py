@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from rota_chassis.identity import UserPrincipal
     from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.requests import Request
 
     from rota_tasks.boards.domain import Column
     from rota_tasks.boards.store import AnyColumn
     from rota_tasks.projects.dependencies import Projects
-    from rota_tasks.tasks.commands import Request
 
 
 async def create_column(

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_chassis.postgres.database import UnitOfWork
-
-    from rota_tasks.tasks.commands import Request
+    from rota_chassis.requests import Request
 
 REQUESTS = Table(
     "column_requests",

@@ -10,13 +10,13 @@ from rota.tasks.v1 import boards_pb2, boards_pb2_grpc
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
+from rota_chassis.requests import Request
 
 from rota_tasks.boards import commands, queries
 from rota_tasks.boards.domain import Section, State
 from rota_tasks.boards.messages import section_message, state_message, transitions_of
 from rota_tasks.boards.views import Board
 from rota_tasks.tasks import commands as task_commands
-from rota_tasks.tasks.commands import Request
 from rota_tasks.tasks.messages import STATUSES, task_message
 from rota_tasks.tasks.workflow import Place
 

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from rota_chassis.identity import UserPrincipal
     from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.requests import Request
 
     from rota_tasks.checklists.domain import ChecklistItemEvent
-    from rota_tasks.tasks.commands import Request
     from rota_tasks.tasks.dependencies import Tasks
     from rota_tasks.tasks.domain import Task
 

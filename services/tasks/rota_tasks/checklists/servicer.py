@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -10,10 +9,10 @@ from rota.tasks.v1 import checklists_pb2, checklists_pb2_grpc
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
+from rota_chassis.requests import request_of
 
 from rota_tasks.checklists import commands, queries
 from rota_tasks.checklists.messages import item_message
-from rota_tasks.tasks.commands import Request
 
 if TYPE_CHECKING:
     from rota_chassis.pagination import PageTokens
@@ -37,7 +36,7 @@ class ChecklistServicer(checklists_pb2_grpc.ChecklistServiceServicer):
             task_id=UUID(request.task_id),
             title=request.title,
             assignee_id=_optional_id(request, "assignee_id"),
-            request=Request(request.request_id, _fingerprint(request)) if request.request_id else None,
+            request=request_of(request),
         )
         return checklists_pb2.CreateChecklistItemResponse(item=item_message(item))
 
@@ -99,10 +98,3 @@ def _place(request: Any) -> dict[str, UUID]:
 
 def _optional_id(request: Any, field: str) -> UUID | None:
     return UUID(getattr(request, field)) if request.HasField(field) else None
-
-
-def _fingerprint(request: checklists_pb2.CreateChecklistItemRequest) -> bytes:
-    content = checklists_pb2.CreateChecklistItemRequest()
-    content.CopyFrom(request)
-    content.ClearField("request_id")
-    return hashlib.sha256(content.SerializeToString(deterministic=True)).digest()

@@ -6,7 +6,6 @@ it. A call that is repeated with the same request id returns the comment of the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.errors import Conflict, NotFound, PermissionDenied, Unprocessable, Violation
@@ -25,19 +24,12 @@ if TYPE_CHECKING:
 
     from rota_chassis.identity import UserPrincipal
     from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.requests import Request
 
     from rota_tasks.comments.domain import CommentEvent
     from rota_tasks.tasks.dependencies import Tasks
 
 MODERATORS = frozenset({OWNER, ADMIN})
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A call that may be repeated: its id, and a digest of what it asks."""
-
-    id: str
-    fingerprint: bytes
 
 
 async def create_comment(

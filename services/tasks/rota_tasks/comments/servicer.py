@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -10,6 +9,7 @@ from rota.tasks.v1 import comments_pb2, comments_pb2_grpc
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
+from rota_chassis.requests import request_of
 
 from rota_tasks.comments import commands, queries
 from rota_tasks.comments.messages import comment_message
@@ -36,7 +36,7 @@ class CommentServicer(comments_pb2_grpc.CommentServiceServicer):
             task_id=UUID(request.task_id),
             text=request.text,
             mentioned_ids=_mentioned(request),
-            request=commands.Request(request.request_id, _fingerprint(request)) if request.request_id else None,
+            request=request_of(request),
         )
         return comments_pb2.CreateCommentResponse(comment=comment_message(comment))
 
@@ -107,10 +107,3 @@ def _place(request: Any) -> dict[str, UUID]:
 
 def _mentioned(request: Any) -> tuple[UUID, ...]:
     return tuple(UUID(each) for each in request.mentioned_ids)
-
-
-def _fingerprint(request: comments_pb2.CreateCommentRequest) -> bytes:
-    content = comments_pb2.CreateCommentRequest()
-    content.CopyFrom(request)
-    content.ClearField("request_id")
-    return hashlib.sha256(content.SerializeToString(deterministic=True)).digest()

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_chassis.identity import UserPrincipal
+    from rota_chassis.requests import Request
 
     from rota_tasks.exports.dependencies import Exports
-    from rota_tasks.tasks.commands import Request
 
 
 async def create_export(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rota.tasks.v1 import exports_pb2, exports_pb2_grpc
 from rota_chassis.identity import require_user
+from rota_chassis.requests import request_of
 
 from rota_tasks.exports import commands, queries
 from rota_tasks.exports.messages import FORMATS, export_message
-from rota_tasks.tasks.commands import Request
 
 if TYPE_CHECKING:
     from rota_chassis.pagination import PageTokens
@@ -36,7 +35,7 @@ class ExportServicer(exports_pb2_grpc.ExportServiceServicer):
             workspace_id=UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id,
             project_id=UUID(request.project_id) if request.HasField("project_id") else None,
             file_format=FORMATS[request.format],
-            request=Request(request.request_id, _fingerprint(request)) if request.request_id else None,
+            request=request_of(request),
         )
         return exports_pb2.CreateExportResponse(job=export_message(job))
 
@@ -57,10 +56,3 @@ class ExportServicer(exports_pb2_grpc.ExportServiceServicer):
         if more:
             answer.next_page_token = self._page_tokens.encode([number + 1], bound_to=bound_to)
         return answer
-
-
-def _fingerprint(request: exports_pb2.CreateExportRequest) -> bytes:
-    content = exports_pb2.CreateExportRequest()
-    content.CopyFrom(request)
-    content.ClearField("request_id")
-    return hashlib.sha256(content.SerializeToString(deterministic=True)).digest()

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from rota_chassis.identity import UserPrincipal
     from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.requests import Request
 
     from rota_tasks.imports.dependencies import Imports
-    from rota_tasks.tasks.commands import Request
 
 
 async def create_import(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rota.tasks.v1 import imports_pb2, imports_pb2_grpc
 from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
+from rota_chassis.requests import request_of
 
 from rota_tasks.imports import commands, queries
 from rota_tasks.imports.messages import FORMATS, import_message
-from rota_tasks.tasks.commands import Request
 
 if TYPE_CHECKING:
     from rota_chassis.pagination import PageTokens
@@ -38,7 +37,7 @@ class ImportServicer(imports_pb2_grpc.ImportServiceServicer):
             user,
             workspace_id=workspace_id,
             content=request.content if request.HasField("content") else None,
-            request=Request(request.request_id, _fingerprint(request)) if request.request_id else None,
+            request=request_of(request),
             format=file_format,
             source=request.source or file_format.value,
             project_id=UUID(request.project_id) if request.HasField("project_id") else None,
@@ -88,10 +87,3 @@ class ImportServicer(imports_pb2_grpc.ImportServiceServicer):
     ) -> imports_pb2.CancelImportResponse:
         job = await commands.cancel_import(self._imports, require_user(), import_id=UUID(request.id))
         return imports_pb2.CancelImportResponse(job=import_message(job))
-
-
-def _fingerprint(request: imports_pb2.CreateImportRequest) -> bytes:
-    content = imports_pb2.CreateImportRequest()
-    content.CopyFrom(request)
-    content.ClearField("request_id")
-    return hashlib.sha256(content.SerializeToString(deterministic=True)).digest()

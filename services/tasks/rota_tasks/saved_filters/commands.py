@@ -6,7 +6,6 @@ the same request id returns the saved filter of the first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.errors import NotFound, PermissionDenied, Unprocessable
@@ -29,19 +28,12 @@ if TYPE_CHECKING:
 
     from rota_chassis.identity import UserPrincipal
     from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.requests import Request
 
     from rota_tasks.saved_filters.domain import SavedFilterEvent
     from rota_tasks.tasks.dependencies import Tasks
 
 _MODERATORS = frozenset({OWNER, ADMIN})
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A call that may be repeated: its id, and a digest of what it asks."""
-
-    id: str
-    fingerprint: bytes
 
 
 async def create_saved_filter(

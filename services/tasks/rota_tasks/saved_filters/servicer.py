@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -10,6 +9,7 @@ from rota.tasks.v1 import saved_filters_pb2, saved_filters_pb2_grpc
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
+from rota_chassis.requests import request_of
 
 from rota_tasks.saved_filters import commands, queries
 from rota_tasks.saved_filters.messages import saved_filter_message
@@ -37,7 +37,7 @@ class SavedFilterServicer(saved_filters_pb2_grpc.SavedFilterServiceServicer):
             self._tasks,
             user,
             workspace_id=UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id,
-            request=commands.Request(request.request_id, _fingerprint(request)) if request.request_id else None,
+            request=request_of(request),
             **_values(request),
         )
         return saved_filters_pb2.CreateSavedFilterResponse(saved_filter=saved_filter_message(saved))
@@ -99,10 +99,3 @@ class SavedFilterServicer(saved_filters_pb2_grpc.SavedFilterServiceServicer):
 def _values(request: Any) -> dict[str, Any]:
     values = {name: getattr(request, name) for name in _EDITABLE}
     return values | {"project_id": UUID(request.project_id) if request.HasField("project_id") else None}
-
-
-def _fingerprint(request: saved_filters_pb2.CreateSavedFilterRequest) -> bytes:
-    content = saved_filters_pb2.CreateSavedFilterRequest()
-    content.CopyFrom(request)
-    content.ClearField("request_id")
-    return hashlib.sha256(content.SerializeToString(deterministic=True)).digest()

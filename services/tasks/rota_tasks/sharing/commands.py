@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_chassis.identity import UserPrincipal
+    from rota_chassis.requests import Request
 
-    from rota_tasks.comments.commands import Request
     from rota_tasks.comments.domain import Comment
     from rota_tasks.projects.dependencies import Projects
     from rota_tasks.tasks.dependencies import Tasks

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rota.tasks.v1 import sharing_pb2, sharing_pb2_grpc
 from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
+from rota_chassis.requests import request_of
 
-from rota_tasks.comments.commands import Request
 from rota_tasks.comments.messages import comment_message
 from rota_tasks.projects.messages import project_message
 from rota_tasks.sharing import commands, queries
@@ -127,14 +126,13 @@ class SharingServicer(sharing_pb2_grpc.SharingServiceServicer):
         self, request: sharing_pb2.CreateSharedCommentRequest, _context: Any
     ) -> sharing_pb2.CreateSharedCommentResponse:
         link = await queries.open_link(self._tasks, request.token)
-        fingerprint = hashlib.sha256(f"{request.task_id}\n{request.text}".encode()).digest()
         comment = await commands.comment_through(
             self._tasks,
             require_user(),
             link,
             task_id=UUID(request.task_id),
             text=request.text,
-            request=Request(request.request_id, fingerprint) if request.request_id else None,
+            request=request_of(request),
         )
         return sharing_pb2.CreateSharedCommentResponse(comment=comment_message(comment))
 

@@ -7,7 +7,6 @@ call with the same request id returns the task of the first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.errors import (
@@ -32,20 +31,13 @@ if TYPE_CHECKING:
 
     from rota_chassis.identity import UserPrincipal
     from rota_chassis.postgres.database import Lock, UnitOfWork
+    from rota_chassis.requests import Request
 
     from rota_tasks.tasks.dependencies import Tasks
     from rota_tasks.tasks.domain import TaskEvent
 
 
 READERS = WRITERS | {VIEWER}
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A call that may be repeated: its id, and a digest of what it asks."""
-
-    id: str
-    fingerprint: bytes
 
 
 async def create_task(

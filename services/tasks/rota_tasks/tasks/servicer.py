@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -12,6 +11,7 @@ from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.filters.literals import Context, time_zone
 from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
+from rota_chassis.requests import request_of
 
 from rota_tasks.fields.messages import value_of
 from rota_tasks.saved_filters import queries as saved_filters
@@ -57,7 +57,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             self._tasks,
             user,
             workspace_id=UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id,
-            request=commands.Request(request.request_id, _fingerprint(request)) if request.request_id else None,
+            request=request_of(request),
             **new_fields(request),
         )
         return tasks_pb2.CreateTaskResponse(task=task_message(task))
@@ -329,10 +329,3 @@ def changes_of(request: tasks_pb2.UpdateTaskRequest, named: Iterable[str]) -> di
 
 def _optional_id(request: Any, field: str) -> UUID | None:
     return UUID(getattr(request, field)) if request.HasField(field) else None
-
-
-def _fingerprint(request: tasks_pb2.CreateTaskRequest) -> bytes:
-    content = tasks_pb2.CreateTaskRequest()
-    content.CopyFrom(request)
-    content.ClearField("request_id")
-    return hashlib.sha256(content.SerializeToString(deterministic=True)).digest()
