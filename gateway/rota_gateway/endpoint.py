@@ -121,9 +121,7 @@ class Endpoint:
                 raise refusal(400, "BODY_NOT_ALLOWED", f"{self.route.method} on this path takes no body.")
             return self._new()
         if not body:
-            if self.route.body_required:
-                raise refusal(400, "BODY_REQUIRED", "This call needs a JSON body.")
-            return self._new()
+            raise refusal(400, "BODY_REQUIRED", "This call needs a JSON body.")
         bodies.check_type(headers, self._types)
         parsed = bodies.parse_json(body)
         message: Any = self._read_body(parsed)

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from buf.validate import validate_pb2
-from google.api import annotations_pb2, field_behavior_pb2
+from google.api import annotations_pb2
 from google.protobuf.message_factory import GetMessageClass
 from rota.options.v1 import options_pb2
 
@@ -135,28 +134,6 @@ class Route:
         """Fields of the request that a body "*" does not accept: path, query, headers or the gateway fill them."""
         mask = (self.update_mask_field,) if self.update_mask_field else ()
         return frozenset((*self.path_params, *self.header_fields, *self.query_fields, *mask))
-
-    @property
-    def body_required(self) -> bool:
-        """Whether the call says nothing without its body; where all of it is optional, none is an empty one."""
-        if self.method != "POST" or self.body != "*":
-            return bool(self.body)
-        request: Any = self.request_class.DESCRIPTOR
-        choices = (
-            *(each.GetOptions().Extensions[validate_pb2.oneof] for each in request.oneofs),
-            *request.GetOptions().Extensions[validate_pb2.message].oneof,
-        )
-        needed = any(is_required(field) for field in request.fields if field.name not in self.not_in_body)
-        return needed or any(choice.required for choice in choices)
-
-
-def is_required(field: FieldDescriptor) -> bool:
-    """Whether a request must have the field."""
-    options = field.GetOptions().Extensions
-    return bool(
-        options[validate_pb2.field].required
-        or field_behavior_pb2.REQUIRED in options[field_behavior_pb2.field_behavior]
-    )
 
 
 @lru_cache(maxsize=1)

@@ -185,20 +185,19 @@ class Presence:
                 del self._users[place]
             if now != before_it:
                 shown.add(place)
-                self._show(place, now)
+                self._show(place)
         return shown
 
     def _at(self, place: Place) -> list[str]:
         return sorted(self._users[place]) if place in self._users else []
 
-    def _show(self, place: Place, user_ids: list[str]) -> None:
-        text = protocol.presence(place.workspace_id, place.task_id, user_ids)
-        for subscriber in list(self._lookers.get(place, ())):
-            if place.workspace_id in subscriber.workspaces:
-                subscriber.offer(text)
-            else:
-                # They have left the workspace since.
-                self.look(subscriber, None)
+    def _show(self, place: Place) -> None:
+        """Tell those who look at a task who does; those who have left its workspace since look at nothing any more."""
+        for subscriber in [each for each in self._lookers.get(place, ()) if place.workspace_id not in each.workspaces]:
+            self.look(subscriber, None)
+        text = protocol.presence(place.workspace_id, place.task_id, self._at(place))
+        for subscriber in self._lookers.get(place, ()):
+            subscriber.offer(text)
 
 
 def place_of(frame: Mapping[str, Any]) -> Place | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from buf.validate import validate_pb2
+from google.api import field_behavior_pb2
 from google.protobuf.descriptor import FieldDescriptor
 
 if TYPE_CHECKING:
@@ -58,6 +59,12 @@ def message_oneofs(message: Descriptor) -> tuple[tuple[tuple[str, ...], bool], .
     rules = message.GetOptions().Extensions[validate_pb2.message]
     groups += [(tuple(rule.fields), rule.required) for rule in rules.oneof]
     return tuple(groups)
+
+
+def is_required(field: FieldDescriptor) -> bool:
+    """Whether a request must have the field."""
+    behavior = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+    return bool(rules_of(field).required or field_behavior_pb2.REQUIRED in behavior)
 
 
 def text_keywords(rules: Any) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from google.protobuf.message_factory import GetMessageClass
 
 from rota_gateway.openapi import files
 from rota_gateway.openapi.answers import RATE_HEADERS, header_references, problem_references
+from rota_gateway.openapi.constraints import is_required
 from rota_gateway.openapi.schemas import WELL_KNOWN
-from rota_gateway.routes import Access, Transfer, is_required
+from rota_gateway.routes import Access, Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,7 @@ def operation(route: Route, schemas: Schemas, comments: Mapping[str, str]) -> Sc
     if route.transfer is Transfer.UP:
         described["requestBody"] = {"required": True, "content": files.upload_content()}
     elif route.body:
-        described["requestBody"] = {"required": route.body_required, "content": _body_content(route, schemas)}
+        described["requestBody"] = {"required": True, "content": _body_content(route, schemas)}
     described["responses"] = {**_success(route, schemas, comments), **problem_references(route)}
     if route.policy.errors:
         described["x-rota-errors"] = list(route.policy.errors)

@@ -15,7 +15,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from rota_chassis.codec import enum_words, is_untagged
 
 from rota_gateway.openapi import constraints
-from rota_gateway.routes import field_options, is_required
+from rota_gateway.routes import field_options
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -110,7 +110,7 @@ class Schemas:
 
     def _request(self, message: Descriptor, exclude: frozenset[str]) -> Schema:
         fields = [field for field in message.fields if field.name not in exclude]
-        required = [field.name for field in fields if is_required(field)]
+        required = [field.name for field in fields if constraints.is_required(field)]
         properties = {
             field.name: self._field(
                 field, request=True, nullable=field.name not in required and not field_options(field).not_cleared

@@ -1,17 +1,13 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
-from protovalidate import Validator
 from rota.options.v1 import options_pb2
 from rota_gateway.contract import load_contract
-from rota_gateway.endpoint import Endpoint
-from rota_gateway.problems import Refused
 from rota_gateway.routes import Access, ContractError, RateClass, Route, load_routes, method_routes
 
 
@@ -111,28 +107,3 @@ def test_comments_of_the_protos_become_descriptions() -> None:
 def test_a_rule_that_contradicts_the_messages_is_an_error(name: str, rule: dict[str, Any], message: str) -> None:
     with pytest.raises(ContractError, match=message):
         list(method_routes(method(name, **rule), load_contract()))
-
-
-@pytest.mark.parametrize(
-    ("operation_id", "required"),
-    [
-        ("TaskService_CreateTask", True),
-        ("TaskService_UpdateTask", True),
-        ("SharingService_CreateShareLink", True),
-        ("ScheduleService_PauseSchedule", False),
-        ("RunService_RetryRun", False),
-        ("TaskService_CompleteTask", False),
-    ],
-    ids=["field", "patch", "choice", "optional", "nothing", "none"],
-)
-def test_a_body_is_required_where_the_call_says_nothing_without(operation_id: str, *, required: bool) -> None:
-    (route,) = (route for route in load_routes() if route.operation_id == operation_id)
-    assert route.body_required is required
-    endpoint = Endpoint(route, Validator())
-    captured = (str(uuid4()),) if route.path_params else ()
-    if required:
-        with pytest.raises(Refused) as refused:
-            endpoint.decode(captured, b"", {}, b"")
-        assert refused.value.problem.code == "BODY_REQUIRED"
-    else:
-        assert endpoint.decode(captured, b"", {}, b"").id == captured[0]

@@ -181,9 +181,9 @@ async def world(
 
 
 async def next_event(world: World, event_type: str) -> Any:
-    """The first event of a type on the stream."""
+    """The first event of a type in the owner's workspace."""
     subscription = await world.nats.jetstream().subscribe(
-        f"rota.events.v1.*.{event_type}",
+        f"rota.events.v1.{world.owner.workspace_id}.{event_type}",
         stream=EVENTS_STREAM,
         ordered_consumer=True,
         config=ConsumerConfig(deliver_policy=DeliverPolicy.ALL),

@@ -6,8 +6,9 @@ import asyncio
 import csv
 import io
 import random
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 import orjson
@@ -294,7 +295,7 @@ async def test_an_export_is_one_moment_in_pieces_begins_anew_and_expires(stage: 
         await stage.create(f"task {number}")
     database = await Database.connect(stage.database_url)
     channel = open_channel(stage.auth.address, ServiceTokens("tasks", "a secret of this test's, long enough"))
-    tasks = Tasks(database, Memberships(database, channel), SystemClock())
+    tasks = Tasks(database, Memberships(database, channel), SystemClock(), times=cast("Any", None))
     now = tasks.clock.now()
     job = Export(
         id=uuid7(),
@@ -312,7 +313,7 @@ async def test_an_export_is_one_moment_in_pieces_begins_anew_and_expires(stage: 
             assert dead is not None
             await store.add_part(work, dead, number=1, content="left behind")
         assert not await Exporter(tasks).write_one()
-        late = Tasks(database, tasks.memberships, Later(LEASE + timedelta(seconds=1)))
+        late = replace(tasks, clock=Later(LEASE + timedelta(seconds=1)))
         assert await Exporter(late, piece=2000).write_one()
         found = await store.get(database, user_id=stage.ada.id, export_id=job.id)
         assert found is not None
@@ -321,7 +322,9 @@ async def test_an_export_is_one_moment_in_pieces_begins_anew_and_expires(stage: 
             assert not await store.save(work, dead, lease_until=now)
         lines = [orjson.loads(line) for line in (await content(stage, str(job.id))).splitlines()]
         assert [line["data"]["title"] for line in lines if line["kind"] == "task"] == [f"task {n}" for n in range(30)]
-        old = Tasks(database, tasks.memberships, Later(KEPT_FOR + LEASE + timedelta(seconds=5)))
+        old = Tasks(
+            database, tasks.memberships, Later(KEPT_FOR + LEASE + timedelta(seconds=5)), times=cast("Any", None)
+        )
         assert not await Exporter(old).write_one()
         assert await store.get(database, user_id=stage.ada.id, export_id=job.id) is None
     finally:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 import pytest
@@ -47,7 +47,7 @@ from rota_tasks.tasks.dependencies import Tasks
 async def main(url, auth, secret):
     database = await Database.connect(url)
     async with open_channel(auth, ServiceTokens("tasks", secret)) as channel:
-        tasks = Tasks(database, Memberships(database, channel), SystemClock())
+        tasks = Tasks(database, Memberships(database, channel), SystemClock(), times=None)
         await Importer(tasks, channel, batch=20).run()
 
 asyncio.run(main(*sys.argv[1:]))
@@ -72,7 +72,9 @@ class Bench:
         self._channel = channel
 
     def importer(self, clock: SystemClock | None = None, **bounds: int) -> Importer:
-        tasks = Tasks(self.database, Memberships(self.database, self._channel), clock or SystemClock())
+        tasks = Tasks(
+            self.database, Memberships(self.database, self._channel), clock or SystemClock(), times=cast("Any", None)
+        )
         return Importer(tasks, self._channel, **bounds)
 
     async def queue(self, content: str, **fields: Any) -> Import:
