@@ -90,9 +90,13 @@ def test_every_request_that_the_document_admits_is_taken(drawn: Any, route: Rout
     check()
 
 
+# What is wrong with one operation of a batch is said in the result of that operation.
+WHOLE = [route for route in load_routes() if route.operation_id != "BatchService_BatchTasks"]
+
+
 @pytest.mark.parametrize(
     "route",
-    [route for route in load_routes() if (route.body or route.path_params) and route.transfer is not Transfer.UP],
+    [route for route in WHOLE if (route.body or route.path_params) and route.transfer is not Transfer.UP],
     ids=lambda route: route.operation_id,
 )
 def test_every_request_that_the_document_does_not_admit_is_refused(drawn: Any, route: Route) -> None:
