@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # Asked every few seconds by machines; their lines would bury the others.
 QUIET_ROUTES = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 _SERVER_ERROR = 500
+_HIDDEN = "{token}"
 _EVENT = "http.request"
 _LOG = logger(__name__)
 
@@ -77,7 +78,8 @@ def write_log(level: str, facts: dict[str, Any]) -> None:
 def _facts(exchange: Exchange, elapsed: float) -> dict[str, Any]:
     return {
         "method": exchange.method,
-        "path": exchange.path,
+        # Of a share link the path is the secret that lets people in.
+        "path": exchange.route if _HIDDEN in exchange.route else exchange.path,
         "route": exchange.route,
         "status": exchange.status,
         "duration_ms": round(elapsed * 1000, 2),
