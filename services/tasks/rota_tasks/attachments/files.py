@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from abc import ABC, abstractmethod
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -38,15 +39,15 @@ RETRY_WITHIN = timedelta(seconds=20)
 _MISSING = (NotFoundError, FileNotFoundError)
 
 
-class FileStore:
+class FileStore(ABC):
     """A store of files; use `LocalFileStore` or `S3FileStore`.
 
     Every method raises `Unavailable` (code FILE_STORE_UNAVAILABLE) when the store does not answer or cannot take more.
     """
 
     @property
-    def _store(self) -> LocalStore | S3Store:
-        raise NotImplementedError
+    @abstractmethod
+    def _store(self) -> LocalStore | S3Store: ...
 
     @contextlib.asynccontextmanager
     async def writing(
@@ -113,9 +114,9 @@ class FileStore:
         with _unavailable(), contextlib.suppress(*_MISSING):
             await obstore.delete_async(self._store, _key(workspace_id, object_id))
 
+    @abstractmethod
     async def url(self, workspace_id: UUID, object_id: UUID, *, expires_in: timedelta) -> str | None:
         """An address that anyone can get the object from for a while; None where the store has none."""
-        raise NotImplementedError
 
     async def _put(self, key: str, chunks: AsyncIterator[bytes], attributes: Mapping[str, str]) -> None:
         await obstore.put_async(
@@ -127,9 +128,10 @@ class FileStore:
             max_concurrency=PARTS_AT_ONCE,
         )
 
-    def _kept(self, attributes: Mapping[str, str]) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def _kept(self, attributes: Mapping[str, str]) -> Any: ...
 
+    @abstractmethod
     async def _settle(self, key: str) -> None:
         """Return when a whole object will outlive a loss of power."""
 
@@ -192,6 +194,9 @@ class S3FileStore(FileStore):
         """An address that anyone can get the object from for a while."""
         with _unavailable():
             return await obstore.sign_async(self._bucket, "GET", _key(workspace_id, object_id), expires_in)
+
+    async def _settle(self, _key: str) -> None:
+        """S3 answers for what it has acknowledged."""
 
     def _kept(self, attributes: Mapping[str, str]) -> Any:
         return dict(attributes)
