@@ -13,6 +13,7 @@ from rota.tasks.v1 import (
     boards_pb2_grpc,
     checklists_pb2_grpc,
     comments_pb2_grpc,
+    copies_pb2_grpc,
     custom_fields_pb2_grpc,
     exports_pb2_grpc,
     history_pb2_grpc,
@@ -41,6 +42,7 @@ from rota_tasks.batch.servicer import BatchServicer
 from rota_tasks.boards.servicer import BoardServicer
 from rota_tasks.checklists.servicer import ChecklistServicer
 from rota_tasks.comments.servicer import CommentServicer
+from rota_tasks.copies.servicer import CopyServicer
 from rota_tasks.exports.dependencies import Exports
 from rota_tasks.exports.servicer import ExportServicer
 from rota_tasks.exports.worker import Exporter
@@ -146,6 +148,7 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
         ExportServicer(Exports(tasks, exporter.wake), runtime.page_tokens),
     )
     runtime.background("exports", exporter.run)
+    runtime.serve(copies_pb2_grpc.add_CopyServiceServicer_to_server, CopyServicer(projects))
     runtime.serve(series_pb2_grpc.add_SeriesServiceServicer_to_server, SeriesServicer(tasks, runtime.page_tokens))
     runtime.consume({**memberships.handlers(), **series_handlers.handlers(tasks)})
 

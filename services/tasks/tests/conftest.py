@@ -11,6 +11,7 @@ from rota.tasks.v1 import (
     boards_pb2_grpc,
     checklists_pb2_grpc,
     comments_pb2_grpc,
+    copies_pb2_grpc,
     custom_fields_pb2_grpc,
     exports_pb2_grpc,
     history_pb2_grpc,
@@ -64,6 +65,7 @@ class Stage:
     series: series_pb2_grpc.SeriesServiceStub
     sharing: sharing_pb2_grpc.SharingServiceStub
     exports: exports_pb2_grpc.ExportServiceStub
+    copies: copies_pb2_grpc.CopyServiceStub
     auth: SmallAuth
     issuer: TokenIssuer
     ada: User
@@ -133,6 +135,7 @@ async def stage(
             series_pb2_grpc.SeriesServiceStub(channel),
             sharing_pb2_grpc.SharingServiceStub(channel),
             exports_pb2_grpc.ExportServiceStub(channel),
+            copies_pb2_grpc.CopyServiceStub(channel),
             auth,
             issuer,
             ada,

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rota_chassis.errors import InvalidArgument, RotaError, Unprocessable, Violation
+from rota_chassis.errors import InvalidArgument, RotaError, Violation
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS
 
-from rota_tasks import locks
+from rota_tasks import answers, locks
 from rota_tasks.batch import domain, store
 from rota_tasks.batch.domain import Assign, Complete, Create, Delete, Edit, Relate, Reopen, Unassign
 from rota_tasks.relations import commands as relation_commands
@@ -77,19 +77,14 @@ async def run_batch(
     if len(people) > MAX_PEOPLE:
         raise InvalidArgument(f"One call may assign at most {MAX_PEOPLE} users; make several.", code="INVALID_FIELDS")
     strangers = frozenset(await tasks.memberships.strangers(workspace_id, people))
-    key = {"workspace_id": workspace_id, "user_id": user.user_id}
 
     async def run(work: UnitOfWork) -> bytes:
-        if request is not None:
-            first = await store.record(work, **key, request_id=request.id, fingerprint=request.fingerprint)
-            if first is not None:
-                return _answered_before(request, *first)
-        batch = _Batch(work, tasks, user, workspace_id, strangers)
-        outcomes = [await _outcome(batch, index, each, atomic=atomic) for index, each in enumerate(operations)]
-        answer = answer_of(outcomes)
-        if request is not None:
-            await store.keep_answer(work, **key, request_id=request.id, answer=answer)
-        return answer
+        async def act() -> bytes:
+            batch = _Batch(work, tasks, user, workspace_id, strangers)
+            outcomes = [await _outcome(batch, index, each, atomic=atomic) for index, each in enumerate(operations)]
+            return answer_of(outcomes)
+
+        return await answers.once(work, request, act, workspace_id=workspace_id, user_id=user.user_id)
 
     held = [locks.board(each) for each in await _boards(tasks, workspace_id, valid)]
     if any(domain.needs_structure(each) for each in valid):
@@ -200,9 +195,3 @@ def _pointing_at(index: int, error: RotaError) -> RotaError:
         metadata=error.metadata | {"operation": str(index)},
         violations=violations or [Violation(place, error.detail, error.code.lower())],
     )
-
-
-def _answered_before(request: Request, fingerprint: bytes, answer: bytes) -> bytes:
-    if fingerprint != request.fingerprint:
-        raise Unprocessable("This idempotency key was used for another call; use a new one.", code="REQUEST_ID_REUSED")
-    return answer

@@ -15,6 +15,8 @@ from rota_tasks.boards.store import SECTIONS, STATES
 from rota_tasks.checklists.store import CHECKLIST_ITEMS, item_of_row
 from rota_tasks.comments.domain import Comment
 from rota_tasks.comments.store import COMMENTS
+from rota_tasks.fields.store import field_of_row
+from rota_tasks.fields.tables import CUSTOM_FIELDS
 from rota_tasks.labels.domain import Label
 from rota_tasks.labels.store import LABELS
 from rota_tasks.projects.domain import Project
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from rota_chassis.postgres.statements import Statement
 
     from rota_tasks.checklists.domain import ChecklistItem
+    from rota_tasks.fields.domain import CustomField
     from rota_tasks.tasks.domain import Task
 
 _FETCH = 500
@@ -70,6 +73,11 @@ _COLUMNS = {
     kind: statement(select(table).where(_in_scope(table)).order_by(table.c.project_id, table.c.position, table.c.id))
     for kind, table in ((State, STATES), (Section, SECTIONS))
 }
+_FIELDS = statement(
+    select(CUSTOM_FIELDS)
+    .where(_in_scope(CUSTOM_FIELDS))
+    .order_by(CUSTOM_FIELDS.c.project_id, CUSTOM_FIELDS.c.position, CUSTOM_FIELDS.c.id)
+)
 _OTHERS = TASKS.alias("others")
 _RELATIONS = statement(
     select(RELATIONS)
@@ -134,6 +142,10 @@ class Snapshot:
     async def columns(self, kind: type[boards.AnyColumn]) -> Sequence[boards.AnyColumn]:
         """The states, or the sections, of the projects, each project's in their order."""
         return [boards.column_of_row(kind, row) for row in await self._work.fetch(_COLUMNS[kind], **self._scope)]
+
+    async def custom_fields(self) -> Sequence[CustomField]:
+        """The custom fields of the projects, each project's in their order."""
+        return [field_of_row(row) for row in await self._work.fetch(_FIELDS, **self._scope)]
 
     async def tasks(self) -> AsyncIterator[Task]:
         """The tasks, those above others first; one whose parent is not among them is a part of nothing."""

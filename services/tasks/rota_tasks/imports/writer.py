@@ -17,17 +17,13 @@ from typing import TYPE_CHECKING, Any
 from rota_chassis.errors import RotaError
 from rota_chassis.ids import uuid7
 
-from rota_tasks import locks
+from rota_tasks import bulk, locks
 from rota_tasks.boards import domain as boards
-from rota_tasks.boards import messages as board_messages
 from rota_tasks.boards import store as board_store
-from rota_tasks.boards.domain import MAX_COLUMNS, ColumnCreated, ColumnEvent, Guard, Section, State, Transition
-from rota_tasks.checklists import messages as checklist_messages
-from rota_tasks.checklists import store as checklist_store
-from rota_tasks.checklists.domain import MAX_ITEMS, ChecklistItem, ChecklistItemCreated
-from rota_tasks.comments import messages as comment_messages
-from rota_tasks.comments import store as comment_store
-from rota_tasks.comments.domain import Comment, CommentCreated
+from rota_tasks.boards.domain import MAX_COLUMNS, Guard, Section, State, Transition
+from rota_tasks.bulk import Bulk
+from rota_tasks.checklists.domain import MAX_ITEMS, ChecklistItem
+from rota_tasks.comments.domain import Comment
 from rota_tasks.imports import lookups, store
 from rota_tasks.imports.domain import (
     CommentRecord,
@@ -40,18 +36,12 @@ from rota_tasks.imports.domain import (
     TaskRecord,
 )
 from rota_tasks.imports.outcome import Outcome
-from rota_tasks.labels import messages as label_messages
-from rota_tasks.labels import store as label_store
-from rota_tasks.labels.domain import Label, LabelCreated, name_key
-from rota_tasks.projects import messages as project_messages
-from rota_tasks.projects import store as project_store
-from rota_tasks.projects.domain import Project, ProjectCreated
+from rota_tasks.labels.domain import Label, name_key
+from rota_tasks.projects.domain import Project
 from rota_tasks.relations import commands as relation_commands
 from rota_tasks.relations.domain import Relation
 from rota_tasks.search import documents
-from rota_tasks.tasks import messages as task_messages
-from rota_tasks.tasks import store as task_store
-from rota_tasks.tasks.domain import MAX_ASSIGNEES, MAX_LEVELS, MAX_WATCHERS, OPEN, Status, Task, TaskCreated
+from rota_tasks.tasks.domain import MAX_ASSIGNEES, MAX_LEVELS, MAX_WATCHERS, OPEN, Status, Task
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -180,11 +170,7 @@ class _Batch:
             )
             states = self._states_of(project, record)
             if not self._job.dry_run:
-                created = ProjectCreated(project)
-                self._work.append(project_messages.event_message(created))
-                await project_store.project(self._work, created)
-                for state in states:
-                    await self._add_column(ColumnCreated(state))
+                await bulk.add_frame(self._work, Bulk(projects=[project], columns=states))
             self._foreseen_project(project.id, states)
             self._ids[record.key] = project.id
             self._projects.add(project.id)
@@ -247,14 +233,10 @@ class _Batch:
         if self._job.dry_run:
             self._foreseen.sections[section.id] = project_id
         else:
-            await self._add_column(ColumnCreated(section))
+            await bulk.add_frame(self._work, Bulk(columns=[section]))
         self._ids[record.key] = section.id
         self._sections[section.id] = project_id
         self.outcome.create(record, section.id)
-
-    async def _add_column(self, event: ColumnEvent) -> None:
-        self._work.append(board_messages.event_message(event))
-        await board_store.project(self._work, event)
 
     async def labels(self, records: Sequence[LabelRecord], tasks: Sequence[TaskRecord]) -> None:
         """Create the labels that there are not yet, those that tasks name included."""
@@ -281,9 +263,7 @@ class _Batch:
         if self._job.dry_run:
             self._foreseen.labels[name_key(name)] = label.id
         else:
-            created = LabelCreated(label)
-            self._work.append(label_messages.event_message(created))
-            await label_store.project(self._work, created)
+            await bulk.add_frame(self._work, Bulk(labels=[label]))
 
     async def tasks(self, records: Sequence[TaskRecord]) -> None:
         """Create tasks, those above others first."""
@@ -314,8 +294,7 @@ class _Batch:
             self._ids[record.key] = task.id
             self.outcome.create(record, task.id)
         if new and not self._job.dry_run:
-            await task_store.add_many(self._work, new)
-            self._work.append(*(task_messages.event_message(TaskCreated(task)) for task in new))
+            await bulk.add_tasks(self._work, new)
             self._stale.update(task.id for task in new)
 
     async def _find_states(self, records: Sequence[TaskRecord]) -> None:
@@ -493,8 +472,7 @@ class _Batch:
                 self._ids[record.key] = item_id
                 self.outcome.create(record, item_id)
         if new and not self._job.dry_run:
-            await checklist_store.add_many(self._work, new)
-            self._work.append(*(checklist_messages.event_message(ChecklistItemCreated(item)) for item in new))
+            await bulk.add_items(self._work, new)
 
     def _item(self, record: ItemRecord, item_id: UUID, task_id: UUID, position: str) -> ChecklistItem:
         assignees = self._people_of(record, (record.assignee,) if record.assignee else (), 1)
@@ -526,15 +504,12 @@ class _Batch:
             elif task_id is None or (task_id not in titles and not foreseen):
                 self.outcome.fail(record, "TASK_NOT_FOUND", "Its task does not stand above it, or was deleted.")
             else:
-                comment = self._comment(record, comment_id, task_id)
-                # What was said long ago is no news to those who watch.
-                created.append(CommentCreated(comment, titles.get(task_id, ""), ()))
+                created.append(self._comment(record, comment_id, task_id))
                 self._ids[record.key] = comment_id
                 self.outcome.create(record, comment_id)
         if created and not self._job.dry_run:
-            await comment_store.add_many(self._work, [event.comment for event in created])
-            self._work.append(*(comment_messages.event_message(event) for event in created))
-            self._stale.update(event.comment.task_id for event in created)
+            await bulk.add_comments(self._work, created, titles)
+            self._stale.update(comment.task_id for comment in created)
 
     def _comment(self, record: CommentRecord, comment_id: UUID, task_id: UUID) -> Comment:
         author_id, text = self._people.find(record.author) if record.author else None, record.text

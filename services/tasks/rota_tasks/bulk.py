@@ -1,0 +1,137 @@
+"""Writes many new things of one workspace at once: rows by COPY, events in one statement.
+
+What is new refers to what there is already, or to other new things. Whoever calls has settled that it may be, holds
+what that depends on, and numbers ids so that things that were ordered by them still are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from rota_tasks.boards import messages as board_messages
+from rota_tasks.boards import store as board_store
+from rota_tasks.boards.domain import Column, ColumnCreated
+from rota_tasks.checklists import messages as checklist_messages
+from rota_tasks.checklists import store as checklist_store
+from rota_tasks.checklists.domain import ChecklistItem, ChecklistItemCreated
+from rota_tasks.comments import messages as comment_messages
+from rota_tasks.comments import store as comment_store
+from rota_tasks.comments.domain import Comment, CommentCreated
+from rota_tasks.fields import messages as field_messages
+from rota_tasks.fields import store as field_store
+from rota_tasks.fields.domain import CustomField, CustomFieldCreated
+from rota_tasks.labels import messages as label_messages
+from rota_tasks.labels import store as label_store
+from rota_tasks.labels.domain import Label, LabelCreated
+from rota_tasks.projects import messages as project_messages
+from rota_tasks.projects import store as project_store
+from rota_tasks.projects.domain import Project, ProjectCreated
+from rota_tasks.relations import domain as relations
+from rota_tasks.relations import messages as relation_messages
+from rota_tasks.relations import store as relation_store
+from rota_tasks.search import documents
+from rota_tasks.series import following, occurrences
+from rota_tasks.tasks import messages as task_messages
+from rota_tasks.tasks import store as task_store
+from rota_tasks.tasks.domain import Task, TaskCreated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import TypeVar
+    from uuid import UUID
+
+    from rota_chassis.postgres.database import UnitOfWork
+
+    from rota_tasks.relations.domain import Relation
+
+    Thing = TypeVar("Thing")
+
+_AT_ONCE = 500
+"""Others get their turn between as many."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bulk:
+    """What is new, each kind after those that it refers to.
+
+    Attributes:
+        columns: States and sections.
+        tasks: Those above others first.
+    """
+
+    projects: Sequence[Project] = ()
+    columns: Sequence[Column] = ()
+    fields: Sequence[CustomField] = ()
+    labels: Sequence[Label] = ()
+    tasks: Sequence[Task] = ()
+    items: Sequence[ChecklistItem] = ()
+    relations: Sequence[Relation] = ()
+    comments: Sequence[Comment] = ()
+
+
+async def add(work: UnitOfWork, new: Bulk) -> None:
+    """Write it all, search documents and series included."""
+    await add_frame(work, new)
+    for tasks in _some(new.tasks):
+        await add_tasks(work, tasks)
+        await occurrences.write(work, tasks)
+        for task in tasks:
+            if task.recurrence is not None:
+                await following.follow(work, task)
+    for items in _some(new.items):
+        await add_items(work, items)
+    for relations_ in _some(new.relations):
+        await relation_store.save(work, relations_)
+        work.append(*(relation_messages.event_message(relations.add(each)) for each in relations_))
+    titles = {task.id: task.title for task in new.tasks}
+    for comments in _some(new.comments):
+        await add_comments(work, comments, titles)
+    for tasks in _some(new.tasks):
+        ids = [task.id for task in tasks]
+        await documents.write_of_tasks(work, workspace_id=tasks[0].workspace_id, task_ids=ids)
+
+
+async def add_frame(work: UnitOfWork, new: Bulk) -> None:
+    """Write labels and projects with their states, sections and custom fields: few of each."""
+    for project in new.projects:
+        work.append(project_messages.event_message(ProjectCreated(project)))
+        await project_store.project(work, ProjectCreated(project))
+    for column in new.columns:
+        work.append(board_messages.event_message(ColumnCreated(column)))
+        await board_store.project(work, ColumnCreated(column))
+    for field in new.fields:
+        work.append(field_messages.event_message(CustomFieldCreated(field)))
+        await field_store.project(work, CustomFieldCreated(field))
+    for label in new.labels:
+        work.append(label_messages.event_message(LabelCreated(label)))
+        await label_store.project(work, LabelCreated(label))
+
+
+async def add_tasks(work: UnitOfWork, tasks: Sequence[Task]) -> None:
+    """Write tasks; their search documents are left to the caller."""
+    await task_store.add_many(work, tasks)
+    work.append(*(task_messages.event_message(TaskCreated(task)) for task in tasks))
+
+
+async def add_items(work: UnitOfWork, items: Sequence[ChecklistItem]) -> None:
+    """Write items of checklists."""
+    await checklist_store.add_many(work, items)
+    work.append(*(checklist_messages.event_message(ChecklistItemCreated(item)) for item in items))
+
+
+async def add_comments(work: UnitOfWork, comments: Sequence[Comment], titles: Mapping[UUID, str]) -> None:
+    """Write comments on tasks of these titles; the search documents are left to the caller.
+
+    What was said long ago is no news to those who watch.
+    """
+    await comment_store.add_many(work, comments)
+    said = (CommentCreated(comment, titles.get(comment.task_id, ""), ()) for comment in comments)
+    work.append(*map(comment_messages.event_message, said))
+
+
+def _some(things: Sequence[Thing]) -> Iterator[Sequence[Thing]]:
+    left = iter(things)
+    while some := list(islice(left, _AT_ONCE)):
+        yield some

@@ -1,0 +1,66 @@
+"""What reads a whole project."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rota_chassis.errors import Conflict
+from rota_chassis.postgres.database import UnitOfWork
+
+from rota_tasks.boards.domain import Section, State
+from rota_tasks.copies.domain import MAX_OTHERS, MAX_TASKS, Content
+from rota_tasks.exports.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from rota_chassis.postgres.database import Database
+
+    from rota_tasks.projects.domain import Project
+
+
+async def content_of(database: Database, project: Project, *, comments: bool, max_tasks: int = MAX_TASKS) -> Content:
+    """A project with all that it holds, as it is at one moment; comments if wanted.
+
+    Raises:
+        Conflict: it holds more than can be handled at once (code PROJECT_TOO_LARGE).
+    """
+    scope = {"workspace_id": project.workspace_id, "project_id": project.id}
+    async with (
+        database.connection() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        snapshot = Snapshot(UnitOfWork(connection), **scope)
+        tasks = await snapshot.count()
+        if tasks > max_tasks:
+            raise _too_large(f"{tasks:,} tasks, and at most {max_tasks:,}")
+        left = MAX_OTHERS
+        items = await _all(snapshot.checklist_items(), left)
+        left -= len(items)
+        relations = await _all(snapshot.relations(), left)
+        left -= len(relations)
+        return Content(
+            project=project,
+            states=await snapshot.columns(State),
+            sections=await snapshot.columns(Section),
+            fields=await snapshot.custom_fields(),
+            tasks=[task async for task in snapshot.tasks()],
+            items=items,
+            relations=relations,
+            comments=await _all(snapshot.comments(), left) if comments else [],
+        )
+
+
+async def _all(found: AsyncIterator[Any], most: int) -> list[Any]:
+    things: list[Any] = []
+    async for each in found:
+        if len(things) == most:
+            raise _too_large(f"more than {MAX_OTHERS:,} checklist items, relations and comments, and at most so many")
+        things.append(each)
+    return things
+
+
+def _too_large(what: str) -> Conflict:
+    return Conflict(
+        f"The project has {what} are copied at once; export it, and import the file.", code="PROJECT_TOO_LARGE"
+    )
