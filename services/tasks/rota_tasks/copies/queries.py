@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.errors import Conflict
@@ -10,13 +12,15 @@ from rota_chassis.postgres.database import UnitOfWork
 from rota_tasks.boards.domain import Section, State
 from rota_tasks.copies.domain import MAX_OTHERS, MAX_TASKS, Content
 from rota_tasks.exports.snapshot import Snapshot
+from rota_tasks.imports.formats.content import parents_first
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from rota_chassis.postgres.database import Database
 
     from rota_tasks.projects.domain import Project
+    from rota_tasks.tasks.domain import Task
 
 
 async def content_of(database: Database, project: Project, *, comments: bool, max_tasks: int = MAX_TASKS) -> Content:
@@ -44,7 +48,7 @@ async def content_of(database: Database, project: Project, *, comments: bool, ma
             states=await snapshot.columns(State),
             sections=await snapshot.columns(Section),
             fields=await snapshot.custom_fields(),
-            tasks=[task async for task in snapshot.tasks()],
+            tasks=_parents_first(await snapshot.tasks_at_once()),
             items=items,
             relations=relations,
             comments=await _all(snapshot.comments(), left) if comments else [],
@@ -58,6 +62,14 @@ async def _all(found: AsyncIterator[Any], most: int) -> list[Any]:
             raise _too_large(f"more than {MAX_OTHERS:,} checklist items, relations and comments, and at most so many")
         things.append(each)
     return things
+
+
+def _parents_first(tasks: Sequence[Task]) -> Sequence[Task]:
+    """The tasks, those above others first; one whose parent is not among them is a part of nothing."""
+    known = {task.id for task in tasks}
+    roots = [task if task.parent_id in known else replace(task, parent_id=None) for task in tasks]
+    ordered, _ = parents_first(roots, name=attrgetter("id"), parent=attrgetter("parent_id"))
+    return ordered
 
 
 def _too_large(what: str) -> Conflict:

@@ -62,6 +62,7 @@ _TASKS = statement(
     .join_from(_TREE, TASKS, (TASKS.c.workspace_id == _WORKSPACE) & (TASKS.c.id == _TREE.c.id))
     .order_by(_TREE.c.level, TASKS.c.id)
 )
+_AT_ONCE = statement(select(*own(TASKS)).where(_in_scope(TASKS)).order_by(TASKS.c.id))
 _COUNT = statement(select(func.count()).select_from(TASKS).where(_in_scope(TASKS)))
 _LABELS = statement(select(*_LABEL_FIELDS).where(LABELS.c.workspace_id == _WORKSPACE).order_by(LABELS.c.id))
 _PROJECTS = statement(
@@ -152,6 +153,10 @@ class Snapshot:
         async for row in self._rows(_TASKS, self._scope):
             task = task_of_row(row)
             yield task if row["level"] > 1 else replace(task, parent_id=None)
+
+    async def tasks_at_once(self) -> Sequence[Task]:
+        """The tasks by their ids, all in memory."""
+        return [task_of_row(row) for row in await self._work.fetch(_AT_ONCE, **self._scope)]
 
     async def checklist_items(self) -> AsyncIterator[ChecklistItem]:
         """The items of the tasks' checklists, each task's in their order."""
