@@ -50,7 +50,7 @@ from rota_scheduler.settings import SchedulerSettings
 from rota_scheduler.ticker import Ticker, until_available
 from rota_scheduler.timers import handlers
 from rota_scheduler.timers.firing import Timers, fire_timers
-from rota_scheduler.workflows import engine
+from rota_scheduler.workflows import engine, listening
 from rota_scheduler.workflows.dependencies import Workflows
 from rota_scheduler.workflows.servicer import WorkflowServicer
 
@@ -140,9 +140,7 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     )
     waits = Ticker("workflows", lambda: engine.wake_runs(workflows), runtime.clock)
     workflows = Workflows(runtime.database, memberships, runtime.clock, egress, on_waits=waits.wake, on_runs=on_runs)
-    runtime.serve(
-        workflows_pb2_grpc.add_WorkflowServiceServicer_to_server, WorkflowServicer(workflows, runtime.page_tokens)
-    )
+    _serve_workflows(runtime, workflows)
     _serve_runs(
         runtime,
         Runs(runtime.database, memberships, runtime.clock, egress, on_runs=on_runs, on_terminated=worker.renew_now),
@@ -185,6 +183,25 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     runtime.background(
         "history", partial(keep_history, runtime.database, runtime.clock, days=runtime.settings.run_history_days)
     )
+
+
+def _serve_workflows(runtime: Runtime[SchedulerSettings], workflows: Workflows) -> None:
+    runtime.serve(
+        workflows_pb2_grpc.add_WorkflowServiceServicer_to_server, WorkflowServicer(workflows, runtime.page_tokens)
+    )
+
+    def advanced() -> None:
+        workflows.on_waits()
+        workflows.on_runs()
+
+    listener = Consumer(
+        listening.CONSUMER,
+        listening.handlers(workflows),
+        database=runtime.database,
+        nats=runtime.nats,
+        after_commit=advanced,
+    )
+    runtime.background("workflow_events", listener.run)
 
 
 def _serve_runs(runtime: Runtime[SchedulerSettings], runs: Runs) -> None:

@@ -22,6 +22,7 @@ from rota_scheduler.ledger.store import SKIPS
 from rota_scheduler.origins import ORIGINS
 from rota_scheduler.rules.store import LOG
 from rota_scheduler.runs.domain import Succeeded
+from rota_scheduler.workflows.fanout import ITEMS
 from rota_scheduler.workflows.store import ACTIONS, RUNS, SIGNALS
 
 if TYPE_CHECKING:
@@ -68,10 +69,15 @@ _FORGET_SIGNALS = (
     .where(SIGNALS.c.workspace_id == _OLD_RUNS.c.workspace_id, SIGNALS.c.workflow_run_id == _OLD_RUNS.c.id)
     .cte("forget_signals")
 )
+_FORGET_ITEMS = (
+    delete(ITEMS)
+    .where(ITEMS.c.workspace_id == _OLD_RUNS.c.workspace_id, ITEMS.c.workflow_run_id == _OLD_RUNS.c.id)
+    .cte("forget_items")
+)
 _FORGET_RUNS = statement(
     delete(RUNS)
     .where(RUNS.c.workspace_id == _OLD_RUNS.c.workspace_id, RUNS.c.id == _OLD_RUNS.c.id)
-    .add_cte(_FORGET_ACTIONS, _FORGET_SIGNALS)
+    .add_cte(_FORGET_ACTIONS, _FORGET_SIGNALS, _FORGET_ITEMS)
 )
 _FORGET_SKIPS = _forget(SKIPS, func.coalesce(SKIPS.c.through, SKIPS.c.nominal_time) < _HORIZON)
 _FORGET_LOG = _forget(LOG, LOG.c.created_at < _HORIZON)

@@ -256,10 +256,19 @@ def lets_through(rule: Rule, facts: Facts) -> bool:
     """
     if rule.project_id is not None and rule.project_id != facts.project_id:
         return False
-    if not rule.condition.strip():
+    return holds(rule.condition, facts, me=rule.owner_id)
+
+
+def holds(condition: str, facts: Facts, *, me: UUID) -> bool:
+    """Whether a condition holds for an event; one that is empty does.
+
+    Raises:
+        InvalidArgument: it cannot be asked of the event (code INVALID_FILTER).
+    """
+    if not condition.strip():
         return True
-    now = facts.event.time if _RELATIVE.search(rule.condition) else _ANY_TIME
-    return _asked(rule.condition, facts.event.type, now, rule.owner_id)(facts.row)
+    now = facts.event.time if _RELATIVE.search(condition) else _ANY_TIME
+    return _asked(condition, facts.event.type, now, me)(facts.row)
 
 
 @lru_cache(maxsize=4096)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from rota.events.v1 import events_pb2
-from rota_chassis.errors import Conflict, InvalidArgument, PreconditionFailed, Violation
+from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PreconditionFailed, Violation
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS, require_role
 
@@ -21,10 +21,12 @@ from rota_scheduler.actions.templates import RefusedDefinition
 from rota_scheduler.expressions import MAX_RESULT_BYTES
 from rota_scheduler.workflows import queries, store
 from rota_scheduler.workflows.definition import from_yaml, parse
-from rota_scheduler.workflows.domain import FINISHED, MAX_SIGNALS, Order, Signalled, begin, may_take
+from rota_scheduler.workflows.domain import RefusedRetry, begin
 from rota_scheduler.workflows.engine import apply
 from rota_scheduler.workflows.messages import event_of
 from rota_scheduler.workflows.model import Workflow, WorkflowRun
+from rota_scheduler.workflows.state import FINISHED, MAX_SIGNALS, Order, Retry, Signalled
+from rota_scheduler.workflows.waits import may_take
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -188,8 +190,37 @@ async def signal(
     return await _advance(workflows, user, run_id, Signalled(name, data), key)
 
 
+async def retry(
+    workflows: Workflows, user: UserPrincipal, *, run_id: UUID, step: str | None, request_id: str = ""
+) -> WorkflowRun:
+    """Let a run that failed or was cancelled go on; with the same request id again, it is not retried a second time.
+
+    Args:
+        workflows: What it needs.
+        user: Who asks for it; its actions are taken on behalf of whoever started it, as before.
+        run_id: The run.
+        step: Begin with this step, and all that need it, besides what is not done; None for only that.
+        request_id: Makes the call idempotent, unless empty.
+
+    Raises:
+        NotFound: the run does not exist, or not for the user; or it has no such step (code WORKFLOW_STEP_NOT_FOUND).
+        PermissionDenied: the user's role does not allow writing.
+        Conflict: the run goes on (code WORKFLOW_RUN_GOES_ON), has succeeded (WORKFLOW_RUN_SUCCEEDED), or what a step
+            did that would not be done again has been undone (WORKFLOW_STEPS_UNDONE).
+    """
+    key = f"retry/{user.user_id}/{request_id}" if request_id else None
+    try:
+        return await _advance(workflows, user, run_id, Retry(step), key)
+    except RefusedRetry as error:
+        raise Conflict(str(error), code=error.code) from error
+
+
 async def _advance(
-    workflows: Workflows, user: UserPrincipal, run_id: UUID, event: Order | Signalled, request_key: str | None = None
+    workflows: Workflows,
+    user: UserPrincipal,
+    run_id: UUID,
+    event: Order | Signalled | Retry,
+    request_key: str | None = None,
 ) -> WorkflowRun:
     await queries.get_run(workflows, user, run_id=run_id)
     async with workflows.database.transaction() as work:
@@ -198,7 +229,9 @@ async def _advance(
             raise queries.no_such_run()
         run, role = found
         require_role(role, WRITERS)
-        if request_key is not None and not await store.record_signal(work, run, request_key=request_key):
+        if isinstance(event, Retry) and event.step is not None and event.step not in run.state.steps:
+            raise NotFound("The run has no step of that name.", code="WORKFLOW_STEP_NOT_FOUND")
+        if request_key is not None and not await store.record_call(work, run, request_key=request_key):
             return run
         if isinstance(event, Signalled):
             _check_signal(run, event)
@@ -226,9 +259,14 @@ def _checked(definition: Mapping[str, Any] | str) -> Mapping[str, Any]:
         raise InvalidArgument(
             str(error),
             code="INVALID_DEFINITION",
-            violations=[Violation("definition", str(error), "invalid_definition")],
+            violations=[Violation(_field(error.path), str(error), "invalid_definition")],
         ) from error
     return content
+
+
+def _field(path: str) -> str:
+    """The member of the request that a refusal is about."""
+    return path if path.startswith("definition") else f"definition.{path}"
 
 
 def _check_size(content: Any, field: str) -> None:

@@ -4,155 +4,65 @@
        |-- every step done -----> succeeded
        |-- a step failed -------> compensating --> failed    (once nothing runs any more)
        +-- cancel --------------> cancelled                  (also from paused and compensating)
+    failed, cancelled -- retry --> running
 
     step: pending -> running | waiting -> succeeded | failed;  pending -> skipped;  any of them -> cancelled
+          succeeded -> compensating -> compensated;  whatever is retried -> pending
 
 `advance` is pure: the state is in one row, locked while it advances, and what it orders is written in the same
-transaction. An event that comes twice finds the step done, and changes nothing.
+transaction. An event that comes twice finds the step done, and changes nothing; what is still heard of an earlier
+attempt at a step carries its key, and changes nothing either.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from enum import StrEnum
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rota_scheduler.expressions import ExpressionError, expand, is_true
+from rota_scheduler.workflows import items, waits
+from rota_scheduler.workflows.progress import Progress, order_of
+from rota_scheduler.workflows.state import (
+    BUSY,
+    DONE,
+    FINISHED,
+    ActionEnded,
+    Decided,
+    Heard,
+    Item,
+    ItemsGathered,
+    Key,
+    Order,
+    Part,
+    Retry,
+    RunStatus,
+    Signalled,
+    State,
+    StepState,
+    StepStatus,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+    from datetime import datetime
 
-    from rota_scheduler.workflows.definition import Definition, Step
+    from rota_scheduler.workflows.state import Command, Event
+    from rota_scheduler.workflows.steps import Definition, Step
 
-MAX_SIGNALS = 100
-_COMPENSATION = "/compensate"
-
-
-class RunStatus(StrEnum):
-    """Where a run of a workflow stands."""
-
-    RUNNING = "running"
-    PAUSED = "paused"
-    COMPENSATING = "compensating"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
+_NOT_BEGUN = StepState()
+_RETRIED = frozenset({RunStatus.FAILED, RunStatus.CANCELLED})
 
 
-class StepStatus(StrEnum):
-    """Where a step stands."""
+class RefusedRetry(Exception):
+    """A run that cannot go on so; the message is a sentence for whoever asked.
 
-    PENDING = "pending"
-    RUNNING = "running"
-    WAITING = "waiting"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    CANCELLED = "cancelled"
-    COMPENSATING = "compensating"
-    COMPENSATED = "compensated"
+    Attributes:
+        code: Of the error.
+    """
 
-
-FINISHED = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})
-_DONE = frozenset({StepStatus.SUCCEEDED, StepStatus.SKIPPED})
-_BUSY = frozenset({StepStatus.RUNNING, StepStatus.COMPENSATING})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepState:
-    """What became of a step so far; `order` is its place among those that succeeded, from 1."""
-
-    status: StepStatus = StepStatus.PENDING
-    output: Any = None
-    error: str | None = None
-    until: datetime | None = None
-    order: int = 0
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """The state of a run. `signals` came before anybody waited for them."""
-
-    input: Any = None
-    status: RunStatus = RunStatus.RUNNING
-    steps: Mapping[str, StepState]
-    signals: tuple[tuple[str, Any], ...] = ()
-    output: Any = None
-    error: str | None = None
-
-    @property
-    def wake_at(self) -> datetime | None:
-        """When a step has waited long enough, the first of them."""
-        if self.status is not RunStatus.RUNNING:
-            return None
-        times = [step.until for step in self.steps.values() if step.status is StepStatus.WAITING and step.until]
-        return min(times, default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class ActionEnded:
-    """The action of a step, or with `/compensate` after its name the one that undoes it, came to an end."""
-
-    key: str
-    error: str | None = None
-    output: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Signalled:
-    """Somebody sent a signal."""
-
-    name: str
-    data: Any = None
-
-
-class Order(StrEnum):
-    """What a user may order; and WAKE, when time has passed."""
-
-    WAKE = "wake"
-    PAUSE = "pause"
-    RESUME = "resume"
-    CANCEL = "cancel"
-
-
-@dataclass(frozen=True, slots=True)
-class TakeAction:
-    """Have an action taken; tell how it ended by an `ActionEnded` of the same key."""
-
-    key: str
-    action: Mapping[str, Any]
-
-
-Event = ActionEnded | Signalled | Order
-
-
-@dataclass(slots=True)
-class _Advance:
-    definition: Definition
-    state: State
-    now: datetime
-    commands: list[TakeAction] = field(default_factory=list)
-
-    def set(self, name: str, **changes: Any) -> None:
-        steps = {**self.state.steps, name: replace(self.state.steps[name], **changes)}
-        self.state = replace(self.state, steps=steps)
-
-    def end(self, name: str, status: StepStatus, **changes: Any) -> None:
-        self.set(name, status=status, until=None, finished_at=self.now, **changes)
-
-    def succeed(self, name: str, output: Any) -> None:
-        order = 1 + max(step.order for step in self.state.steps.values())
-        self.end(name, StepStatus.SUCCEEDED, output=output, order=order)
-
-    def variables(self) -> Mapping[str, Any]:
-        done = {name: step for name, step in self.state.steps.items() if step.order}
-        return {
-            "input": self.state.input,
-            "steps": {name: {"output": step.output} for name, step in done.items()},
-        }
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def begin(definition: Definition, content: Any) -> State:
@@ -160,25 +70,30 @@ def begin(definition: Definition, content: Any) -> State:
     return State(input=content, steps={name: StepState() for name in definition.steps})
 
 
-def advance(definition: Definition, state: State, event: Event, now: datetime) -> tuple[State, tuple[TakeAction, ...]]:
-    """What an event makes of a run, and the actions to be taken for it.
+def advance(definition: Definition, state: State, event: Event, now: datetime) -> tuple[State, tuple[Command, ...]]:
+    """What an event makes of a run, and what is to be done for it.
 
-    A finished run stays as it is. `Order.WAKE` is the event when nothing happened but time.
+    A finished run stays as it is, unless it is retried. `Order.WAKE` is the event when nothing happened but time.
+
+    Raises:
+        RefusedRetry: it cannot be retried so.
     """
-    if state.status in FINISHED:
+    if isinstance(event, Retry):
+        state = _retried(definition, state, event)
+    elif state.status in FINISHED:
         return state, ()
-    going = _Advance(definition, state, now)
+    going = Progress(definition, state, now)
     match event:
         case ActionEnded():
             _ended(going, event)
+        case ItemsGathered():
+            items.gathered(going, event)
         case Signalled():
             going.state = replace(state, signals=(*state.signals, (event.name, event.data)))
-        case Order.CANCEL:
-            _cancel(going)
-        case Order.PAUSE if state.status is RunStatus.RUNNING:
-            going.state = replace(state, status=RunStatus.PAUSED)
-        case Order.RESUME if state.status is RunStatus.PAUSED:
-            going.state = replace(state, status=RunStatus.RUNNING)
+        case Heard() | Decided():
+            waits.hear(going, event)
+        case Order():
+            _obey(going, event)
     if going.state.status is RunStatus.RUNNING:
         _proceed(going)
     if going.state.status is RunStatus.COMPENSATING:
@@ -186,130 +101,180 @@ def advance(definition: Definition, state: State, event: Event, now: datetime) -
     return going.state, tuple(going.commands)
 
 
-def may_take(definition: Definition, state: State, signal: Signalled) -> bool:
-    """Whether a run can take a signal: a step waits for it, or there is room to keep it."""
-    if len(state.signals) < MAX_SIGNALS:
-        return True
-    return state.status is RunStatus.RUNNING and any(
-        step.wait is not None and step.wait.signal == signal.name
-        for step in definition.steps.values()
-        if state.steps[step.id].status is StepStatus.WAITING
-    )
-
-
-def busy(state: State) -> Sequence[str]:
-    """The keys of the actions that are being taken."""
-    return [
-        name + _COMPENSATION if step.status is StepStatus.COMPENSATING else name
-        for name, step in state.steps.items()
-        if step.status in _BUSY
-    ]
-
-
-def _ended(going: _Advance, event: ActionEnded) -> None:
-    name = event.key.removesuffix(_COMPENSATION)
-    step = going.state.steps[name]
-    if name == event.key and step.status is StepStatus.RUNNING:
-        if event.error is None:
-            going.succeed(name, event.output)
+def busy(state: State) -> Sequence[Key]:
+    """The keys of what is being done."""
+    found: list[Key] = []
+    for name, step in state.steps.items():
+        if step.status not in BUSY:
+            continue
+        part, begun = Part.STEP, Item.RUNNING
+        if step.status is StepStatus.COMPENSATING:
+            part, begun = Part.COMPENSATE, Item.COMPENSATING
+        if step.items is None:
+            found.append(Key(name, step.attempt, part=part))
         else:
-            going.end(name, StepStatus.FAILED, error=event.error)
-    elif name != event.key and step.status is StepStatus.COMPENSATING:
+            places = (place for place, item in enumerate(step.items) if item == begun)
+            found.extend(Key(name, step.attempt, place, part) for place in places)
+    return found
+
+
+def _ended(going: Progress, event: ActionEnded) -> None:
+    key = Key.parse(event.key)
+    step, here = going.definition.steps[key.step], going.of(key.step)
+    if key.attempt != here.attempt:
+        return
+    if key.item is not None:
+        if here.status in BUSY:
+            items.ended(going, step, key, event)
+    elif key.part is Part.COMPENSATE and here.status is StepStatus.COMPENSATING:
         # One that cannot be undone does not keep the others from it.
-        going.end(name, StepStatus.COMPENSATED, error=event.error)
+        going.end(key.step, StepStatus.COMPENSATED, error=event.error)
+    elif key.part is Part.STEP and event.error is not None and here.status in {StepStatus.RUNNING, StepStatus.WAITING}:
+        going.fail(key.step, event.error)
+    elif key.part is Part.STEP and here.status is StepStatus.RUNNING:
+        if step.approval is None:
+            going.succeed(key.step, event.output)
+        else:
+            waits.asked(going, step, step.approval, event.output)
 
 
-def _cancel(going: _Advance) -> None:
+def _obey(going: Progress, order: Order) -> None:
+    if order is Order.CANCEL:
+        _cancel(going)
+    elif order is Order.PAUSE and going.state.status is RunStatus.RUNNING:
+        going.state = replace(going.state, status=RunStatus.PAUSED)
+    elif order is Order.RESUME and going.state.status is RunStatus.PAUSED:
+        going.state = replace(going.state, status=RunStatus.RUNNING)
+
+
+def _cancel(going: Progress) -> None:
+    open_ones = {StepStatus.PENDING, StepStatus.WAITING, *BUSY}
     for name, step in going.state.steps.items():
-        if step.status in {StepStatus.PENDING, StepStatus.RUNNING, StepStatus.WAITING, StepStatus.COMPENSATING}:
+        if step.status in open_ones:
+            waits.withdraw(going, going.definition.steps[name])
             going.end(name, StepStatus.CANCELLED)
     going.state = replace(going.state, status=RunStatus.CANCELLED)
 
 
-def _proceed(going: _Advance) -> None:
+def _proceed(going: Progress) -> None:
     # In the order of the definition each step comes after those it needs, so one pass is enough.
     for step in going.definition.steps.values():
-        if _any(going, StepStatus.FAILED):
+        if going.any(StepStatus.FAILED):
             break
-        if going.state.steps[step.id].status is StepStatus.PENDING and _is_ready(going, step):
+        if going.of(step.id).status is StepStatus.PENDING and all(going.of(n).status in DONE for n in step.needs):
             _start(going, step)
-        if going.state.steps[step.id].status is StepStatus.WAITING:
-            _look(going, step)
-    if _any(going, StepStatus.FAILED):
+        if going.of(step.id).status is StepStatus.WAITING:
+            waits.look(going, step)
+        if going.of(step.id).status is StepStatus.RUNNING and step.for_each is not None:
+            items.proceed(going, step, step.for_each)
+    if going.any(StepStatus.FAILED):
         _fail(going)
-    elif all(step.status in _DONE for step in going.state.steps.values()):
+    elif all(step.status in DONE for step in going.state.steps.values()):
         try:
-            output = expand(going.definition.output, going.variables())
+            output = expand(going.definition.output, going.state.variables)
         except ExpressionError as error:
             going.state = replace(going.state, status=RunStatus.COMPENSATING, error=f"output: {error}")
         else:
             going.state = replace(going.state, status=RunStatus.SUCCEEDED, output=output)
 
 
-def _any(going: _Advance, status: StepStatus) -> bool:
-    return any(step.status is status for step in going.state.steps.values())
-
-
-def _is_ready(going: _Advance, step: Step) -> bool:
-    return all(going.state.steps[need].status in _DONE for need in step.needs)
-
-
-def _start(going: _Advance, step: Step) -> None:
+def _start(going: Progress, step: Step) -> None:
     going.set(step.id, started_at=going.now)
     try:
-        if step.condition is not None and not is_true(step.condition, going.variables()):
+        if step.condition is not None and not is_true(step.condition, going.state.variables):
             going.end(step.id, StepStatus.SKIPPED)
         elif step.wait is not None:
-            until = None if step.wait.for_s is None else going.now + timedelta(seconds=step.wait.for_s)
-            going.set(step.id, status=StepStatus.WAITING, until=until)
+            waits.begin(going, step, step.wait)
+        elif step.approval is not None:
+            waits.ask(going, step, step.approval)
+        elif step.for_each is not None:
+            items.begin(going, step, step.for_each)
         else:
-            action = expand(step.action, going.variables())
+            going.commands.append(order_of(step, going.key(step.id), going.state.variables))
             going.set(step.id, status=StepStatus.RUNNING)
-            going.commands.append(TakeAction(step.id, action))
     except ExpressionError as error:
-        going.end(step.id, StepStatus.FAILED, error=str(error))
+        going.fail(step.id, str(error))
 
 
-def _look(going: _Advance, step: Step) -> None:
-    """End the wait of a step if what it waits for has come."""
-    until = going.state.steps[step.id].until
-    if until is not None and until <= going.now:
-        going.succeed(step.id, None)
-    if step.wait is None or step.wait.signal is None:
-        return
-    for place, (name, data) in enumerate(going.state.signals):
-        if name == step.wait.signal:
-            left = going.state.signals[:place] + going.state.signals[place + 1 :]
-            going.state = replace(going.state, signals=left)
-            going.succeed(step.id, data)
-            return
-
-
-def _fail(going: _Advance) -> None:
+def _fail(going: Progress) -> None:
     """Start nothing more; compensate once nothing runs."""
     name, failed = next((n, s) for n, s in going.state.steps.items() if s.status is StepStatus.FAILED)
     for other, step in going.state.steps.items():
-        if step.status in {StepStatus.PENDING, StepStatus.WAITING}:
+        idle = step.status is StepStatus.RUNNING and step.items is not None and Item.RUNNING not in step.items
+        if idle or step.status in {StepStatus.PENDING, StepStatus.WAITING}:
+            waits.withdraw(going, going.definition.steps[other])
             going.end(other, StepStatus.CANCELLED)
-    if not _any(going, StepStatus.RUNNING):
+    if not going.any(StepStatus.RUNNING):
         going.state = replace(going.state, status=RunStatus.COMPENSATING, error=f"{name}: {failed.error}")
 
 
-def _compensate(going: _Advance) -> None:
+def _compensate(going: Progress) -> None:
     """Undo the last step that is not undone yet; the run has failed when there is none."""
-    if any(step.status in _BUSY for step in going.state.steps.values()):
+    for name, state in going.state.steps.items():
+        step = going.definition.steps[name]
+        if state.status is StepStatus.COMPENSATING and step.for_each is not None:
+            items.undo(going, step, step.for_each)
+    while not going.any(*BUSY):
+        last = _to_undo(going)
+        if last is None:
+            going.state = replace(going.state, status=RunStatus.FAILED)
+            return
+        _undo(going, last)
+
+
+def _undo(going: Progress, step: Step) -> None:
+    if step.for_each is not None:
+        going.set(step.id, status=StepStatus.COMPENSATING)
+        items.undo(going, step, step.for_each)
         return
-    succeeded = [(step.order, name) for name, step in going.state.steps.items() if step.status is StepStatus.SUCCEEDED]
-    for _order, name in sorted(succeeded, reverse=True):
-        compensate = going.definition.steps[name].compensate
-        if compensate is None:
-            continue
-        try:
-            action = expand(compensate, going.variables())
-        except ExpressionError as error:
-            going.end(name, StepStatus.COMPENSATED, error=str(error))
-            continue
-        going.set(name, status=StepStatus.COMPENSATING)
-        going.commands.append(TakeAction(name + _COMPENSATION, action))
-        return
-    going.state = replace(going.state, status=RunStatus.FAILED)
+    try:
+        order = order_of(step, going.key(step.id, part=Part.COMPENSATE), going.state.variables)
+    except ExpressionError as error:
+        going.end(step.id, StepStatus.COMPENSATED, error=str(error))
+    else:
+        going.set(step.id, status=StepStatus.COMPENSATING)
+        going.commands.append(order)
+
+
+def _to_undo(going: Progress) -> Step | None:
+    """The last step that did something that can be undone; one that broke off among its items is later than any."""
+    found: list[tuple[bool, int, str]] = []
+    for name, here in going.state.steps.items():
+        whole = here.status is StepStatus.SUCCEEDED and here.items is None
+        if going.definition.steps[name].compensate and (whole or Item.SUCCEEDED in (here.items or "")):
+            found.append((here.order == 0, here.order, name))
+    return going.definition.steps[max(found)[2]] if found else None
+
+
+def _retried(definition: Definition, state: State, retry: Retry) -> State:
+    if state.status not in FINISHED:
+        raise RefusedRetry("WORKFLOW_RUN_GOES_ON", "The run goes on; wait for its end, or cancel it.")
+    if state.status not in _RETRIED:
+        raise RefusedRetry("WORKFLOW_RUN_SUCCEEDED", "The run has succeeded; start another.")
+    again = {name for name, step in state.steps.items() if step.status not in DONE}
+    if retry.step is not None:
+        begins = definition.after(frozenset({retry.step}))
+        undone = [name for name in again - begins if state.steps[name].status is StepStatus.COMPENSATED]
+        if undone:
+            named = ", ".join(sorted(undone))
+            raise RefusedRetry(
+                "WORKFLOW_STEPS_UNDONE",
+                f"What these steps did has been undone: {named}. Retry without naming a step, and they run again.",
+            )
+        again |= begins
+    begins = definition.after(frozenset(again))
+    steps = {
+        name: _begun_again(step, anew=not begins.isdisjoint(definition.steps[name].needs)) if name in begins else step
+        for name, step in state.steps.items()
+    }
+    return replace(state, status=RunStatus.RUNNING, steps=steps, error=None, attempt=state.attempt + 1)
+
+
+def _begun_again(step: StepState, *, anew: bool) -> StepState:
+    """A step before its next attempt; `anew` when what it needs is done again as well."""
+    fresh = replace(_NOT_BEGUN, attempt=step.attempt + (step.started_at is not None))
+    broken_off = step.status in {StepStatus.FAILED, StepStatus.CANCELLED}
+    if anew or not broken_off or step.items is None or Item.SUCCEEDED not in step.items:
+        return fresh
+    # What succeeded among the items, and was not undone, is not done a second time.
+    return replace(fresh, items="".join(i if i == Item.SUCCEEDED else Item.PENDING for i in step.items))

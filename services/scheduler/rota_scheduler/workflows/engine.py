@@ -1,13 +1,13 @@
 """Advancing runs of workflows.
 
-One transaction per advance: the run's row is locked, the domain decides, and the state and the runs of the actions it
-orders are written together. So a process that dies leaves either nothing or all of it; an event that is delivered
-again finds its step done.
+One transaction per advance: the run's row is locked, the domain decides, and the state, what it orders and who waits
+for events are written together. So a process that dies leaves either nothing or all of it; an event that is delivered
+again finds its step done. Whoever locks more than one run does it in the order of their ids.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,22 +16,25 @@ from uuid import UUID, uuid5
 import orjson
 from google.protobuf.json_format import MessageToDict
 from rota.events.v1 import events_pb2
-from rota.scheduler.v1 import schedules_pb2
+from rota.scheduler.v1 import schedules_pb2, workflows_pb2
+from rota_chassis.codec.wellknown import value_json
+from rota_chassis.errors import InvalidArgument
 
-from rota_scheduler import origins
-from rota_scheduler.actions.contract import KINDS, RefusedAction, action_of
-from rota_scheduler.origins import Origin
+from rota_scheduler.actions.contract import KINDS
 from rota_scheduler.runs import store as runs
-from rota_scheduler.runs.domain import Run
 from rota_scheduler.runs.messages import run_finished
 from rota_scheduler.ticker import next_tick
-from rota_scheduler.workflows import store
-from rota_scheduler.workflows.definition import parse
-from rota_scheduler.workflows.domain import FINISHED, ActionEnded, Order, advance, busy
+from rota_scheduler.workflows import store, waiters
+from rota_scheduler.workflows.definition import check_where, parse
+from rota_scheduler.workflows.domain import advance, busy
 from rota_scheduler.workflows.messages import event_of
+from rota_scheduler.workflows.orders import carry_out
+from rota_scheduler.workflows.state import FINISHED, ActionEnded, Order
+from rota_scheduler.workflows.waits import DECISIONS
+from rota_scheduler.workflows.waits import waiters as waiters_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from rota_chassis.events.consumer import Handler
@@ -39,72 +42,79 @@ if TYPE_CHECKING:
     from rota_chassis.postgres.database import UnitOfWork
 
     from rota_scheduler.workflows.dependencies import Workflows
-    from rota_scheduler.workflows.domain import Event as DomainEvent
-    from rota_scheduler.workflows.domain import TakeAction
     from rota_scheduler.workflows.model import WorkflowRun
+    from rota_scheduler.workflows.state import Event as DomainEvent
+    from rota_scheduler.workflows.waits import Waiter
 
 BATCH = 50
+MAX_WAITERS = 1_000
+"""Of a workspace, for events of a type, which bounds what each of those costs."""
 _ENDED = "The run of the workflow was cancelled."
 
 
 async def apply(workflows: Workflows, work: UnitOfWork, run: WorkflowRun, event: DomainEvent) -> WorkflowRun:
-    """Advance a locked run by an event, and have its actions taken; the run as it then is.
+    """Advance a locked run by an event, and have done what it orders; the run as it then is.
 
-    An action that turns out to be none, now that its expressions have values, has failed.
+    What turns out to be impossible, now that expressions have values, has failed.
+
+    Raises:
+        RefusedRetry: it cannot be retried so.
     """
     now = workflows.clock.now()
     definition, state = parse(run.definition, KINDS), run.state
+    waited = frozenset(waiters_of(definition, state))
     events = deque([event])
     while events:
         state, commands = advance(definition, state, events.popleft(), now)
-        for command in commands:
-            refused = await _take(workflows, work, run, command, now)
-            if refused is not None:
-                events.append(ActionEnded(command.key, error=refused))
+        events.extend(await carry_out(workflows, work, replace(run, state=state), definition, commands))
+        if not events:
+            events.extend(await _deaf(work, run, frozenset(waiters_of(definition, state)) - waited))
     if state == run.state:
         return run
     finished_at = now if state.status in FINISHED else None
     advanced = replace(run, state=state, finished_at=finished_at, version=run.version + 1)
     await store.save_run(work, advanced)
+    waiting = frozenset(waiters_of(definition, state))
+    await waiters.change(work, run, gone=waited - waiting, new=waiting - waited)
     if finished_at is not None:
         await _cancel_actions(work, run, now)
         work.append(event_of(events_pb2.WorkflowRunFinished, advanced, now))
+    elif run.finished_at is not None:
+        work.append(event_of(events_pb2.WorkflowRunRetried, advanced, now))
     return advanced
 
 
+async def _deaf(work: UnitOfWork, run: WorkflowRun, new: Collection[Waiter]) -> list[DomainEvent]:
+    """Those that would wait in vain: for what cannot be asked, or where too many wait already."""
+    found: list[DomainEvent] = []
+    types = Counter(waiter.event_type for waiter in new if waiter.event_type != DECISIONS)
+    for event_type, more in types.items():
+        full = await waiters.count(work, workspace_id=run.workspace_id, event_type=event_type) + more > MAX_WAITERS
+        for waiter in new:
+            if waiter.event_type != event_type:
+                continue
+            try:
+                check_where(waiter.where, event_type)
+            except InvalidArgument as error:
+                found.append(ActionEnded(waiter.key, error=f"The condition on events will not do: {error}"))
+                continue
+            if full:
+                many = f"{MAX_WAITERS} steps of the workspace wait for {event_type} already."
+                found.append(ActionEnded(waiter.key, error=many))
+    return found
+
+
 async def _cancel_actions(work: UnitOfWork, before: WorkflowRun, now: datetime) -> None:
-    """End what is still done for a run that has ended; none is, unless somebody has ended it."""
+    """End what is still done for a run that has ended; none is, unless somebody has ended it.
+
+    Workflows within it are ended when its end is heard of (`handlers`).
+    """
     for key in busy(before.state):
-        run_id = uuid5(before.id, key)
+        run_id = uuid5(before.id, str(key))
         ended = await runs.cancel(
             work, workspace_id=before.workspace_id, schedule_id=run_id, error=_ENDED, finished_at=now
         )
         work.append(*(run_finished(run, now) for run in ended))
-
-
-async def _take(
-    workflows: Workflows, work: UnitOfWork, run: WorkflowRun, command: TakeAction, now: datetime
-) -> str | None:
-    """Start the run of an action; why not, if it is none."""
-    try:
-        action = action_of(command.action, workflows.egress)
-    except RefusedAction as error:
-        return f"The action will not do: {error}"
-    run_id = uuid5(run.id, command.key)
-    # Until runs may be without a schedule, each of these stands for one of its own (see `origins`).
-    started = Run(
-        workspace_id=run.workspace_id,
-        id=run_id,
-        schedule_id=run_id,
-        nominal_time=now,
-        action=action,
-        acts_for=run.started_by,
-        available_at=now,
-    )
-    await runs.add(work, [started])
-    await origins.add(work, [started], Origin(workflow_run_id=run.id, causation_depth=run.causation_depth))
-    await store.add_action(work, run, run_id=run_id, key=command.key)
-    return None
 
 
 async def wake_runs(workflows: Workflows) -> datetime | None:
@@ -138,7 +148,28 @@ def handlers(workflows: Workflows) -> Mapping[str, Handler]:
         if run is not None:
             await apply(workflows, work, run, _ended(key, ended))
 
-    return {"run.finished": on_run_finished}
+    async def on_workflow_run_finished(work: UnitOfWork, event: Event) -> None:
+        """The run that it is within goes on; those within it that still go on, as it was cancelled, are cancelled."""
+        ended: workflows_pb2.WorkflowRun = event.data.workflow_run
+        orphans = await _orphans(work, event.workspace_id, UUID(ended.id))
+        told: dict[UUID, DomainEvent] = dict.fromkeys(orphans, Order.CANCEL)
+        above = await store.action_of(work, workspace_id=event.workspace_id, run_id=UUID(ended.id))
+        if above is not None:
+            told[above[0]] = _ended_workflow(above[1], ended)
+        for run in await store.lock_some(work, workspace_id=event.workspace_id, run_ids=told):
+            await apply(workflows, work, run, told[run.id])
+
+    return {"run.finished": on_run_finished, "workflow_run.finished": on_workflow_run_finished}
+
+
+async def _orphans(work: UnitOfWork, workspace_id: UUID, run_id: UUID) -> Collection[UUID]:
+    """The runs within a run that it does not wait for any more; it may have been retried since, and wait for others."""
+    within = await store.children(work, workspace_id=workspace_id, run_id=run_id)
+    if not within:
+        return ()
+    state = await store.state_of(work, workspace_id=workspace_id, run_id=run_id)
+    awaited = set() if state is None else {str(key) for key in busy(state)}
+    return [child for child, key in within.items() if key not in awaited]
 
 
 def _ended(key: str, run: schedules_pb2.Run) -> ActionEnded:
@@ -152,3 +183,12 @@ def _ended(key: str, run: schedules_pb2.Run) -> ActionEnded:
     if run.HasField("result"):
         output["result"] = MessageToDict(run.result)
     return ActionEnded(key, output=output)
+
+
+def _ended_workflow(key: str, run: workflows_pb2.WorkflowRun) -> ActionEnded:
+    match run.status:
+        case workflows_pb2.WORKFLOW_RUN_STATUS_SUCCEEDED:
+            return ActionEnded(key, output=value_json(run.output))
+        case workflows_pb2.WORKFLOW_RUN_STATUS_CANCELLED:
+            return ActionEnded(key, error=f"Its run {run.id} was cancelled.")
+    return ActionEnded(key, error=f"Its run {run.id} failed: {run.error}")

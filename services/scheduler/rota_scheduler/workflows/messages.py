@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import uuid5
 
 from rota.scheduler.v1 import workflows_pb2
 from rota_chassis import codec
@@ -10,14 +11,15 @@ from rota_chassis.events.log import NewEvent
 
 from rota_scheduler.actions.contract import KINDS
 from rota_scheduler.workflows.definition import parse, shown
-from rota_scheduler.workflows.domain import StepStatus
 from rota_scheduler.workflows.schema import SCHEMA
+from rota_scheduler.workflows.state import Item, Key, StepStatus
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from rota_scheduler.workflows.domain import StepState
     from rota_scheduler.workflows.model import Workflow, WorkflowRun
+    from rota_scheduler.workflows.state import StepState
+    from rota_scheduler.workflows.steps import Step
 
 _decode_workflow = codec.decoder(workflows_pb2.Workflow)
 _decode_run = codec.decoder(workflows_pb2.WorkflowRun)
@@ -63,6 +65,7 @@ def run_message(run: WorkflowRun) -> workflows_pb2.WorkflowRun:
             "error": state.error,
             "started_by": str(run.started_by),
             "version": run.version,
+            "attempt": state.attempt,
         }
     )
     message.created_at.FromDatetime(run.created_at)
@@ -93,7 +96,7 @@ def graph_message(run: WorkflowRun) -> workflows_pb2.GetWorkflowRunGraphResponse
     # The names of steps are of a-z, 0-9 and _; a prefix keeps them apart from the words of Mermaid.
     lines = [
         "flowchart TD",
-        *(f'  s_{name}["{name}: {run.state.steps[name].status}"]' for name in (node.name for node in nodes)),
+        *(f'  s_{node.name}["{node.name}: {_standing(run.state.steps[node.name])}"]' for node in nodes),
         *(f"  s_{before} --> s_{after}" for before, after in edges),
     ]
     message = workflows_pb2.GetWorkflowRunGraphResponse(nodes=nodes, mermaid="\n".join(lines))
@@ -101,20 +104,44 @@ def graph_message(run: WorkflowRun) -> workflows_pb2.GetWorkflowRunGraphResponse
     return message
 
 
+def _standing(step: StepState) -> str:
+    return step.status if step.items is None else f"{step.status}, {_ended(step.items)} of {len(step.items)}"
+
+
+def _ended(items: str) -> int:
+    return len(items) - items.count(Item.PENDING) - items.count(Item.RUNNING)
+
+
 def _steps(run: WorkflowRun) -> list[workflows_pb2.WorkflowStep]:
-    return [_step(name, run.state.steps[name]) for name in parse(run.definition, KINDS).steps]
+    return [_step(run, step, run.state.steps[step.id]) for step in parse(run.definition, KINDS).steps.values()]
 
 
-def _step(name: str, step: StepState) -> workflows_pb2.WorkflowStep:
-    content: dict[str, Any] = {"name": name, "status": step.status.value, "error": step.error}
-    if step.output is not None:
-        content["output"] = step.output
+def _step(run: WorkflowRun, step: Step, state: StepState) -> workflows_pb2.WorkflowStep:
+    content: dict[str, Any] = {
+        "name": step.id,
+        "status": state.status.value,
+        "error": state.error,
+        "attempt": state.attempt,
+        "task_id": state.task_id,
+    }
+    if state.output is not None:
+        content["output"] = state.output
+    if state.items is not None:
+        content["items"] = {
+            "total": len(state.items),
+            "running": state.items.count(Item.RUNNING),
+            "succeeded": state.items.count(Item.SUCCEEDED),
+            "failed": state.items.count(Item.FAILED),
+            "compensated": state.items.count(Item.COMPENSATED),
+        }
+    if step.workflow is not None and step.for_each is None and state.started_at is not None:
+        content["workflow_run_id"] = str(uuid5(run.id, str(Key(step.id, state.attempt))))
     message: workflows_pb2.WorkflowStep = _decode_step(content)
-    waits_until = step.until if step.status is StepStatus.WAITING else None
+    waits_until = state.until if state.status is StepStatus.WAITING else None
     for field, moment in (
         ("waits_until", waits_until),
-        ("started_at", step.started_at),
-        ("finished_at", step.finished_at),
+        ("started_at", state.started_at),
+        ("finished_at", state.finished_at),
     ):
         if moment is not None:
             getattr(message, field).FromDatetime(moment)

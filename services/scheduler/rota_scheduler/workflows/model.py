@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from rota_scheduler.workflows.domain import State
+    from rota_scheduler.workflows.state import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,8 @@ from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
 
 from rota_scheduler.workflows import commands, queries
-from rota_scheduler.workflows.domain import Order
 from rota_scheduler.workflows.messages import graph_message, run_message, schema_message, workflow_message
+from rota_scheduler.workflows.state import Order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -162,6 +162,18 @@ class WorkflowServicer(workflows_pb2_grpc.WorkflowServiceServicer):
     ) -> workflows_pb2.CancelWorkflowRunResponse:
         run = await commands.order(self._workflows, require_user(), run_id=UUID(request.id), given=Order.CANCEL)
         return workflows_pb2.CancelWorkflowRunResponse(run=run_message(run))
+
+    async def RetryWorkflowRun(
+        self, request: workflows_pb2.RetryWorkflowRunRequest, _context: Any
+    ) -> workflows_pb2.RetryWorkflowRunResponse:
+        run = await commands.retry(
+            self._workflows,
+            require_user(),
+            run_id=UUID(request.id),
+            step=getattr(request, "from") if request.HasField("from") else None,
+            request_id=request.request_id,
+        )
+        return workflows_pb2.RetryWorkflowRunResponse(run=run_message(run))
 
     async def SignalWorkflowRun(
         self, request: workflows_pb2.SignalWorkflowRunRequest, _context: Any

@@ -22,14 +22,15 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
-from rota_scheduler.workflows.domain import RunStatus, State, StepState, StepStatus
+from rota_scheduler.runs.tables import by_column, given
 from rota_scheduler.workflows.model import Workflow, WorkflowRun
+from rota_scheduler.workflows.state import RunStatus, State, StepState, StepStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
     from rota_chassis.postgres.database import Reader, UnitOfWork
@@ -120,6 +121,7 @@ def _seen(table: Table) -> Any:
 
 
 _ADD = statement(_insert(WORKFLOWS))
+_FIND = statement(select(WORKFLOWS).where(WORKFLOWS.c.workspace_id == _WORKSPACE, WORKFLOWS.c.id == _ID))
 _ADD_VERSION = statement(_insert(VERSIONS))
 _GET = statement(_seen(WORKFLOWS))
 _LOCK = statement(_mine(WORKFLOWS))
@@ -152,6 +154,19 @@ _REQUESTED = statement(
 _GET_RUN = statement(_seen(RUNS))
 _LOCK_RUN = statement(_mine(RUNS))
 _LOCK_ALONE = statement(select(RUNS).where(RUNS.c.workspace_id == _WORKSPACE, RUNS.c.id == _ID).with_for_update())
+# In the order of their ids, so that two that lock some of the same take turns.
+_LOCK_SOME = statement(
+    select(RUNS)
+    .where(RUNS.c.workspace_id == _WORKSPACE, RUNS.c.id == func.any(bindparam("ids", type_=ARRAY(PgUUID))))
+    .order_by(RUNS.c.id)
+    .with_for_update()
+)
+_CHILDREN = statement(
+    select(ACTIONS.c.run_id, ACTIONS.c.key)
+    .join_from(ACTIONS, RUNS, (RUNS.c.workspace_id == ACTIONS.c.workspace_id) & (RUNS.c.id == ACTIONS.c.run_id))
+    .where(ACTIONS.c.workspace_id == _WORKSPACE, ACTIONS.c.workflow_run_id == _ID, RUNS.c.finished_at.is_(None))
+)
+_STATE = statement(select(RUNS.c.state).where(RUNS.c.workspace_id == _WORKSPACE, RUNS.c.id == _ID))
 _SAVE_RUN = statement(
     update(RUNS)
     .where(RUNS.c.workspace_id == bindparam("of_workspace"), RUNS.c.id == bindparam("of_id"))
@@ -166,8 +181,11 @@ _TAKE_DUE = statement(
     .with_for_update(skip_locked=True)
 )
 _NEXT = statement(select(func.min(RUNS.c.wake_at)).where(RUNS.c.wake_at.is_not(None)))
-_ADD_ACTION = statement(_insert(ACTIONS))
-_RECORD_SIGNAL = statement(_insert(SIGNALS).on_conflict_do_nothing())
+_NEW_ACTION = given("action", **{column.name: column.type for column in ACTIONS.c})
+_ADD_ACTIONS = statement(
+    insert(ACTIONS).from_select([c.name for c in ACTIONS.c], select(*(_NEW_ACTION.c[c.name] for c in ACTIONS.c)))
+)
+_RECORD_CALL = statement(_insert(SIGNALS).on_conflict_do_nothing())
 _ACTION = statement(
     select(ACTIONS).where(ACTIONS.c.workspace_id == _WORKSPACE, ACTIONS.c.run_id == bindparam("run_id"))
 )
@@ -189,6 +207,12 @@ async def save(work: UnitOfWork, workflow: Workflow) -> None:
 async def get(reader: Reader, *, user_id: UUID, workflow_id: UUID) -> Workflow | None:
     """The workflow, if the user may see it."""
     row = await reader.fetch_one(_GET, user_id=user_id, id=workflow_id)
+    return None if row is None else _workflow(row)
+
+
+async def find(reader: Reader, *, workspace_id: UUID, workflow_id: UUID) -> Workflow | None:
+    """The workflow of a workspace, whoever asks."""
+    row = await reader.fetch_one(_FIND, workspace_id=workspace_id, id=workflow_id)
     return None if row is None else _workflow(row)
 
 
@@ -214,10 +238,10 @@ async def versions(
     return [_workflow(row) for row in rows]
 
 
-async def add_run(work: UnitOfWork, run: WorkflowRun) -> WorkflowRun | None:
-    """Write a new run; the one that has its request key, if there is one."""
+async def add_run(work: UnitOfWork, run: WorkflowRun, *, wake_at: datetime | None = None) -> WorkflowRun | None:
+    """Write a new run, to be woken at a time if one is given; the one that has its request key, if there is one."""
     columns = {each.name: getattr(run, each.name) for each in fields(run)}
-    columns |= {"state": _state_json(run.state), "wake_at": run.state.wake_at}
+    columns |= {"state": _state_json(run.state), "wake_at": wake_at}
     if await work.execute(_ADD_RUN, **columns):
         return None
     row = await work.fetch_one(
@@ -257,6 +281,23 @@ async def lock_alone(work: UnitOfWork, *, workspace_id: UUID, run_id: UUID) -> W
     return None if row is None else _run(row)
 
 
+async def lock_some(work: UnitOfWork, *, workspace_id: UUID, run_ids: Iterable[UUID]) -> Sequence[WorkflowRun]:
+    """Those of the runs that there still are, locked until the transaction ends."""
+    return [_run(row) for row in await work.fetch(_LOCK_SOME, workspace_id=workspace_id, ids=list(run_ids))]
+
+
+async def children(reader: Reader, *, workspace_id: UUID, run_id: UUID) -> Mapping[UUID, str]:
+    """The runs that go on within a run, and the keys under which it ordered them."""
+    rows = await reader.fetch(_CHILDREN, workspace_id=workspace_id, id=run_id)
+    return {row["run_id"]: row["key"] for row in rows}
+
+
+async def state_of(reader: Reader, *, workspace_id: UUID, run_id: UUID) -> State | None:
+    """The state of a run, whoever asks."""
+    stored = await reader.fetch_value(_STATE, workspace_id=workspace_id, id=run_id)
+    return None if stored is None else _state(stored)
+
+
 async def page_of_runs(
     reader: Reader,
     *,
@@ -284,17 +325,20 @@ async def next_due(reader: Reader) -> datetime | None:
     return found
 
 
-async def add_action(work: UnitOfWork, run: WorkflowRun, *, run_id: UUID, key: str) -> None:
-    """Note which run takes the action of a step."""
-    await work.execute(_ADD_ACTION, workspace_id=run.workspace_id, run_id=run_id, workflow_run_id=run.id, key=key)
+async def add_actions(work: UnitOfWork, run: WorkflowRun, keys: Mapping[UUID, str]) -> None:
+    """Note which runs take the actions of steps, and which are workflows within it, by their ids."""
+    if keys:
+        rows = [
+            {"workspace_id": run.workspace_id, "run_id": run_id, "workflow_run_id": run.id, "key": key}
+            for run_id, key in keys.items()
+        ]
+        await work.execute(_ADD_ACTIONS, **by_column(rows))
 
 
-async def record_signal(work: UnitOfWork, run: WorkflowRun, *, request_key: str) -> bool:
-    """Note that a locked run has got the signal of a call; returns whether it had not before."""
+async def record_call(work: UnitOfWork, run: WorkflowRun, *, request_key: str) -> bool:
+    """Note that a locked run has got the signal of a call, or its retry; returns whether it had not before."""
     return bool(
-        await work.execute(
-            _RECORD_SIGNAL, workspace_id=run.workspace_id, workflow_run_id=run.id, request_key=request_key
-        )
+        await work.execute(_RECORD_CALL, workspace_id=run.workspace_id, workflow_run_id=run.id, request_key=request_key)
     )
 
 
@@ -313,13 +357,25 @@ def _run(row: Mapping[str, Any]) -> WorkflowRun:
     return WorkflowRun(**columns | {"state": _state(row["state"])})
 
 
+# What was not there from the beginning is left out where it says nothing, so that replicas from before can read it.
+_LATER = {each.name: each.default for each in fields(StepState)[7:]}
+
+
 def _state_json(state: State) -> dict[str, Any]:
-    steps = {
-        name: {key: value.isoformat() if isinstance(value, datetime) else value for key, value in asdict(step).items()}
-        for name, step in state.steps.items()
-    }
+    steps = {name: _step_json(step) for name, step in state.steps.items()}
     rest = {each.name: getattr(state, each.name) for each in fields(state) if each.name != "steps"}
+    if state.attempt == 1:
+        del rest["attempt"]
     return {**rest, "signals": [list(signal) for signal in state.signals], "steps": steps}
+
+
+def _step_json(step: StepState) -> dict[str, Any]:
+    members = {each.name: getattr(step, each.name) for each in fields(step)}
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in members.items()
+        if name not in _LATER or value != _LATER[name]
+    }
 
 
 def _state(stored: Mapping[str, Any]) -> State:

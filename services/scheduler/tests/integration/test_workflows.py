@@ -23,7 +23,7 @@ from rota_chassis.testing.waiting import eventually
 from rota_chassis.tokens import TokenVerifier
 from rota_scheduler.bootstrap import SERVICE
 from rota_scheduler.rules.domain import MAX_DEPTH
-from rota_scheduler.workflows.domain import MAX_SIGNALS
+from rota_scheduler.workflows.state import MAX_SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -19,7 +19,7 @@ from rota_scheduler.runs.domain import LEASE, Succeeded
 from rota_scheduler.runs.worker import Worker
 from rota_scheduler.workflows import commands, engine, queries
 from rota_scheduler.workflows.dependencies import Workflows
-from rota_scheduler.workflows.domain import RunStatus
+from rota_scheduler.workflows.state import RunStatus
 from sqlalchemy import bindparam, func, insert, select
 
 if TYPE_CHECKING:
