@@ -138,12 +138,14 @@ class Endpoint:
     Attributes:
         calls: Of each call the request line and the headers, lower-cased names, and the body under "body".
         silent: Whether calls are taken and left without an answer.
+        body: What it answers.
     """
 
     statuses: list[int]
     port: int = 0
     calls: list[dict[str, str]] = field(default_factory=list)
     silent: bool = False
+    body: bytes = b"{}"
 
     @property
     def url(self) -> str:
@@ -163,7 +165,8 @@ class Endpoint:
             await reader.read()
         else:
             status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
-            writer.write(f"HTTP/1.1 {status} X\r\nlocation: {self.url}\r\ncontent-length: 2\r\n\r\n{{}}".encode())
+            head = f"HTTP/1.1 {status} X\r\nlocation: {self.url}\r\ncontent-length: {len(self.body)}\r\n\r\n"
+            writer.write(head.encode() + self.body)
             await writer.drain()
         writer.close()
 

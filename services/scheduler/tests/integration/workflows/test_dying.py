@@ -5,31 +5,27 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-import grpc.aio
 import pytest
 from rota.events.v1 import events_pb2
 from rota_chassis.events.consumer import Consumer
 from rota_chassis.events.envelope import Event
-from rota_chassis.identity import UserPrincipal
 from rota_chassis.ids import uuid7
-from rota_chassis.memberships import MEMBERSHIPS, Memberships
 from rota_chassis.postgres.statements import statement
-from rota_scheduler.actions.egress import EgressPolicy
 from rota_scheduler.runs.domain import LEASE, Succeeded
 from rota_scheduler.runs.worker import Worker
 from rota_scheduler.workflows import commands, engine, queries
-from rota_scheduler.workflows.dependencies import Workflows
 from rota_scheduler.workflows.state import RunStatus
-from sqlalchemy import bindparam, func, insert, select
+from sqlalchemy import bindparam, func, select
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rota_chassis.identity import UserPrincipal
     from rota_chassis.postgres.database import Database
     from rota_chassis.testing.clock import ManualClock
     from rota_scheduler.runs.domain import Outcome, Run
+    from rota_scheduler.workflows.dependencies import Workflows
 
-_JOIN = statement(insert(MEMBERSHIPS).values({c.name: bindparam(c.name) for c in MEMBERSHIPS.c}))
 _TERMINATE = statement(select(func.pg_terminate_backend(bindparam("pid"))))
 STEPS = {
     "steps": {
@@ -37,13 +33,6 @@ STEPS = {
         "b": {"action": {"create_task": {"title": "after ${steps.a.output.task_id}"}}, "needs": ["a"]},
     }
 }
-
-
-def workflows_of(database: Database, clock: ManualClock) -> Workflows:
-    # Nobody is asked: the copy of memberships knows the one user.
-    memberships = Memberships(database, grpc.aio.insecure_channel("unix:/nowhere"))
-    egress = EgressPolicy(allow_private=True)
-    return Workflows(database, memberships, clock, egress, on_waits=lambda: None, on_runs=lambda: None)
 
 
 def consumer_of(workflows: Workflows) -> Consumer:
@@ -66,14 +55,9 @@ class Making:
 
 
 async def test_a_step_goes_on_when_its_worker_and_who_hears_of_its_end_are_killed(
-    replicas: Sequence[Database], clock: ManualClock, events: Any
+    replicas: Sequence[Database], clock: ManualClock, events: Any, user: UserPrincipal, workflows_of: Any
 ) -> None:
-    user = UserPrincipal(uuid7(), uuid7(), "user", None)
-    async with replicas[0].transaction() as work:
-        await work.execute(
-            _JOIN, workspace_id=user.workspace_id, user_id=user.user_id, role="member", version=1, removed=False
-        )
-    dying, living = (workflows_of(database, clock) for database in replicas[:2])
+    dying, living = (workflows_of(database) for database in replicas[:2])
     made = await commands.create_workflow(dying, user, workspace_id=user.workspace_id, name="Ship", definition=STEPS)
     run = await commands.start_workflow(dying, user, workflow_id=made.id, content=None, request_id=None)
     # A worker dies in the middle of the first step: it says nothing more.

@@ -3,128 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import nats
 import pytest
 from google.protobuf.json_format import MessageToDict, ParseDict
-from rota.scheduler.v1 import schedules_pb2, workers_pb2, workers_pb2_grpc, workflows_pb2, workflows_pb2_grpc
-from rota.tasks.v1 import tasks_pb2, tasks_pb2_grpc
+from rota.scheduler.v1 import schedules_pb2, workers_pb2, workflows_pb2
 from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied, PreconditionFailed
-from rota_chassis.ids import uuid7
-from rota_chassis.rpc.server import RpcServer
-from rota_chassis.settings import DEVELOPMENT_SECRET
-from rota_chassis.testing.auth import small_auth
-from rota_chassis.testing.services import User, running
 from rota_chassis.testing.streams import stored_events
 from rota_chassis.testing.waiting import eventually
-from rota_chassis.tokens import TokenVerifier
-from rota_scheduler.bootstrap import SERVICE
 from rota_scheduler.rules.domain import MAX_DEPTH
 from rota_scheduler.workflows.state import MAX_SIGNALS
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from rota_chassis.testing.service_plugin import MakeDatabase
-    from rota_chassis.testing.tokens import TokenIssuer
 
 
 def task(title: str, **step: Any) -> dict[str, Any]:
     return {"action": {"create_task": {"title": title}}} | step
-
-
-class Tasks(tasks_pb2_grpc.TaskServiceServicer):
-    """Keeps the titles; refuses those that say so."""
-
-    def __init__(self) -> None:
-        self.titles: list[str] = []
-
-    async def CreateTask(  # noqa: N802 (named by the contract)
-        self, request: tasks_pb2.CreateTaskRequest, _context: Any
-    ) -> tasks_pb2.CreateTaskResponse:
-        self.titles.append(request.title)
-        if request.title == "refuse":
-            raise InvalidArgument("No.")
-        return tasks_pb2.CreateTaskResponse(task=tasks_pb2.Task(id=str(uuid7()), title=request.title))
-
-
-class World:
-    """A scheduler, and two users: an owner, and a viewer of the owner's workspace."""
-
-    def __init__(self, issuer: TokenIssuer, auth: Any) -> None:
-        self.tasks = Tasks()
-        self.owner, self.viewer, self.stranger = User(issuer), User(issuer), User(issuer)
-        for user in (self.owner, self.viewer, self.stranger):
-            auth.add_user(user)
-        auth.add_member(self.owner.workspace_id, self.viewer.id, role="viewer")
-        self.stub: Any = None
-        self.workers: Any = None
-        self.nats: Any = None
-
-    async def create(self, definition: dict[str, Any] | str) -> Any:
-        request = workflows_pb2.CreateWorkflowRequest(name="Ship")
-        if isinstance(definition, str):
-            request.definition_yaml = definition
-        else:
-            ParseDict(definition, request.definition)
-        return (await self.stub.CreateWorkflow(request, metadata=self.owner.metadata)).workflow
-
-    async def start(self, definition: dict[str, Any], content: Any = None, request_id: str = "") -> Any:
-        workflow = await self.create(definition)
-        request = workflows_pb2.StartWorkflowRequest(id=workflow.id, request_id=request_id)
-        ParseDict(content, request.input)
-        return (await self.stub.StartWorkflow(request, metadata=self.owner.metadata)).run
-
-    async def get(self, run: Any) -> Any:
-        request = workflows_pb2.GetWorkflowRunRequest(id=run.id)
-        return (await self.stub.GetWorkflowRun(request, metadata=self.owner.metadata)).run
-
-    async def finished(self, run: Any) -> Any:
-        async def look() -> Any:
-            found = await self.get(run)
-            return found if found.HasField("finished_at") else None
-
-        return await eventually(look)
-
-    async def signal(self, run: Any, name: str, data: Any, user: User | None = None, *, request_id: str = "") -> Any:
-        request = workflows_pb2.SignalWorkflowRunRequest(id=run.id, name=name, request_id=request_id)
-        ParseDict(data, request.data)
-        return (await self.stub.SignalWorkflowRun(request, metadata=(user or self.owner).metadata)).run
-
-
-@pytest.fixture
-async def world(
-    make_database: MakeDatabase, postgres_url: str, redis_url: str, fresh_nats_url: str, issuer: TokenIssuer
-) -> AsyncIterator[World]:
-    """Everything, running."""
-    async with AsyncExitStack() as stack:
-        auth = await stack.enter_async_context(small_auth())
-        world = World(issuer, auth)
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="rota-"))
-        server = RpcServer(TokenVerifier(issuer.keys, DEVELOPMENT_SECRET))
-        server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, world.tasks)
-        await server.start(f"unix:{folder}/tasks.sock")
-        stack.push_async_callback(server.stop, 0)
-        channel = await stack.enter_async_context(
-            running(
-                SERVICE,
-                server_url=postgres_url,
-                database_url=await make_database("scheduler"),
-                redis_url=redis_url,
-                nats_url=fresh_nats_url,
-                issuer=issuer,
-                auth_address=auth.address,
-                tasks_address=f"unix:{folder}/tasks.sock",
-            )
-        )
-        world.stub = workflows_pb2_grpc.WorkflowServiceStub(channel)
-        world.workers = workers_pb2_grpc.WorkerServiceStub(channel)
-        world.nats = await nats.connect(fresh_nats_url)
-        stack.push_async_callback(world.nats.close)
-        yield world
 
 
 def statuses(run: Any) -> dict[str, str]:
@@ -132,7 +24,7 @@ def statuses(run: Any) -> dict[str, str]:
     return {step.name: names.Name(step.status).removeprefix("WORKFLOW_STEP_STATUS_") for step in run.steps}
 
 
-async def test_steps_follow_what_they_need_and_outputs_flow_between_them(world: World) -> None:
+async def test_steps_follow_what_they_need_and_outputs_flow_between_them(world: Any) -> None:
     run = await world.start(
         {
             "steps": {
@@ -154,7 +46,7 @@ async def test_steps_follow_what_they_need_and_outputs_flow_between_them(world: 
     assert 's_c["c: skipped"]' in graph.mermaid
 
 
-async def test_what_succeeded_is_compensated_in_reverse_when_a_step_fails(world: World) -> None:
+async def test_what_succeeded_is_compensated_in_reverse_when_a_step_fails(world: Any) -> None:
     undo = {"create_task": {"title": "undo a"}}
     run = await world.start(
         {
@@ -172,7 +64,7 @@ async def test_what_succeeded_is_compensated_in_reverse_when_a_step_fails(world:
     assert world.tasks.titles == ["a", "b", "refuse", "undo b", "undo a"]
 
 
-async def test_fifty_signals_at_once_are_each_taken_once(world: World) -> None:
+async def test_fifty_signals_at_once_are_each_taken_once(world: Any) -> None:
     steps = {f"w{number}": {"wait": {"signal": "go"}} for number in range(50)}
     run = await world.start({"steps": steps})
     await asyncio.gather(*(world.signal(run, "go", number) for number in range(50)))
@@ -182,7 +74,7 @@ async def test_fifty_signals_at_once_are_each_taken_once(world: World) -> None:
         await world.signal(run, "go", 1)
 
 
-async def test_a_signal_that_is_repeated_counts_once(world: World) -> None:
+async def test_a_signal_that_is_repeated_counts_once(world: Any) -> None:
     steps = {"first": {"wait": {"signal": "go"}}, "second": {"wait": {"signal": "go"}, "needs": ["first"]}}
     run = await world.start({"steps": steps})
     await asyncio.gather(*(world.signal(run, "go", number, request_id="once") for number in range(5)))
@@ -192,7 +84,7 @@ async def test_a_signal_that_is_repeated_counts_once(world: World) -> None:
     assert again.status == workflows_pb2.WORKFLOW_RUN_STATUS_SUCCEEDED
 
 
-async def test_more_signals_than_are_kept_are_refused_and_one_that_is_waited_for_is_not(world: World) -> None:
+async def test_more_signals_than_are_kept_are_refused_and_one_that_is_waited_for_is_not(world: Any) -> None:
     run = await world.start({"steps": {"w": {"wait": {"signal": "go"}}}})
     for _ in range(MAX_SIGNALS):
         await world.signal(run, "early", None)
@@ -202,7 +94,7 @@ async def test_more_signals_than_are_kept_are_refused_and_one_that_is_waited_for
     assert statuses(await world.signal(run, "go", None)) == {"w": "SUCCEEDED"}
 
 
-async def test_a_put_of_an_older_version_is_refused(world: World) -> None:
+async def test_a_put_of_an_older_version_is_refused(world: Any) -> None:
     workflow = await world.create({"steps": {"a": task("a")}})
     put = workflows_pb2.PutWorkflowRequest(
         id=workflow.id, name="Ship", definition_yaml="steps: {b: {wait: {for_s: 5}}}", if_match=workflow.etag
@@ -214,7 +106,7 @@ async def test_a_put_of_an_older_version_is_refused(world: World) -> None:
         await world.stub.PutWorkflow(put, metadata=world.owner.metadata)
 
 
-async def test_a_run_that_is_cancelled_takes_its_actions_along(world: World, listening: Any) -> None:
+async def test_a_run_that_is_cancelled_takes_its_actions_along(world: Any, listening: Any) -> None:
     async with listening(200) as endpoint:
         endpoint.silent = True
         call = {"action": {"http": {"url": endpoint.url}}}
@@ -236,7 +128,7 @@ async def test_a_run_that_is_cancelled_takes_its_actions_along(world: World, lis
     assert events["run.finished"].data.run.error == "The run of the workflow was cancelled."
 
 
-async def test_beginning_and_end_of_a_run_are_told_without_its_steps(world: World) -> None:
+async def test_beginning_and_end_of_a_run_are_told_without_its_steps(world: Any) -> None:
     run = await world.start({"steps": {"a": task("a")}, "output": {"made": "${steps.a.output.task_id}"}}, {"order": 7})
     ended = await world.finished(run)
 
@@ -252,7 +144,7 @@ async def test_beginning_and_end_of_a_run_are_told_without_its_steps(world: Worl
     assert not last.data.workflow_run.steps
 
 
-async def test_the_answer_to_a_call_flows_into_later_steps(world: World, listening: Any) -> None:
+async def test_the_answer_to_a_call_flows_into_later_steps(world: Any, listening: Any) -> None:
     async with listening(200) as endpoint:
         steps = {
             "call": {"action": {"http": {"url": endpoint.url}}},
@@ -264,7 +156,7 @@ async def test_the_answer_to_a_call_flows_into_later_steps(world: World, listeni
     assert MessageToDict(ended.output) == {"body": {}}
 
 
-async def test_the_result_of_a_job_flows_into_later_steps(world: World) -> None:
+async def test_the_result_of_a_job_flows_into_later_steps(world: Any) -> None:
     steps = {"bake": {"action": {"job": {"queue": "ovens", "payload": {"loaves": "${input.loaves}"}}}}}
     output = {"baked": "${steps.bake.output.result.loaves}"}
     run = await world.start({"steps": steps, "output": output}, {"loaves": 3})
@@ -277,7 +169,7 @@ async def test_the_result_of_a_job_flows_into_later_steps(world: World) -> None:
     assert MessageToDict((await world.finished(run)).output) == {"baked": 2}
 
 
-async def test_a_step_starts_a_workflow_and_does_not_wait_for_it(world: World) -> None:
+async def test_a_step_starts_a_workflow_and_does_not_wait_for_it(world: Any) -> None:
     inner = await world.create({"steps": {"a": task("for ${input.order}")}})
     start = {"action": {"workflow": {"workflow_id": inner.id, "input": {"order": "${input}"}}}}
     output = "${steps.start.output.body.workflow_run_id}"
@@ -287,7 +179,7 @@ async def test_a_step_starts_a_workflow_and_does_not_wait_for_it(world: World) -
     assert world.tasks.titles == ["for 7"]
 
 
-async def test_a_workflow_that_starts_itself_comes_to_an_end(world: World) -> None:
+async def test_a_workflow_that_starts_itself_comes_to_an_end(world: Any) -> None:
     workflow = await world.create({"steps": {"a": {"wait": {"for_s": 5}}}})
     again = {"steps": {"a": {"action": {"workflow": {"workflow_id": workflow.id}}}}}
     put = workflows_pb2.PutWorkflowRequest(id=workflow.id, name="Again")
@@ -306,19 +198,19 @@ async def test_a_workflow_that_starts_itself_comes_to_an_end(world: World) -> No
     assert "5 deep" in runs[0].error
 
 
-async def test_the_schema_of_definitions_is_published(world: World) -> None:
+async def test_the_schema_of_definitions_is_published(world: Any) -> None:
     request = workflows_pb2.GetWorkflowSchemaRequest()
     answer = await world.stub.GetWorkflowSchema(request, metadata=world.viewer.metadata)
     assert MessageToDict(answer.schema)["required"] == ["steps"]
 
 
-async def test_a_wait_ends_when_its_time_has_passed(world: World) -> None:
+async def test_a_wait_ends_when_its_time_has_passed(world: Any) -> None:
     run = await world.start({"steps": {"w": {"wait": {"for_s": 1}}, "a": task("then", needs=["w"])}})
     assert run.steps[0].HasField("waits_until")
     assert statuses(await world.finished(run)) == {"w": "SUCCEEDED", "a": "SUCCEEDED"}
 
 
-async def test_signals_and_cancels_at_once_leave_one_end(world: World) -> None:
+async def test_signals_and_cancels_at_once_leave_one_end(world: Any) -> None:
     run = await world.start({"steps": {"w": {"wait": {"signal": "go"}}, "a": task("then", needs=["w"])}})
     cancel = workflows_pb2.CancelWorkflowRunRequest(id=run.id)
     await asyncio.gather(
@@ -331,7 +223,7 @@ async def test_signals_and_cancels_at_once_leave_one_end(world: World) -> None:
     assert len(world.tasks.titles) <= 1
 
 
-async def test_a_paused_run_starts_nothing_until_it_is_resumed(world: World) -> None:
+async def test_a_paused_run_starts_nothing_until_it_is_resumed(world: Any) -> None:
     run = await world.start({"steps": {"w": {"wait": {"signal": "go"}}, "a": task("then", needs=["w"])}})
     pause, resume = workflows_pb2.PauseWorkflowRunRequest(id=run.id), workflows_pb2.ResumeWorkflowRunRequest(id=run.id)
     await world.stub.PauseWorkflowRun(pause, metadata=world.owner.metadata)
@@ -340,7 +232,7 @@ async def test_a_paused_run_starts_nothing_until_it_is_resumed(world: World) -> 
     assert statuses(await world.finished(run)) == {"w": "SUCCEEDED", "a": "SUCCEEDED"}
 
 
-async def test_a_run_keeps_the_version_that_it_began_with(world: World) -> None:
+async def test_a_run_keeps_the_version_that_it_began_with(world: Any) -> None:
     workflow = await world.create(
         "steps:\n  w: {wait: {signal: go}}\n  a: {needs: [w], action: {create_task: {title: old}}}"
     )
@@ -362,7 +254,7 @@ async def test_a_run_keeps_the_version_that_it_began_with(world: World) -> None:
     assert world.tasks.titles == ["old"]
 
 
-async def test_others_see_nothing_and_viewers_change_nothing(world: World) -> None:
+async def test_others_see_nothing_and_viewers_change_nothing(world: Any) -> None:
     run = await world.start({"steps": {"w": {"wait": {"signal": "go"}}}})
     with pytest.raises(PermissionDenied):
         await world.signal(run, "go", None, world.viewer)
@@ -389,7 +281,7 @@ async def test_others_see_nothing_and_viewers_change_nothing(world: World) -> No
     ids=["cycle", "missing", "unknown-key", "expression", "kind", "empty", "alias", "yaml"],
 )
 async def test_a_definition_that_will_not_do_is_refused_with_the_place(
-    world: World, definition: dict[str, Any] | str, words: str
+    world: Any, definition: dict[str, Any] | str, words: str
 ) -> None:
     with pytest.raises(InvalidArgument, match=words):
         await world.create(definition)
