@@ -55,6 +55,8 @@ from rota_scheduler.workflows.dependencies import Workflows
 from rota_scheduler.workflows.servicer import WorkflowServicer
 
 if TYPE_CHECKING:
+    from rota_chassis.events.envelope import Event
+    from rota_chassis.postgres.database import UnitOfWork
     from rota_chassis.service import Runtime
 
 
@@ -140,21 +142,16 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     )
     waits = Ticker("workflows", lambda: engine.wake_runs(workflows), runtime.clock)
     workflows = Workflows(runtime.database, memberships, runtime.clock, egress, on_waits=waits.wake, on_runs=on_runs)
-    _serve_workflows(runtime, workflows)
+    runtime.serve(
+        workflows_pb2_grpc.add_WorkflowServiceServicer_to_server, WorkflowServicer(workflows, runtime.page_tokens)
+    )
     _serve_runs(
         runtime,
         Runs(runtime.database, memberships, runtime.clock, egress, on_runs=on_runs, on_terminated=worker.renew_now),
     )
     _serve_queues(runtime, Queues(runtime.database, memberships, runtime.clock, waiting, random.uniform, on_runs))
     rules = Rules(runtime.database, memberships, runtime.nats, runtime.clock, egress, on_runs=on_runs)
-    runtime.serve(rules_pb2_grpc.add_RuleServiceServicer_to_server, RuleServicer(rules, runtime.page_tokens))
-    rule_consumer = Consumer(
-        rule_handlers.CONSUMER,
-        rule_handlers.handlers(rules),
-        database=runtime.database,
-        nats=runtime.nats,
-        after_commit=rules.on_runs,
-    )
+    _serve_rules(runtime, rules, workflows)
 
     series_times = SeriesTimes(runtime.database, runtime.clock)
     series = Ticker("series", partial(fire_series, series_times), runtime.clock)
@@ -177,7 +174,6 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     runtime.background("series", series.run)
     runtime.background("schedules", fire)
     runtime.background("workflows", waits.run)
-    runtime.background("rules", rule_consumer.run)
     runtime.background("runs", execute_runs)
     runtime.background("wake", partial(others.run, on_others))
     runtime.background(
@@ -185,23 +181,27 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     )
 
 
-def _serve_workflows(runtime: Runtime[SchedulerSettings], workflows: Workflows) -> None:
-    runtime.serve(
-        workflows_pb2_grpc.add_WorkflowServiceServicer_to_server, WorkflowServicer(workflows, runtime.page_tokens)
-    )
+def _serve_rules(runtime: Runtime[SchedulerSettings], rules: Rules, workflows: Workflows) -> None:
+    """What events of the workspace set off: rules, and steps of workflows that wait for them, in one transaction."""
+    runtime.serve(rules_pb2_grpc.add_RuleServiceServicer_to_server, RuleServicer(rules, runtime.page_tokens))
+    of_rules, of_workflows = rule_handlers.handlers(rules), listening.handlers(workflows)
 
-    def advanced() -> None:
+    async def handle(work: UnitOfWork, event: Event) -> None:
+        await of_rules[event.type](work, event)
+        await of_workflows[event.type](work, event)
+
+    def set_off() -> None:
         workflows.on_waits()
         workflows.on_runs()
 
-    listener = Consumer(
-        listening.CONSUMER,
-        listening.handlers(workflows),
+    consumer = Consumer(
+        rule_handlers.CONSUMER,
+        dict.fromkeys(of_rules, handle),
         database=runtime.database,
         nats=runtime.nats,
-        after_commit=advanced,
+        after_commit=set_off,
     )
-    runtime.background("workflow_events", listener.run)
+    runtime.background("rules", consumer.run)
 
 
 def _serve_runs(runtime: Runtime[SchedulerSettings], runs: Runs) -> None:

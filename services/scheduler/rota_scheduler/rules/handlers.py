@@ -46,7 +46,7 @@ _LOG = logger(__name__)
 
 
 def handlers(rules: Rules) -> Mapping[str, Handler]:
-    """The events that set rules off, for a consumer of their own: timers and workflows wait for some of them too."""
+    """The events that set rules off, for a consumer of their own: timers and ends of runs wait for some of them too."""
     return dict.fromkeys(EVENT_TYPES, partial(on_event, rules))
 
 

@@ -32,13 +32,12 @@ if TYPE_CHECKING:
     from rota_scheduler.workflows.dependencies import Workflows
     from rota_scheduler.workflows.state import Event as DomainEvent
 
-CONSUMER = "scheduler-workflows"
 _DECIDES = frozenset({"task.completed", "task.updated", "task.deleted"})
 _LOG = logger(__name__)
 
 
 def handlers(workflows: Workflows) -> Mapping[str, Handler]:
-    """The events that steps may wait for, for a consumer of their own: others of the scheduler handle some of them."""
+    """The events that steps may wait for, which are those that rules may."""
     return dict.fromkeys(EVENT_TYPES, partial(on_event, workflows))
 
 

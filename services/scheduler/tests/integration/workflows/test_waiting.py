@@ -10,6 +10,7 @@ from rota.tasks.v1 import tasks_pb2
 from rota_chassis.events.consumer import Consumer
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.statements import statement
+from rota_scheduler.rules.handlers import CONSUMER
 from rota_scheduler.workflows import commands, listening, queries, waiters
 from rota_scheduler.workflows.engine import MAX_WAITERS, apply
 from rota_scheduler.workflows.state import ActionEnded, Order, RunStatus
@@ -34,7 +35,7 @@ _TERMINATE = statement(select(func.pg_terminate_backend(bindparam("pid"))))
 
 def consumer_of(workflows: Workflows) -> Consumer:
     handlers = listening.handlers(workflows)
-    return Consumer(listening.CONSUMER, handlers, database=workflows.database, nats=None)  # type: ignore[arg-type]
+    return Consumer(CONSUMER, handlers, database=workflows.database, nats=None)  # type: ignore[arg-type]
 
 
 @pytest.fixture

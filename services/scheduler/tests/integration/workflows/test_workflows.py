@@ -283,5 +283,7 @@ async def test_others_see_nothing_and_viewers_change_nothing(world: Any) -> None
 async def test_a_definition_that_will_not_do_is_refused_with_the_place(
     world: Any, definition: dict[str, Any] | str, words: str
 ) -> None:
-    with pytest.raises(InvalidArgument, match=words):
+    with pytest.raises(InvalidArgument, match=words) as caught:
         await world.create(definition)
+    (violation,) = caught.value.violations
+    assert violation.field.startswith("definition")
