@@ -13,6 +13,7 @@ from rota.scheduler.v1 import (
     runs_pb2_grpc,
     schedules_pb2_grpc,
     series_pb2_grpc,
+    task_actions_pb2_grpc,
     workers_pb2_grpc,
     workflows_pb2_grpc,
 )
@@ -26,6 +27,9 @@ from rota_scheduler.actions.http import CallHttp, open_client
 from rota_scheduler.actions.tasks import ActOnTasks
 from rota_scheduler.actions.telling import Tell
 from rota_scheduler.actions.workflow import StartWorkflow
+from rota_scheduler.executions import handlers as execution_handlers
+from rota_scheduler.executions.firing import Executions, fire_task_actions
+from rota_scheduler.executions.servicer import TaskActionServicer
 from rota_scheduler.queues.dependencies import Queues
 from rota_scheduler.queues.servicer import WorkerServicer
 from rota_scheduler.queues.waiting import Waiting
@@ -55,6 +59,9 @@ from rota_scheduler.workflows.dependencies import Workflows
 from rota_scheduler.workflows.servicer import WorkflowServicer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rota_chassis.events.consumer import Handler
     from rota_chassis.events.envelope import Event
     from rota_chassis.postgres.database import UnitOfWork
     from rota_chassis.service import Runtime
@@ -157,14 +164,16 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     series = Ticker("series", partial(fire_series, series_times), runtime.clock)
     runtime.serve(series_pb2_grpc.add_SeriesTimesServiceServicer_to_server, SeriesTimesServicer(series_times))
 
+    actions = _serve_task_actions(runtime, Executions(runtime.database, memberships, runtime.clock, egress, on_runs))
+
     def wake() -> None:
-        for each in (timers, series, waits, worker, waiting):
+        for each in (timers, series, waits, worker, waiting, actions):
             each.wake()
 
     runtime.consume(
         {
             **memberships.handlers(),
-            **handlers.handlers(),
+            **_both(handlers.handlers(), execution_handlers.handlers(runtime.clock)),
             **series_handlers.handlers(),
             **engine.handlers(workflows),
         },
@@ -204,9 +213,29 @@ def _serve_rules(runtime: Runtime[SchedulerSettings], rules: Rules, workflows: W
     runtime.background("rules", consumer.run)
 
 
+def _both(first: Mapping[str, Handler], second: Mapping[str, Handler]) -> Mapping[str, Handler]:
+    """Handlers of the same events, one after the other."""
+
+    def handling(name: str) -> Handler:
+        async def handle(work: UnitOfWork, event: Event) -> None:
+            await first[name](work, event)
+            await second[name](work, event)
+
+        return handle
+
+    return {name: handling(name) for name in first}
+
+
 def _serve_runs(runtime: Runtime[SchedulerSettings], runs: Runs) -> None:
     runtime.serve(runs_pb2_grpc.add_RunServiceServicer_to_server, RunServicer(runs, runtime.page_tokens))
     runtime.background("waiting_runs", Ticker("waiting_runs", partial(start_waiting, runs), runtime.clock).run)
+
+
+def _serve_task_actions(runtime: Runtime[SchedulerSettings], executions: Executions) -> Ticker:
+    runtime.serve(task_actions_pb2_grpc.add_TaskActionServiceServicer_to_server, TaskActionServicer(executions))
+    ticker = Ticker("task_actions", partial(fire_task_actions, executions), runtime.clock)
+    runtime.background("task_actions", ticker.run)
+    return ticker
 
 
 def _serve_queues(runtime: Runtime[SchedulerSettings], queues: Queues) -> None:

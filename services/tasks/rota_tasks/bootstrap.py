@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rota.scheduler.v1 import series_pb2_grpc as times_pb2_grpc
+from rota.scheduler.v1 import task_actions_pb2_grpc
 from rota.tasks.v1 import (
     attachments_pb2_grpc,
     batch_pb2_grpc,
@@ -43,6 +44,8 @@ from rota_tasks.boards.servicer import BoardServicer
 from rota_tasks.checklists.servicer import ChecklistServicer
 from rota_tasks.comments.servicer import CommentServicer
 from rota_tasks.copies.servicer import CopyServicer
+from rota_tasks.executions import handlers as execution_handlers
+from rota_tasks.executions import unblocking
 from rota_tasks.exports.dependencies import Exports
 from rota_tasks.exports.servicer import ExportServicer
 from rota_tasks.exports.worker import Exporter
@@ -84,6 +87,7 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
         memberships,
         runtime.clock,
         times_pb2_grpc.SeriesTimesServiceStub(runtime.channels["scheduler"]),
+        task_actions_pb2_grpc.TaskActionServiceStub(runtime.channels["scheduler"]),
     )
     projects = Projects(runtime.database, memberships, runtime.clock)
     runtime.serve(tasks_pb2_grpc.add_TaskServiceServicer_to_server, TaskServicer(tasks, runtime.page_tokens))
@@ -150,7 +154,8 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
     runtime.background("exports", exporter.run)
     runtime.serve(copies_pb2_grpc.add_CopyServiceServicer_to_server, CopyServicer(projects))
     runtime.serve(series_pb2_grpc.add_SeriesServiceServicer_to_server, SeriesServicer(tasks, runtime.page_tokens))
-    runtime.consume({**memberships.handlers(), **series_handlers.handlers(tasks)})
+    runtime.background("unblocking", partial(unblocking.run, tasks))
+    runtime.consume({**memberships.handlers(), **series_handlers.handlers(tasks), **execution_handlers.handlers(tasks)})
 
 
 def _file_store(settings: TasksSettings) -> FileStore:

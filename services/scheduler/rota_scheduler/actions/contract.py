@@ -8,13 +8,15 @@ from protovalidate import Validator
 from rota.scheduler.v1 import schedules_pb2
 from rota_chassis import codec
 from rota_chassis.codec.problems import DecodeError
-from rota_chassis.errors import InvalidArgument
+from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.rpc.pipeline import violations_of
 
 from rota_scheduler.actions.checks import check_action
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from rota_chassis.codec.problems import Problem
 
     from rota_scheduler.actions.egress import EgressPolicy
 
@@ -31,6 +33,47 @@ _VALIDATOR = Validator()
 
 class RefusedAction(Exception):
     """Something that is no action; the message says why."""
+
+
+def action_given(content: Any, policy: EgressPolicy) -> Mapping[str, Any]:
+    """The action as it is stored, from its JSON form in a request.
+
+    Raises:
+        InvalidArgument: it is none, or will not do (code INVALID_ACTION), or leads where actions may not connect to
+            (ADDRESS_NOT_ALLOWED).
+    """
+    try:
+        message = _decode(content)
+    except DecodeError as error:
+        raise _invalid([Violation(_path(each), each.detail, each.code) for each in error.problems]) from error
+    violations = violations_of(_VALIDATOR, message)
+    if violations:
+        raise _invalid(
+            [Violation(f"action.{each.field}".rstrip("."), each.description, each.reason) for each in violations]
+        )
+    action: Mapping[str, Any] = _encode(message)
+    try:
+        check_action(action, policy)
+    except InvalidArgument as error:
+        if error.code == "ADDRESS_NOT_ALLOWED":
+            raise
+        raise _invalid(error.violations) from error
+    return action
+
+
+def _path(problem: Problem) -> str:
+    """Where a problem is, as violations name it: "action.http.headers[0].name"."""
+    path = "action"
+    for step in (problem.pointer or "").split("/")[1:]:
+        path += f"[{step}]" if step.isdigit() else f".{step}"
+    return path
+
+
+def _invalid(violations: Sequence[Violation]) -> InvalidArgument:
+    first = violations[0]
+    return InvalidArgument(
+        f"The action will not do: {first.field} {first.description}.", code="INVALID_ACTION", violations=violations
+    )
 
 
 def action_of(content: Any, policy: EgressPolicy) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from rota_scheduler import origins
 from rota_scheduler.actions.checks import check_action
 from rota_scheduler.runs import calls, queries, store
 from rota_scheduler.runs.domain import Run, Status
-from rota_scheduler.runs.messages import run_finished
+from rota_scheduler.runs.messages import run_ended
 from rota_scheduler.schedules import store as schedules
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ async def cancel_run(runs: Runs, user: UserPrincipal, *, run_id: UUID) -> Run:
         require_role(role, WRITERS)
         cancelled = await calls.cancel(work, run, error=_CANCELLED, finished_at=now)
         await store.release(work, [(run.workspace_id, run.schedule_id)], available_at=now)
-        work.append(run_finished(cancelled, now))
+        work.append(*run_ended(cancelled, now))
     if run.status is Status.RUNNING:
         runs.on_terminated()
     runs.on_runs()

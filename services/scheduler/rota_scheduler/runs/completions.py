@@ -23,7 +23,7 @@ from rota_chassis.logs import logger
 from rota_scheduler.metrics import ATTEMPTS
 from rota_scheduler.runs import claims, store
 from rota_scheduler.runs.domain import Failed, Status, Succeeded, end_of, next_attempt_at
-from rota_scheduler.runs.messages import run_finished
+from rota_scheduler.runs.messages import run_ended
 from rota_scheduler.schedules import store as schedules
 from rota_scheduler.schedules.domain import after_run
 from rota_scheduler.schedules.messages import event_of
@@ -262,7 +262,7 @@ async def _count_end(work: UnitOfWork, run: Run, end: End, now: datetime) -> int
 
 def _tell(work: UnitOfWork, completion: Completion, end: End, now: datetime) -> None:
     run, outcome = completion.run, completion.outcome
-    work.append(run_finished(run, now, end))
+    work.append(*run_ended(run, now, end))
     for data in outcome.events if isinstance(outcome, Succeeded) else ():
         # Of the run, but not one of its versions.
         effect_id = uuid5(run.id, data.DESCRIPTOR.name)

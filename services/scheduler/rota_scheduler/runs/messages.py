@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import uuid5
 
 from google.protobuf.json_format import ParseDict
 from rota.events.v1 import events_pb2
 from rota.scheduler.v1 import schedules_pb2
+from rota.tasks.v1 import executions_pb2
 from rota_chassis.events.log import NewEvent
 
 from rota_scheduler.runs.domain import End, Status
@@ -23,12 +25,19 @@ if TYPE_CHECKING:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S = 86_400
 _FINISHED_VERSION = 1
+_TASK_RUN_ENDED_VERSION = 2
 STATUSES = {
     Status.PENDING: schedules_pb2.RUN_STATUS_PENDING,
     Status.RUNNING: schedules_pb2.RUN_STATUS_RUNNING,
     Status.SUCCEEDED: schedules_pb2.RUN_STATUS_SUCCEEDED,
     Status.FAILED: schedules_pb2.RUN_STATUS_FAILED,
     Status.CANCELLED: schedules_pb2.RUN_STATUS_CANCELLED,
+}
+
+_TASK_RUN_STATUSES = {
+    Status.SUCCEEDED: executions_pb2.TASK_RUN_STATUS_SUCCEEDED,
+    Status.FAILED: executions_pb2.TASK_RUN_STATUS_FAILED,
+    Status.CANCELLED: executions_pb2.TASK_RUN_STATUS_CANCELLED,
 }
 
 
@@ -57,6 +66,32 @@ def run_finished(run: Run, now: datetime, end: End | None = None) -> NewEvent:
         data = events_pb2.RunFinished()
         _fill(data.run, run, end, now)
     return NewEvent(run.workspace_id, run.id, _FINISHED_VERSION, data, now)
+
+
+def run_ended(run: Run, now: datetime, end: End | None = None) -> list[NewEvent]:
+    """What is told when a run has ended: of a task's action, its task is to know."""
+    return [run_finished(run, now, end), *task_run_ended(run, now, end)]
+
+
+def task_run_ended(
+    run: Run, now: datetime, end: End | None = None, *, version: int = _TASK_RUN_ENDED_VERSION
+) -> list[NewEvent]:
+    """What the task is told of the end of the run, if it is one of a task's action."""
+    of_task = run.action.get("of_task")
+    if of_task is None:
+        return []
+    status, error = (run.status, run.error) if end is None else (end.status, end.error)
+    data = events_pb2.TaskRunEnded(
+        task_id=of_task["task_id"],
+        action_id=of_task["action_id"],
+        run=executions_pb2.TaskRun(id=str(run.id), status=_TASK_RUN_STATUSES[status], error=error),
+    )
+    if run.started_at is not None:
+        _set_time(data.run.started_at, run.started_at)
+    _set_time(data.run.finished_at, run.finished_at or now)
+    depth = of_task["causation_depth"]
+    # Of the run, but not one of its versions.
+    return [NewEvent(run.workspace_id, uuid5(run.id, "task_run"), version, data, now, causation_depth=depth)]
 
 
 def _fill(message: schedules_pb2.Run, run: Run, end: End, finished_at: datetime | None) -> None:

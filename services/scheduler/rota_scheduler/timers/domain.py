@@ -60,11 +60,8 @@ class TimedTask:
 
     @property
     def due(self) -> datetime | None:
-        """When it becomes overdue: a day ends at midnight in the task's zone."""
-        if self.due_on is None or self.due_on.year >= _LAST_YEAR:
-            return self.due_at
-        midnight = datetime.combine(self.due_on + timedelta(days=1), time.min)
-        return resolve(midnight, zone(self.time_zone or "UTC"))
+        """When it becomes overdue."""
+        return due_of(self.due_at, self.due_on, self.time_zone)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +103,14 @@ class Firing:
     def reminder_id(self) -> UUID:
         """Identity of the timer as an aggregate: the same for every firing."""
         return uuid5(self.task_id, self.kind)
+
+
+def due_of(due_at: datetime | None, due_on: date | None, time_zone: str) -> datetime | None:
+    """When a task becomes overdue: a day ends at midnight in the task's zone."""
+    if due_on is None or due_on.year >= _LAST_YEAR:
+        return due_at
+    midnight = datetime.combine(due_on + timedelta(days=1), time.min)
+    return resolve(midnight, zone(time_zone or "UTC"))
 
 
 def timers_of(task: TimedTask) -> list[Timer]:

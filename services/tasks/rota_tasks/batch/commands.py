@@ -17,6 +17,7 @@ from rota_chassis.memberships import WRITERS
 from rota_tasks import answers, locks
 from rota_tasks.batch import domain, store
 from rota_tasks.batch.domain import Assign, Complete, Create, Delete, Edit, Relate, Reopen, Unassign
+from rota_tasks.executions import accepting
 from rota_tasks.relations import commands as relation_commands
 from rota_tasks.relations.domain import Relation
 from rota_tasks.tasks import commands, queries, requirements
@@ -72,6 +73,7 @@ async def run_batch(
         RotaError: when atomic, what the first failing operation raises, which its violations point at.
     """
     await tasks.memberships.require(user.user_id, workspace_id, WRITERS)
+    operations = await _accepted(tasks, user, workspace_id, operations)
     valid = [each for each in operations if not isinstance(each, RotaError)]
     people = list(dict.fromkeys(each for operation in valid for each in domain.people(operation)))
     if len(people) > MAX_PEOPLE:
@@ -91,6 +93,26 @@ async def run_batch(
         alone = not all(isinstance(each, Create) for each in valid)
         held.append(locks.structure(workspace_id, alone=alone))
     return await tasks.database.ordered(run, *held)
+
+
+async def _accepted(
+    tasks: Tasks, user: UserPrincipal, workspace_id: UUID, operations: Sequence[Operation | RotaError]
+) -> Sequence[Operation | RotaError]:
+    """The operations with the actions that they give to tasks as the scheduler accepts them, asked once for all."""
+    asked = {
+        index: action
+        for index, each in enumerate(operations)
+        if not isinstance(each, RotaError) and (action := domain.action_of(each)) is not None
+    }
+    answers = await accepting.accepted(tasks, user, workspace_id, list(asked.values()))
+    settled = list(operations)
+    for index, answer in zip(asked, answers, strict=True):
+        operation = operations[index]
+        if isinstance(answer, RotaError):
+            settled[index] = answer
+        elif not isinstance(operation, RotaError):
+            settled[index] = domain.with_action(operation, answer)
+    return settled
 
 
 async def _boards(tasks: Tasks, workspace_id: UUID, operations: Sequence[Operation]) -> set[UUID]:

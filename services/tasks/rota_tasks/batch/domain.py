@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
+    from rota_tasks.executions.execution import Given
     from rota_tasks.relations.domain import RelationType
 
 
@@ -93,6 +94,27 @@ def people(operation: Operation) -> tuple[UUID, ...]:
         case Assign(assignee_id=assignee_id):
             return (assignee_id,)
     return ()
+
+
+def action_of(operation: Operation) -> Mapping[str, Any] | None:
+    """The action that the operation gives to a task, if it does."""
+    match operation:
+        case Create(fields=fields) if fields.get("execution") is not None:
+            given: Mapping[str, Any] = fields["execution"].action
+            return given
+        case Edit(changes=changes):
+            return changes.get("action")
+    return None
+
+
+def with_action(operation: Operation, given: Given) -> Operation:
+    """The operation with its action as the scheduler has accepted it."""
+    match operation:
+        case Create(fields=fields):
+            return replace(operation, fields={**fields, "execution": fields["execution"].given(given)})
+        case Edit(changes=changes):
+            return replace(operation, changes={**changes, "action": given})
+    return operation
 
 
 def needs_structure(operation: Operation) -> bool:

@@ -10,6 +10,7 @@ from rota_chassis.events.types import event_types
 from rota_chassis.memberships import WRITERS, require_role
 
 from rota_tasks import locks
+from rota_tasks.executions import unblocking
 from rota_tasks.history import store
 from rota_tasks.preconditions import require_version
 from rota_tasks.series import following
@@ -77,6 +78,7 @@ async def undo_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_matc
             work.append(event_message(event))
             await following.follow(work, event.task)
             await task_store.project(work, event)
+            await unblocking.follow(work, [event])
         return await task_store.get(work, user_id=user.user_id, task_id=task_id) or task
 
     return await tasks.database.ordered(undo, locks.structure(seen.workspace_id, alone=True))

@@ -28,6 +28,7 @@ _UNTOLD = frozenset(
         "status_before",
         "state_id_before",
     }
+    | {"action_state"}
     | {"subtasks", "is_blocked", "blocked_by", "checklist"}
 )
 

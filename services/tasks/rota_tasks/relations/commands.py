@@ -12,6 +12,7 @@ from rota_chassis.errors import Conflict, NotFound, Violation
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS
 
+from rota_tasks.executions import unblocking
 from rota_tasks.relations import domain, store
 from rota_tasks.relations.domain import MAX_RELATIONS, Relation, RelationType
 from rota_tasks.relations.messages import event_message
@@ -81,6 +82,7 @@ async def add(work: UnitOfWork, relation: Relation) -> Relation:
     added = domain.add(relation)
     await store.project(work, added)
     work.append(event_message(added))
+    await _follow(work, relation)
     return relation
 
 
@@ -102,6 +104,13 @@ async def delete_relation(
         removed = domain.remove(relation, now=tasks.clock.now())
         await store.project(work, removed)
         work.append(event_message(removed))
+        await _follow(work, relation)
+
+
+async def _follow(work: UnitOfWork, relation: Relation) -> None:
+    if RelationType.BLOCKS in (relation.type, relation.inverse.type):
+        pair = (relation.source_id, relation.task_id)
+        await unblocking.follow_relation(work, workspace_id=relation.workspace_id, task_ids=pair)
 
 
 async def _workspace(tasks: Tasks, user: UserPrincipal, task_id: UUID) -> UUID:

@@ -19,6 +19,8 @@ from rota_tasks.boards import domain as boards
 from rota_tasks.boards import store as board_store
 from rota_tasks.boards.domain import Section, State
 from rota_tasks.checklists.carrying import carry
+from rota_tasks.executions import accepting
+from rota_tasks.executions.execution import NAMES as OF_EXECUTION
 from rota_tasks.preconditions import require_version
 from rota_tasks.projects import store as projects
 from rota_tasks.series import domain, following, planning, store
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
     from rota_tasks.series.domain import Series
     from rota_tasks.tasks.dependencies import Tasks
     from rota_tasks.tasks.domain import TaskEvent
+
+
+_SHARED = OF_EXECUTION.union(SHARED)
 
 
 async def edit_occurrences(
@@ -72,6 +77,8 @@ async def edit_occurrences(
     if any(changes.get(name, getattr(seen, name)) != getattr(seen, name) for name in (*DATES, "time_zone")):
         changes = await planning.moved_on(tasks, seen, changes)
         return await commands.edit_task(tasks, user, task_id=task_id, changes=changes, if_match=if_match)
+    if isinstance(changes.get("action"), dict):
+        changes = await accepting.asked(tasks, user, seen, changes)
     newcomers = [each for each in changes.get("assignee_ids", ()) if each not in seen.assignee_ids]
     await requirements.require_members(tasks, seen.workspace_id, newcomers)
     since = seen.occurrence if following_only else None
@@ -214,7 +221,7 @@ def _changes_of(task: Task, changes: Mapping[str, Any], *, is_named: bool) -> di
     """What an occurrence gets of a change of several: the named one all of it, others that are open their part."""
     if is_named:
         return dict(changes)
-    return {name: value for name, value in changes.items() if name in SHARED and task.status in OPEN}
+    return {name: value for name, value in changes.items() if name in _SHARED and task.status in OPEN}
 
 
 async def _revise(
@@ -222,6 +229,8 @@ async def _revise(
 ) -> None:
     """Let occurrences to come begin as the change says; in a new series, if this one is to keep what was before."""
     shared = {name: getattr(named, name) for name in SHARED if name in changes}
+    if OF_EXECUTION & changes.keys():
+        shared["execution"] = named.execution.afresh if named.execution else None
     if "project_id" in shared:
         shared["section_id"] = named.section_id
     series = None

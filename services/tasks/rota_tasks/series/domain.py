@@ -38,6 +38,7 @@ SHARED = (
     "parent_id",
     "watcher_ids",
     "remind_before_s",
+    "execution",
 )
 """What every occurrence begins with, besides its dates and their time zone."""
 _DAY_S = 86_400
@@ -120,7 +121,9 @@ def begin(task: Task) -> SeriesCreated:
             id=task.series_id,
             workspace_id=task.workspace_id,
             recurrence=task.recurrence,
-            template=replace(task, recurrence=None, standing=None),
+            template=replace(
+                task, recurrence=None, standing=None, execution=task.execution.afresh if task.execution else None
+            ),
             latest=task.occurrence,
             closed_at=None if task.status in OPEN else task.updated_at,
             occurrences=1,

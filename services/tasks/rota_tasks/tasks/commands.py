@@ -18,6 +18,8 @@ from rota_chassis.ids import uuid7
 from rota_chassis.memberships import VIEWER, WRITERS, require_role
 
 from rota_tasks import locks
+from rota_tasks.executions import accepting, unblocking
+from rota_tasks.executions import domain as executions
 from rota_tasks.preconditions import require_version
 from rota_tasks.series import following, planning
 from rota_tasks.tasks import domain, queries, requirements, store, tree, values, workflow
@@ -63,6 +65,8 @@ async def create_task(
     await values.require_people(tasks, workspace_id, fields)
     if fields.get("recurrence") is not None:
         fields = await planning.begun(tasks, fields)
+    if fields.get("execution") is not None:
+        fields["execution"] = await accepting.begun(tasks, user, workspace_id, fields["execution"])
     now = tasks.clock.now()
     task = Task(
         id=uuid7(),
@@ -138,6 +142,9 @@ async def edit_task(
         task = await queries.get_task(tasks, user, task_id=task_id)
         newcomers = [each for each in changes["assignee_ids"] if each not in task.assignee_ids]
         await requirements.require_members(tasks, task.workspace_id, newcomers)
+    if isinstance(changes.get("action"), dict):
+        task = await queries.get_task(tasks, user, task_id=task_id)
+        changes = await accepting.asked(tasks, user, task, changes)
     if values.persons(changes):
         task = await queries.get_task(tasks, user, task_id=task_id)
         await values.require_people(tasks, task.workspace_id, changes)
@@ -171,7 +178,7 @@ async def edit(
         await requirements.require_place(work, task.workspace_id, task.id, parent_id)
     if changes.get("recurrence", task.recurrence) is not None and {"recurrence", "parent_id"} & changes.keys():
         await requirements.require_not_nested(work, task.workspace_id, changes.get("parent_id", task.parent_id))
-    settled = await workflow.settle(work, tasks, user, task, changes)
+    settled = await workflow.settle(work, tasks, user, task, executions.settle(task, changes))
     settled = await values.settle(work, task, settled)
     if task.status not in OPEN and settled.get("status") in OPEN:
         # Others may rely on it: what it is a part of, and what it blocks.
@@ -348,6 +355,7 @@ async def apply(work: UnitOfWork, events: Sequence[TaskEvent]) -> None:
         await following.follow(work, events[-1].task)
         # Each event holds the whole task, so that the last is all the read table needs.
         await store.project(work, events[-1])
+        await unblocking.follow(work, events)
 
 
 async def _made_before(work: UnitOfWork, user: UserPrincipal, request: Request, first: tuple[bytes, UUID]) -> Task:

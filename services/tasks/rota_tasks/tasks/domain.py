@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import date
     from uuid import UUID
 
+    from rota_tasks.executions.execution import Execution
     from rota_tasks.series.recurrence import Recurrence
 
 MAX_ASSIGNEES = 50
@@ -113,6 +114,7 @@ class Task:
     occurrence: str | None = None
     remind_before_s: tuple[int, ...] = ()
     fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    execution: Execution | None = None
     created_by: UUID
     created_at: datetime
     updated_at: datetime
@@ -248,7 +250,7 @@ def edit(task: Task, changes: Mapping[str, Any], *, by: UUID, now: datetime) -> 
 
     events: list[TaskEvent] = []
     if fields:
-        named = tuple(FieldChange(name, getattr(task, name), value) for name, value in fields.items())
+        named = _named(task, fields)
         task = _next(task, now, **fields)
         events.append(TaskUpdated(task, named))
     if assignee_ids is not None:
@@ -338,6 +340,14 @@ def spread(task: Task, position: str, *, now: datetime) -> TaskUpdated:
     return TaskUpdated(_next(task, now, position=position), (FieldChange("position", task.position, position),))
 
 
+def execute(task: Task, execution: Execution, *, now: datetime) -> Sequence[TaskEvent]:
+    """Note what became of its action; nothing when that is known."""
+    if execution == task.execution:
+        return []
+    fields = {"execution": execution}
+    return [TaskUpdated(_next(task, now, **fields), _named(task, fields))]
+
+
 def undo(before: Task, task: Task, *, now: datetime) -> Sequence[TaskEvent]:
     """Give what the last change set its old values back, as a change of the same kind; nothing when nothing differs.
 
@@ -346,6 +356,7 @@ def undo(before: Task, task: Task, *, now: datetime) -> Sequence[TaskEvent]:
         task: As it is.
         now: When.
     """
+    before = replace(before, execution=_as_far_as_it_is(before.execution, task.execution))
     named = {name: getattr(before, name) for name in _RETURNING if getattr(before, name) != getattr(task, name)}
     if not named:
         return []
@@ -356,7 +367,7 @@ def undo(before: Task, task: Task, *, now: datetime) -> Sequence[TaskEvent]:
         return [TaskCompleted(after)]
     if after.status in OPEN and task.status not in OPEN:
         return [TaskReopened(after)]
-    return [TaskUpdated(after, tuple(FieldChange(name, getattr(task, name), value) for name, value in named.items()))]
+    return [TaskUpdated(after, _named(task, named))]
 
 
 # What a change sets besides the marks of the change itself.
@@ -378,6 +389,26 @@ _RETURNING = tuple(
         "occurrence",
     }
 )
+
+
+def _named(task: Task, values: Mapping[str, Any]) -> tuple[FieldChange, ...]:
+    """The changes of fields; what it does, by its parts."""
+    changes = [FieldChange(name, getattr(task, name), value) for name, value in values.items() if name != "execution"]
+    if "execution" in values:
+        old, new = task.execution, values["execution"]
+        parts = ((each, getattr(old, each, None), getattr(new, each, None)) for each in _EXECUTION)
+        changes += [FieldChange(*part) for part in parts if part[1] != part[2]]
+    return tuple(changes)
+
+
+_EXECUTION = ("action", "run_when", "complete_on_success", "unblocked_at", "run")
+
+
+def _as_far_as_it_is(before: Execution | None, now: Execution | None) -> Execution | None:
+    """What it did before; what became of an action since is not undone."""
+    if before is None or now is None or before.id != now.id:
+        return before
+    return replace(before, unblocked_at=now.unblocked_at, run=now.run)
 
 
 def _either_way(changes: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,6 +12,8 @@ from rota.events.v1 import events_pb2
 from rota.tasks.v1 import tasks_pb2
 from rota_chassis.events.log import NewEvent
 
+from rota_tasks.executions.execution import TaskRun
+from rota_tasks.executions.messages import execution_of, fill, run_json
 from rota_tasks.fields.messages import value_of
 from rota_tasks.series.recurrence import Recurrence
 from rota_tasks.series.recurrence_messages import recurrence_json, recurrence_message, recurrence_of
@@ -47,7 +49,7 @@ PRIORITIES = {number: priority for priority, number in PRIORITY_NUMBERS.items()}
 
 def task_message(task: Task) -> tasks_pb2.Task:
     """The task as the API shows it."""
-    return tasks_pb2.Task(
+    message = tasks_pb2.Task(
         id=str(task.id),
         workspace_id=str(task.workspace_id),
         project_id=_text(task.project_id),
@@ -93,6 +95,9 @@ def task_message(task: Task) -> tasks_pb2.Task:
         remind_before_s=task.remind_before_s,
         fields={key: tasks_pb2.CustomValue(**value) for key, value in task.fields.items()},
     )
+    if task.execution is not None:
+        fill(message, task.execution)
+    return message
 
 
 def task_of(message: tasks_pb2.Task) -> Task:
@@ -135,6 +140,7 @@ def task_of(message: tasks_pb2.Task) -> Task:
         occurrence=message.occurrence if message.HasField("occurrence") else None,
         remind_before_s=tuple(message.remind_before_s),
         fields={key: value_of(value) for key, value in message.fields.items()},
+        execution=execution_of(message),
     )
 
 
@@ -184,12 +190,15 @@ def _value(value: Any) -> struct_pb2.Value:
         return struct_pb2.Value(string_value=value.isoformat().replace("+00:00", "Z"))
     if isinstance(value, Recurrence):
         value = recurrence_json(value) or {}
+    if isinstance(value, TaskRun):
+        value = run_json(value)
     if isinstance(value, dict):
         return struct_pb2.Value(
             struct_value=struct_pb2.Struct(fields={key: _value(each) for key, each in value.items()})
         )
     if isinstance(value, int | float):
-        return struct_pb2.Value(number_value=value)
+        is_bool = isinstance(value, bool)
+        return struct_pb2.Value(bool_value=value) if is_bool else struct_pb2.Value(number_value=value)
     if isinstance(value, tuple | list):
         return struct_pb2.Value(list_value=struct_pb2.ListValue(values=[_value(each) for each in value]))
     return struct_pb2.Value(string_value=str(value))

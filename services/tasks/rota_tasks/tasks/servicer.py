@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rota.tasks.v1 import tasks_pb2, tasks_pb2_grpc
+from rota_chassis.codec.wellknown import struct_json
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.filters.literals import Context, time_zone
 from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
 from rota_chassis.requests import request_of
 
+from rota_tasks.executions.execution import NAMES as OF_EXECUTION
+from rota_tasks.executions.messages import WHENS, execution_given
 from rota_tasks.fields.messages import value_of
 from rota_tasks.saved_filters import queries as saved_filters
 from rota_tasks.series import commands as series
@@ -289,6 +292,11 @@ VALUES: dict[str, Callable[[Any], Any]] = {
     "recurrence": recurrence_given,
     "remind_before_s": lambda request: tuple(request.remind_before_s),
     "fields": lambda request: {field_id(key): value_of(value) for key, value in request.fields.items()},
+    "action": lambda request: struct_json(request.action) if request.HasField("action") else None,
+    "run_when": lambda request: WHENS.get(request.run_when),
+    "complete_on_success": lambda request: (
+        request.complete_on_success if request.HasField("complete_on_success") else None
+    ),
 }
 
 
@@ -298,7 +306,10 @@ def new_fields(request: tasks_pb2.CreateTaskRequest) -> dict[str, Any]:
     Raises:
         InvalidArgument: they contradict one another, or one is no such thing.
     """
-    fields = {field: value(request) for field, value in VALUES.items() if field != "status"}
+    fields = {
+        field: value(request) for field, value in VALUES.items() if field != "status" and field not in OF_EXECUTION
+    }
+    fields["execution"] = execution_given(request)
     fields["state_id"] = _optional_id(request, "state_id")
     require_one_of_each(fields)
     return fields

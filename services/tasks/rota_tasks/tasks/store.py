@@ -17,6 +17,7 @@ from sqlalchemy import Boolean, Column, DateTime, Integer, bindparam, delete, ex
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
+from rota_tasks.executions.messages import execution_json
 from rota_tasks.labels.store import LABELS
 from rota_tasks.search import documents
 from rota_tasks.series import occurrences
@@ -338,4 +339,5 @@ async def record_request(
 def _row(task: Task) -> dict[str, Any]:
     values = {name: getattr(task, name) for name in _WRITTEN}
     values["recurrence"] = recurrence_json(task.recurrence)
+    values["execution"] = execution_json(task.execution)
     return values | {name: list(values[name]) for name in LISTS}

@@ -30,6 +30,7 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.attachments.tables import ATTACHMENTS
 from rota_tasks.checklists.store import CHECKLIST_ITEMS
+from rota_tasks.executions.messages import execution_of_json
 from rota_tasks.fields.tables import living_values
 from rota_tasks.labels.store import LABELS
 from rota_tasks.relations.domain import RelationType
@@ -83,6 +84,7 @@ TASKS = Table(
     Column("series_id", PgUUID),
     Column("occurrence", Text),
     Column("remind_before_s", ARRAY(BigInteger), nullable=False),
+    Column("execution", JSONB),
 )
 REQUESTS = Table(
     "requests",
@@ -235,6 +237,7 @@ def task_of_row(row: Mapping[str, Any]) -> Task:
             "status_before": Status(values["status_before"]) if values["status_before"] else None,
             **{name: tuple(values[name]) for name in LISTS},
             "recurrence": recurrence_of_json(values["recurrence"]),
+            "execution": execution_of_json(values["execution"]),
             "standing": standing,
         }
     )

@@ -18,6 +18,7 @@ from rota_tasks import locks
 from rota_tasks.attachments import ledger
 from rota_tasks.boards import store as boards
 from rota_tasks.boards.domain import Section, State
+from rota_tasks.executions import unblocking
 from rota_tasks.projects import store as projects
 from rota_tasks.relations import domain as relation_domain
 from rota_tasks.relations import store as relations
@@ -75,6 +76,7 @@ async def remove(work: UnitOfWork, task: Task, *, by: UUID, now: datetime) -> No
     work.append(*(event_message(event) for event in deleted))
     for event in deleted:
         await following.follow(work, event.task, gone=True)
+    await unblocking.follow(work, deleted)
     await store.add(work, deleted)
 
 
@@ -104,7 +106,9 @@ async def restore_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> T
                 await following.follow(work, each)
             await store.put_back(work, restored)
             await _relate(work, workspace_id, [task.id for task in restored], now=now)
-            work.append(*(event_message(task_domain.TaskRestored(task)) for task in restored))
+            events = [task_domain.TaskRestored(task) for task in restored]
+            await unblocking.follow(work, events)
+            work.append(*map(event_message, events))
         living = await task_store.get(work, user_id=user.user_id, task_id=task_id)
         if living is None:
             raise no_such_task()

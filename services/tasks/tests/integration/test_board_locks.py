@@ -117,7 +117,9 @@ async def test_positions_stay_short_however_many_tasks_are_put_at_one_spot(stage
     first, *others = [await stage.create(str(number), project_id=project_id) for number in range(40)]
     user = UserPrincipal(stage.ada.id, stage.ada.workspace_id, "member", uuid7())
     database = await Database.connect(stage.database_url, size=1)
-    tasks = Tasks(database, cast("Memberships", None), SystemClock(), times=cast("Any", None))
+    tasks = Tasks(
+        database, cast("Memberships", None), SystemClock(), times=cast("Any", None), actions=cast("Any", None)
+    )
     place, longest = {"place": Place(after_id=UUID(first.id))}, 0
 
     async def put_all(work: UnitOfWork) -> None:

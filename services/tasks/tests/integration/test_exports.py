@@ -295,7 +295,9 @@ async def test_an_export_is_one_moment_in_pieces_begins_anew_and_expires(stage: 
         await stage.create(f"task {number}")
     database = await Database.connect(stage.database_url)
     channel = open_channel(stage.auth.address, ServiceTokens("tasks", "a secret of this test's, long enough"))
-    tasks = Tasks(database, Memberships(database, channel), SystemClock(), times=cast("Any", None))
+    tasks = Tasks(
+        database, Memberships(database, channel), SystemClock(), times=cast("Any", None), actions=cast("Any", None)
+    )
     now = tasks.clock.now()
     job = Export(
         id=uuid7(),
@@ -323,7 +325,11 @@ async def test_an_export_is_one_moment_in_pieces_begins_anew_and_expires(stage: 
         lines = [orjson.loads(line) for line in (await content(stage, str(job.id))).splitlines()]
         assert [line["data"]["title"] for line in lines if line["kind"] == "task"] == [f"task {n}" for n in range(30)]
         old = Tasks(
-            database, tasks.memberships, Later(KEPT_FOR + LEASE + timedelta(seconds=5)), times=cast("Any", None)
+            database,
+            tasks.memberships,
+            Later(KEPT_FOR + LEASE + timedelta(seconds=5)),
+            times=cast("Any", None),
+            actions=cast("Any", None),
         )
         assert not await Exporter(old).write_one()
         assert await store.get(database, user_id=stage.ada.id, export_id=job.id) is None

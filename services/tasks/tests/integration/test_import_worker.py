@@ -47,7 +47,7 @@ from rota_tasks.tasks.dependencies import Tasks
 async def main(url, auth, secret):
     database = await Database.connect(url)
     async with open_channel(auth, ServiceTokens("tasks", secret)) as channel:
-        tasks = Tasks(database, Memberships(database, channel), SystemClock(), times=None)
+        tasks = Tasks(database, Memberships(database, channel), SystemClock(), times=None, actions=None)
         await Importer(tasks, channel, batch=20).run()
 
 asyncio.run(main(*sys.argv[1:]))
@@ -73,7 +73,11 @@ class Bench:
 
     def importer(self, clock: SystemClock | None = None, **bounds: int) -> Importer:
         tasks = Tasks(
-            self.database, Memberships(self.database, self._channel), clock or SystemClock(), times=cast("Any", None)
+            self.database,
+            Memberships(self.database, self._channel),
+            clock or SystemClock(),
+            times=cast("Any", None),
+            actions=cast("Any", None),
         )
         return Importer(tasks, self._channel, **bounds)
 

@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from grpc.aio import AioRpcError
 from rota.scheduler.v1.series_pb2_grpc import SeriesTimesServiceStub
+from rota.scheduler.v1.task_actions_pb2_grpc import TaskActionServiceStub
 from rota.tasks.v1 import (
     attachments_pb2,
     attachments_pb2_grpc,
@@ -151,7 +152,13 @@ class Desk:
         """What the clean-up needs, on connections of its own."""
         database = await Database.connect(self.database_url, size=4)
         try:
-            tasks = Tasks(database, Memberships(database, self.channel), clock, SeriesTimesServiceStub(self.channel))
+            tasks = Tasks(
+                database,
+                Memberships(database, self.channel),
+                clock,
+                SeriesTimesServiceStub(self.channel),
+                TaskActionServiceStub(self.channel),
+            )
             yield Attachments(tasks, LocalFileStore(self.folder), max_bytes=MAX_BYTES, quota_bytes=QUOTA_BYTES)
         finally:
             await database.close()

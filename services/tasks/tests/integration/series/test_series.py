@@ -478,7 +478,7 @@ async def test_what_is_said_twice_at_once_or_of_another_version_makes_one_task(
         due_on="2026-01-01", recurrence=daily(anchor=recurrence_pb2.RECURRENCE_ANCHOR_COMPLETION)
     )
     database = await Database.connect(stage.database_url, size=8, name="test")
-    tasks = Tasks(database, None, clock, None)  # type: ignore[arg-type]
+    tasks = Tasks(database, None, clock, None, None)  # type: ignore[arg-type]
     version = await series_version(stage, first)
 
     async def say(version: int, occurrence: str | None) -> None:
