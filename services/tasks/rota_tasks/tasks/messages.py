@@ -198,7 +198,7 @@ def _value(value: Any) -> struct_pb2.Value:
         )
     if isinstance(value, int | float):
         is_bool = isinstance(value, bool)
-        return struct_pb2.Value(bool_value=value) if is_bool else struct_pb2.Value(number_value=value)
+        return struct_pb2.Value(bool_value=bool(value)) if is_bool else struct_pb2.Value(number_value=value)
     if isinstance(value, tuple | list):
         return struct_pb2.Value(list_value=struct_pb2.ListValue(values=[_value(each) for each in value]))
     return struct_pb2.Value(string_value=str(value))
