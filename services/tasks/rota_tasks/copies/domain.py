@@ -227,6 +227,7 @@ class Copier:
             assignee_ids=self._people(task.assignee_ids),
             watcher_ids=self._people(task.watcher_ids),
             fields=self._values(task.fields),
+            execution=task.execution.afresh if task.execution else None,
             standing=None,
         )
         return _begun_anew(copied, states) if self._anew else copied

@@ -295,7 +295,10 @@ async def save(work: UnitOfWork, tasks: Sequence[Task]) -> None:
 async def add_many(work: UnitOfWork, tasks: Sequence[Task]) -> None:
     """Write many new tasks of one workspace at once, in any order; their search documents are left to the caller."""
     plain = attrgetter(*_WRITTEN)
-    records = (plain(task) if task.recurrence is None else tuple(_row(task).values()) for task in tasks)
+    records = (
+        plain(task) if task.recurrence is None and task.execution is None else tuple(_row(task).values())
+        for task in tasks
+    )
     await work.connection.copy_records_to_table(TASKS.name, columns=_WRITTEN, records=records)
 
 

@@ -13,8 +13,10 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 from rota.tasks.v1 import (
     batch_pb2,
+    copies_pb2,
     executions_pb2,
     history_pb2,
+    projects_pb2,
     recurrence_pb2,
     relations_pb2,
     series_pb2,
@@ -400,3 +402,24 @@ async def test_each_occurrence_of_a_recurring_task_takes_the_action(stage: Stage
     assert not (await get(stage, following)).HasField("run")
     clock.advance(86_400)
     assert (await ended(stage, following)).run.id != first.run.id
+
+
+async def test_a_copy_of_a_task_does_the_same_and_has_not_done_it_yet(stage: Stage, clock: ManualClock) -> None:
+    made = await stage.projects.CreateProject(
+        projects_pb2.CreateProjectRequest(name="Garden"), metadata=stage.ada.metadata
+    )
+    task = await stage.create(
+        action=SECRET, due_at=after(clock, 10), complete_on_success=False, project_id=made.project.id
+    )
+    clock.advance(10)
+    await ended(stage, task.id, FAILED)
+    copied = await stage.copies.CopyProject(
+        copies_pb2.CopyProjectRequest(id=made.project.id), metadata=stage.ada.metadata
+    )
+    listed = await stage.tasks.ListTasks(
+        tasks_pb2.ListTasksRequest(project_id=copied.project.id), metadata=stage.ada.metadata
+    )
+    (copy,) = listed.tasks
+    assert copy.action == task.action
+    assert not copy.action_state.HasField("unblocked_at")
+    assert (await ended(stage, copy.id, FAILED)).run.id != (await get(stage, task.id)).run.id
