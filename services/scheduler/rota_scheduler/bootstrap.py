@@ -231,18 +231,6 @@ def _serve_runs(runtime: Runtime[SchedulerSettings], runs: Runs) -> None:
     runtime.background("waiting_runs", Ticker("waiting_runs", partial(start_waiting, runs), runtime.clock).run)
 
 
-def _serve_rules(runtime: Runtime[SchedulerSettings], rules: Rules) -> None:
-    runtime.serve(rules_pb2_grpc.add_RuleServiceServicer_to_server, RuleServicer(rules, runtime.page_tokens))
-    consumer = Consumer(
-        rule_handlers.CONSUMER,
-        rule_handlers.handlers(rules),
-        database=runtime.database,
-        nats=runtime.nats,
-        after_commit=rules.on_runs,
-    )
-    runtime.background("rules", consumer.run)
-
-
 def _serve_task_actions(runtime: Runtime[SchedulerSettings], executions: Executions) -> Ticker:
     runtime.serve(task_actions_pb2_grpc.add_TaskActionServiceServicer_to_server, TaskActionServicer(executions))
     ticker = Ticker("task_actions", partial(fire_task_actions, executions), runtime.clock)
