@@ -41,12 +41,13 @@ fmt: $(VENV)/.dev ## format the code
 
 bench: $(VENV)/.dev ## measure beside what one would use instead (needs wrk)
 	@$(BIN)/python benchmarks/codec.py
-	@$(BIN)/python benchmarks/get_task.py
+	@$(BIN)/python benchmarks/beside_monolith.py
 
 bench-scheduler: $(VENV)/.dev $(VENV)-peers/.installed ## measure the scheduler beside other queues, and how late schedules start
 	@$(BIN)/python benchmarks/scheduler.py
 
-bench-tasks: $(VENV)/.dev ## measure what creating a task costs, and a workspace of a million
+bench-tasks: $(VENV)/.dev ## measure what reading and creating tasks cost, and a workspace of a million (needs wrk)
+	@$(BIN)/python benchmarks/beside_monolith.py
 	@$(BIN)/python benchmarks/tasks.py
 
 chaos-scheduler: $(VENV)/.dev ## kill, freeze and cut off three schedulers, and see that nothing is lost or doubled
@@ -90,4 +91,4 @@ $(VENV)/.python:
 		{ rm -rf $(VENV); echo 'Python cannot make a virtual environment; on Debian `apt install python3-venv` helps.' >&2; exit 1; }
 	@touch $@
 
-.PHONY: help run test check lint fmt proto-lint deploy-check bench bench-scheduler chaos-scheduler lock secrets
+.PHONY: help run test check lint fmt proto-lint deploy-check bench bench-scheduler bench-tasks chaos-scheduler lock secrets

@@ -1,10 +1,8 @@
-"""Tasks: what creating one costs beside a plain monolith, and how fast a large workspace answers.
+"""How fast the tasks service answers in a large workspace.
 
-First both get the same POSTs through HTTP, taking turns; CPU is that of the serving processes, without PostgreSQL:
-Rota's counts gateway and service, with event, search document and relay. Then the service alone, asked through gRPC by
-one caller after another, in a workspace with many tasks; times are those of the caller, CPU that of service and caller.
+It is asked through gRPC by one caller after another; times are those of the caller, CPU that of service and caller.
 
-Usage: python benchmarks/tasks.py [--creates 500] [--rounds 3] [--tasks 1000000] [--calls 100]
+Usage: python benchmarks/tasks.py [--tasks 1000000] [--calls 100]
 """
 
 from __future__ import annotations
@@ -12,14 +10,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import statistics
-import tempfile
 import time
-from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
-from get_task import Peer, running_monolith, running_rota
 from plans import connect
 from rota.tasks.v1 import boards_pb2, boards_pb2_grpc, search_pb2, search_pb2_grpc, tasks_pb2, tasks_pb2_grpc
 from rota_chassis.postgres.migrations import migrate
@@ -36,55 +29,13 @@ if TYPE_CHECKING:
 
     import grpc
 
-AT_ONCE = 16
-BODY = {"title": "Water the plants", "description": "The basil too, please.", "priority": "high"}
-
-
 def main() -> None:
-    """Print both tables."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--creates", type=int, default=500)
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tasks", type=int, default=1_000_000)
     parser.add_argument("--calls", type=int, default=100)
     options = parser.parse_args()
-    if options.creates:
-        compare_creates(options.creates, options.rounds)
-    if options.tasks:
-        asyncio.run(ask_large(options.tasks, options.calls))
-
-
-def compare_creates(number: int, rounds: int) -> None:
-    """CPU for a created task: Rota beside the monolith, medians of the rounds."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rota-bench-")))
-        rota, _ = stack.enter_context(running_rota(folder))
-        peers = (rota, stack.enter_context(running_monolith(folder)))
-        costs: dict[str, list[float]] = {peer.name: [] for peer in peers}
-        for peer in peers:
-            asyncio.run(create(peer, 50))
-        for _ in range(rounds):
-            for peer in peers:
-                costs[peer.name].append(asyncio.run(create(peer, number)))
-    print(f"{'':10} {'CPU us/create':>14}")
-    for name, each in costs.items():
-        print(f"{name:10} {statistics.median(each):14.0f}")
-    print(f"{'ratio':10} {statistics.median(costs['rota']) / statistics.median(costs['monolith']):14.2f}\n")
-
-
-async def create(peer: Peer, number: int) -> float:
-    """CPU microseconds of the serving processes for each of so many created tasks."""
-    before = peer.cpu_s()
-    limits = httpx.Limits(max_connections=AT_ONCE)
-    headers = {"Authorization": f"Bearer {peer.token}"}
-    async with httpx.AsyncClient(base_url=peer.url, headers=headers, limits=limits, timeout=60) as http:
-        for start in range(0, number, AT_ONCE):
-            calls = (http.post("/api/v1/tasks", json=BODY) for _ in range(min(AT_ONCE, number - start)))
-            for answer in await asyncio.gather(*calls):
-                answer.raise_for_status()
-    # What follows a create, such as publishing its event, belongs to it.
-    await asyncio.sleep(1)
-    return (peer.cpu_s() - before) * 1e6 / number
+    asyncio.run(ask_large(options.tasks, options.calls))
 
 
 async def ask_large(number: int, calls: int) -> None:

@@ -1,11 +1,12 @@
-"""`GET /api/v1/tasks/{id}` through Rota's gateway, beside a plain monolith, in one run on one machine.
+"""Reading and creating a task through Rota's gateway, beside a plain monolith, in one run on one machine.
 
-Both serve the same rows from the same PostgreSQL server, to `wrk` with random ids; they take turns, so that a change
-in the machine's speed meets both. Each may use every core: Rota is a gateway and a tasks process, the monolith has a
-worker for each core. Prints requests a second, latency, and CPU time a request (the service's processes, without
-PostgreSQL and wrk); quote the ratios.
+Both serve the same rows from the same PostgreSQL server to `wrk`, which reads random ids; they take turns, so that a
+change in the machine's speed meets both. Each may use every core: Rota is a gateway and a tasks process, the monolith
+has a worker for each core. Prints requests a second, latency, and CPU time a request (the service's processes, without
+PostgreSQL and wrk); quote the ratios. What Rota does for a created task counts: its event, which is published, received
+by the gateway for live clients, and its search document.
 
-Needs `wrk` (Debian: `apt install wrk`). Usage: python benchmarks/get_task.py [--rounds 3] [--seconds 8]
+Needs `wrk` (Debian: `apt install wrk`). Usage: python benchmarks/beside_monolith.py [--rounds 3] [--seconds 8]
 """
 
 from __future__ import annotations
@@ -39,14 +40,21 @@ if TYPE_CHECKING:
 
 TASKS = 500
 CONNECTIONS = 32
-SCRIPT = """
+SCRIPTS = {
+    "read": """
 local ids = {}
-for line in io.lines("%s") do ids[#ids + 1] = line end
+for line in io.lines("%(ids)s") do ids[#ids + 1] = line end
 math.randomseed(42)
 request = function()
-  return wrk.format("GET", "/api/v1/tasks/" .. ids[math.random(#ids)], {["Authorization"] = "Bearer %s"})
+  return wrk.format("GET", "/api/v1/tasks/" .. ids[math.random(#ids)], {["Authorization"] = "Bearer %(token)s"})
 end
-"""
+""",
+    "create": """
+wrk.method, wrk.path = "POST", "/api/v1/tasks"
+wrk.headers = {["Authorization"] = "Bearer %(token)s", ["Content-Type"] = "application/json"}
+wrk.body = '{"title": "Water the plants", "description": "The basil too, please.", "priority": "high"}'
+""",
+}
 FIGURES = re.compile(r"Requests/sec:\s+([\d.]+)")
 P99 = re.compile(r"99%\s+([\d.]+)(us|ms|s)")
 ERRORS = re.compile(r"Non-2xx or 3xx responses: (\d+)")
@@ -82,25 +90,31 @@ def main() -> None:
         rota, ids = stack.enter_context(running_rota(folder))
         monolith = stack.enter_context(running_monolith(folder))
         (folder / "ids").write_text("\n".join(ids))
-        results: dict[str, list[tuple[float, float, float]]] = {rota.name: [], monolith.name: []}
-        for peer in (rota, monolith):
-            load(peer, folder, 2)
-        for _ in range(options.rounds):
-            for peer in (rota, monolith):
-                results[peer.name].append(load(peer, folder, options.seconds))
-    medians = {}
-    print(f"{'':10} {'requests/s':>11} {'p99 ms':>8} {'CPU us/request':>15}")
-    for name, rounds in results.items():
-        medians[name] = [statistics.median(column) for column in zip(*rounds, strict=True)]
-        print(f"{name:10} {medians[name][0]:11.0f} {medians[name][1]:8.1f} {medians[name][2]:15.0f}")
-    ratio = [ours / theirs for ours, theirs in zip(medians["rota"], medians["monolith"], strict=True)]
-    print(f"{'ratio':10} {ratio[0]:11.2f} {ratio[1]:8.2f} {ratio[2]:15.2f}")
+        for what in SCRIPTS:
+            compare(what, (rota, monolith), folder, options.rounds, options.seconds)
 
 
-def load(peer: Peer, folder: Path, seconds: int) -> tuple[float, float, float]:
+def compare(what: str, peers: tuple[Peer, Peer], folder: Path, rounds: int, seconds: int) -> None:
+    """Print what one of the loads costs both, and the ratio."""
+    results: dict[str, list[tuple[float, float, float]]] = {peer.name: [] for peer in peers}
+    for peer in peers:
+        load(what, peer, folder, 2)
+    for _ in range(rounds):
+        for peer in peers:
+            results[peer.name].append(load(what, peer, folder, seconds))
+    print(f"{what:10} {'requests/s':>11} {'p99 ms':>8} {'CPU us/request':>15}")
+    medians = []
+    for name, each in results.items():
+        medians.append([statistics.median(column) for column in zip(*each, strict=True)])
+        print(f"{name:10} {medians[-1][0]:11.0f} {medians[-1][1]:8.1f} {medians[-1][2]:15.0f}")
+    ratio = [ours / theirs for ours, theirs in zip(*medians, strict=True)]
+    print(f"{'ratio':10} {ratio[0]:11.2f} {ratio[1]:8.2f} {ratio[2]:15.2f}\n", flush=True)
+
+
+def load(what: str, peer: Peer, folder: Path, seconds: int) -> tuple[float, float, float]:
     """One load: requests a second, p99 in milliseconds, CPU microseconds a request."""
-    script = folder / "get.lua"
-    script.write_text(SCRIPT % (folder / "ids", peer.token))
+    script = folder / f"{what}.lua"
+    script.write_text(SCRIPTS[what] % {"ids": folder / "ids", "token": peer.token})
     before = peer.cpu_s()
     output = subprocess.run(
         ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", script, peer.url],
@@ -114,6 +128,8 @@ def load(peer: Peer, folder: Path, seconds: int) -> tuple[float, float, float]:
     assert rate, output
     assert p99, output
     requests_per_s = float(rate[1])
+    # What follows a create, such as publishing its event, belongs to it.
+    time.sleep(1)
     cpu_us = (peer.cpu_s() - before) * 1e6 / (requests_per_s * seconds)
     return requests_per_s, float(p99[1]) * TO_MS[p99[2]], cpu_us
 
