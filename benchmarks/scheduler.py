@@ -3,7 +3,7 @@
 On a PostgreSQL server of its own that waits for the disk. Each system is a module of `queues` with the methods of
 `System`; all of them are measured by the same code, from outside: the worker is a process, what is left is counted in
 its store, CPU time is what the operating system says. Usage: python benchmarks/scheduler.py [--runs 60000]
-[--schedules 1000,10000,100000] [--only rota]
+[--schedules 1000,10000,100000,1000000] [--only rota]
 """
 
 from __future__ import annotations
@@ -209,6 +209,6 @@ if __name__ == "__main__":
     parser.add_argument(
         "--schedules",
         type=lambda text: [int(count) for count in text.split(",") if count],
-        default=[1_000, 10_000, 100_000],
+        default=[1_000, 10_000, 100_000, 1_000_000],
     )
     sys.exit(asyncio.run(main(parser.parse_args())))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     import grpc
 
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)

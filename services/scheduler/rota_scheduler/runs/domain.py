@@ -71,7 +71,7 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Run:
     """The fields are those of rota.scheduler.v1.Run, and what it takes to execute it.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Boolean, Column, DateTime, Integer, MetaData, SmallInteger, Table, Text, bindparam, column, func
@@ -50,6 +52,9 @@ RUNS = Table("runs", MetaData(), *_columns())
 HISTORY = Table("run_history", MetaData(), *_columns())
 _STATUSES = {status.value: status for status in Status}
 FIELDS = tuple(each.name for each in RUNS.c)
+_OF_RUN = tuple(each.name for each in fields(Run))
+_IN_ORDER = itemgetter(*_OF_RUN)
+_STATUS = _OF_RUN.index("status")
 
 
 def given(name: str, **columns: TypeEngine[Any]) -> Any:
@@ -68,6 +73,7 @@ def by_column(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 def run_of(row: Mapping[str, Any]) -> Run:
     """A row of either table; what else it has does not matter."""
-    values = {name: row[name] for name in FIELDS}
-    values["status"] = _STATUSES[values["status"]]
-    return Run(**values)
+    # By position, which takes half as long as by name; thousands a second are read.
+    values = list(_IN_ORDER(row))
+    values[_STATUS] = _STATUSES[values[_STATUS]]
+    return Run(*values)

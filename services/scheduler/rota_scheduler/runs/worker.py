@@ -203,7 +203,8 @@ class Worker:
         kind = run.kind
         if run.attempts == 1:
             _LATENESS.observe((self._clock.now() - run.nominal_time).total_seconds())
-        with TRACER.start_as_current_span(f"run {kind}", kind=trace.SpanKind.INTERNAL):
+        # As `start_as_current_span`, which takes twice as long.
+        with trace.use_span(TRACER.start_span(f"run {kind}", kind=trace.SpanKind.INTERNAL), end_on_exit=True):
             self._completions.put(run, await self._attempt(run, kind))
 
     async def _attempt(self, run: Run, kind: str) -> Outcome:
