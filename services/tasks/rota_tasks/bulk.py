@@ -22,6 +22,7 @@ from rota_tasks.comments.domain import Comment, CommentCreated
 from rota_tasks.fields import messages as field_messages
 from rota_tasks.fields import store as field_store
 from rota_tasks.fields.domain import CustomField, CustomFieldCreated
+from rota_tasks.keys import commands as keys
 from rota_tasks.labels import messages as label_messages
 from rota_tasks.labels import store as label_store
 from rota_tasks.labels.domain import Label, LabelCreated
@@ -110,7 +111,8 @@ async def add_frame(work: UnitOfWork, new: Bulk) -> None:
 
 
 async def add_tasks(work: UnitOfWork, tasks: Sequence[Task]) -> None:
-    """Write tasks; their search documents are left to the caller."""
+    """Write tasks, with the next numbers of their projects; their search documents are left to the caller."""
+    tasks = await keys.numbered(work, tasks)
     await task_store.add_many(work, tasks)
     work.append(*(task_messages.event_message(TaskCreated(task)) for task in tasks))
 

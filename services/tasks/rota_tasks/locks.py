@@ -7,7 +7,8 @@
    guard), has it alone; so has who spreads out the tasks of a board, since that locks many rows.
 3. Rows of tasks: one; more than one, by id, only who has the structure alone.
 4. Rows of series of recurring tasks.
-5. Rows of labels, by id, to share; then search documents, by task.
+5. Rows of labels, by id, to share; then rows of projects whose tasks get numbers, by id; then search documents, by
+   task.
 
 The first two are taken by `Database.ordered` before anything else, by their names; a path that finds late that it needs
 one of them begins again with it. Rows that are inserted refer to projects and parents, and wait for them at most.

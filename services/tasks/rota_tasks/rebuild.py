@@ -27,6 +27,7 @@ from rota_tasks.comments.messages import comment_of
 from rota_tasks.fields import store as custom_fields
 from rota_tasks.fields.domain import CustomFieldDeleted, CustomFieldUpdated
 from rota_tasks.fields.messages import field_of
+from rota_tasks.keys import store as keys
 from rota_tasks.labels import store as labels
 from rota_tasks.labels.domain import LabelDeleted, LabelUpdated
 from rota_tasks.labels.messages import label_of
@@ -171,6 +172,14 @@ async def _project_series(work: UnitOfWork, _kind: str, data: Any) -> None:
 
 async def _project_task(work: UnitOfWork, kind: str, data: Any) -> None:
     task = task_of(data.task)
+    if task.project_id is not None and task.number is not None:
+        await keys.keep(
+            work,
+            workspace_id=task.workspace_id,
+            project_id=task.project_id,
+            number=task.number,
+            task_id=task.id,
+        )
     match kind:
         case "task.deleted" if data.HasField("root_id"):
             await trash.add(work, [TaskDeleted(task, UUID(data.root_id), UUID(data.deleted_by))])
@@ -193,6 +202,8 @@ async def _project_task(work: UnitOfWork, kind: str, data: Any) -> None:
 # The read tables with their keys, those that others refer to first; and by aggregate, how each follows its events.
 _TABLES = {
     "projects": "workspace_id, id",
+    "project_keys": "workspace_id, key",
+    "task_keys": "workspace_id, project_id, number",
     "labels": "workspace_id, id",
     "saved_filters": "workspace_id, id",
     "sections": "workspace_id, id",

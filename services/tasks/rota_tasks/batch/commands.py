@@ -160,8 +160,7 @@ class _Batch:
         if isinstance(operation, Delete):
             await trash.remove(self.work, task, by=self._user.user_id, now=self._now)
             return None
-        events = await self._decide(operation, task)
-        await commands.apply(self.work, events)
+        events = await commands.apply(self.work, await self._decide(operation, task))
         return events[-1].task if events else task
 
     async def _create(self, operation: Create) -> Task:

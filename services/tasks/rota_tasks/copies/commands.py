@@ -6,6 +6,7 @@ request id make one, which both answer. Dying before the commit leaves nothing.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rota_chassis.errors import InvalidArgument, Violation
@@ -16,6 +17,7 @@ from rota_tasks import answers, bulk
 from rota_tasks.bulk import Bulk
 from rota_tasks.copies import domain, queries
 from rota_tasks.copies.domain import Copier, Part
+from rota_tasks.keys import commands as keys
 from rota_tasks.projects.queries import get_project
 
 if TYPE_CHECKING:
@@ -66,7 +68,6 @@ async def copy_project(
             violations=[Violation("start_on", "moves a date out of the calendar", "out_of_range")],
         ) from error
     new = Bulk(
-        projects=[copied.project],
         columns=[*copied.states, *copied.sections],
         fields=copied.fields,
         tasks=copied.tasks,
@@ -77,7 +78,8 @@ async def copy_project(
     async with projects.database.transaction() as work:
 
         async def act() -> bytes:
-            await bulk.add(work, new)
-            return answer_of(copied.project)
+            named = await keys.named(work, copied.project)
+            await bulk.add(work, replace(new, projects=[named]))
+            return answer_of(named)
 
         return await answers.once(work, request, act, workspace_id=workspace_id, user_id=user.user_id)

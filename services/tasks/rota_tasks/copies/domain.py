@@ -157,7 +157,9 @@ class Copier:
         Raises:
             OverflowError: a date would lie outside the calendar.
         """
-        project = replace(self._content.project, **self._made, id=self._project_id, name=self._name, archived=False)
+        project = replace(
+            self._content.project, **self._made, id=self._project_id, name=self._name, archived=False, key=""
+        )
         items = [each for each in self._content.items if each.task_id in self._ids]
         relations = [
             each for each in self._content.relations if each.source_id in self._ids and each.task_id in self._ids
@@ -228,6 +230,8 @@ class Copier:
             watcher_ids=self._people(task.watcher_ids),
             fields=self._values(task.fields),
             execution=task.execution.afresh if task.execution else None,
+            number=None,
+            key=None,
             standing=None,
         )
         return _begun_anew(copied, states) if self._anew else copied

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from rota_tasks.exports.snapshot import Snapshot
 
+# An import gives its tasks keys of their own.
+_COLUMNS = (*FIELDS, "key")
 _PROJECT = codec.encoder(projects_pb2.Project)
 _STATE = codec.encoder(boards_pb2.State)
 _SECTION = codec.encoder(boards_pb2.Section)
@@ -68,10 +70,10 @@ async def csv_lines(snapshot: Snapshot) -> AsyncIterator[tuple[str, str]]:
     projects = {project.id: project.name for project in await snapshot.projects()}
     sections = {section.id: section.name for section in await snapshot.columns(Section)}
     labels = {label.id: label.name for label in await snapshot.labels()}
-    yield "header", _row(FIELDS)
+    yield "header", _row(_COLUMNS)
     async for task in snapshot.tasks():
         cells = _cells(task, projects, sections, labels)
-        yield "task", _row([_guarded(cells[name]) for name in FIELDS])
+        yield "task", _row([_guarded(cells[name]) for name in _COLUMNS])
 
 
 LINES: Mapping[Format, Callable[[Snapshot], AsyncIterator[tuple[str, str]]]] = {
@@ -99,6 +101,7 @@ def _cells(
 ) -> Mapping[str, str]:
     return {
         "id": str(task.id),
+        "key": task.key or "",
         "title": task.title,
         "description": task.description,
         "status": task.status.value,

@@ -12,6 +12,7 @@ from rota_chassis.memberships import WRITERS, require_role
 from rota_tasks import locks
 from rota_tasks.executions import unblocking
 from rota_tasks.history import store
+from rota_tasks.keys import commands as keys
 from rota_tasks.preconditions import require_version
 from rota_tasks.series import following
 from rota_tasks.tasks import domain, requirements, values, workflow
@@ -73,7 +74,7 @@ async def undo_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_matc
         placed = {name: getattr(before, name) for name in _PLACE if getattr(before, name) != getattr(task, name)}
         if placed:
             before = replace(before, **await workflow.settle(work, tasks, user, task, placed))
-        events = domain.undo(before, task, now=tasks.clock.now())
+        events = await keys.numbered_events(work, domain.undo(before, task, now=tasks.clock.now()))
         for event in events:
             work.append(event_message(event))
             await following.follow(work, event.task)

@@ -36,6 +36,7 @@ from rota_tasks.imports.domain import (
     TaskRecord,
 )
 from rota_tasks.imports.outcome import Outcome
+from rota_tasks.keys import commands as keys
 from rota_tasks.labels.domain import Label, name_key
 from rota_tasks.projects.domain import Project
 from rota_tasks.relations import commands as relation_commands
@@ -170,7 +171,8 @@ class _Batch:
             )
             states = self._states_of(project, record)
             if not self._job.dry_run:
-                await bulk.add_frame(self._work, Bulk(projects=[project], columns=states))
+                named = await keys.named(self._work, project)
+                await bulk.add_frame(self._work, Bulk(projects=[named], columns=states))
             self._foreseen_project(project.id, states)
             self._ids[record.key] = project.id
             self._projects.add(project.id)

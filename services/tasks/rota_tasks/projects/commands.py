@@ -18,6 +18,7 @@ from rota_tasks.boards import store as board_store
 from rota_tasks.fields import domain as fields
 from rota_tasks.fields import messages as field_messages
 from rota_tasks.fields import store as field_store
+from rota_tasks.keys import commands as keys
 from rota_tasks.preconditions import require_version
 from rota_tasks.projects import domain, queries, store
 from rota_tasks.projects.domain import Project, ProjectCreated
@@ -40,6 +41,7 @@ async def create_project(projects: Projects, user: UserPrincipal, *, workspace_i
     Raises:
         NotFound: the workspace does not exist for the user.
         PermissionDenied: the user's role does not allow writing.
+        Conflict: another project has the key, or had it (code PROJECT_KEY_TAKEN).
     """
     await projects.memberships.require(user.user_id, workspace_id, WRITERS)
     now = projects.clock.now()
@@ -47,6 +49,7 @@ async def create_project(projects: Projects, user: UserPrincipal, *, workspace_i
         id=uuid7(), workspace_id=workspace_id, created_by=user.user_id, created_at=now, updated_at=now, **fields
     )
     async with projects.database.transaction() as work:
+        project = await keys.named(work, project)
         await _apply(work, [ProjectCreated(project)])
     return project
 
@@ -54,16 +57,19 @@ async def create_project(projects: Projects, user: UserPrincipal, *, workspace_i
 async def edit_project(
     projects: Projects, user: UserPrincipal, *, project_id: UUID, changes: Mapping[str, Any], if_match: str
 ) -> Project:
-    """Set name, description, color or archived.
+    """Set name, description, color, archived or key.
 
     Raises:
         NotFound: the project does not exist for the user.
         PermissionDenied: the user's role does not allow writing.
+        Conflict: another project has the key, or had it (code PROJECT_KEY_TAKEN).
         PreconditionFailed: the project's entity tag is another.
     """
     await queries.get_project(projects, user, project_id=project_id)
     async with projects.database.transaction() as work:
         project = await _lock(work, user, project_id, if_match)
+        if changes.get("key", project.key) != project.key:
+            await keys.claim(work, workspace_id=project.workspace_id, project_id=project.id, key=changes["key"])
         events = domain.edit(project, changes, now=projects.clock.now())
         await _apply(work, events)
         return events[-1].project if events else project

@@ -24,6 +24,7 @@ class Project:
     description: str = ""
     color: str = ""
     archived: bool = False
+    key: str = ""
     created_by: UUID
     created_at: datetime
     updated_at: datetime

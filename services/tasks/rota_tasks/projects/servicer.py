@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rota_tasks.projects.dependencies import Projects
 
 
-_EDITABLE = ("name", "description", "color", "archived")
+_EDITABLE = ("name", "description", "color", "archived", "key")
 
 
 class ProjectServicer(projects_pb2_grpc.ProjectServiceServicer):
@@ -41,6 +41,7 @@ class ProjectServicer(projects_pb2_grpc.ProjectServiceServicer):
             name=request.name,
             description=request.description,
             color=request.color,
+            key=request.key,
         )
         return projects_pb2.CreateProjectResponse(project=project_message(project))
 
@@ -72,12 +73,13 @@ class ProjectServicer(projects_pb2_grpc.ProjectServiceServicer):
         self, request: projects_pb2.UpdateProjectRequest, _context: Any
     ) -> projects_pb2.UpdateProjectResponse:
         changes = {field: getattr(request, field) for field in _EDITABLE if field in request.update_mask.paths}
-        if changes.get("name") == "":
-            raise InvalidArgument(
-                "A project always has a name.",
-                code="INVALID_FIELDS",
-                violations=[Violation("name", "cannot be cleared", "required")],
-            )
+        for name in ("name", "key"):
+            if changes.get(name) == "":
+                raise InvalidArgument(
+                    f"A project always has a {name}.",
+                    code="INVALID_FIELDS",
+                    violations=[Violation(name, "cannot be cleared", "required")],
+                )
         project = await commands.edit_project(
             self._projects, require_user(), project_id=UUID(request.id), changes=changes, if_match=request.if_match
         )

@@ -10,6 +10,7 @@ from sqlalchemy import Boolean, Column, DateTime, Integer, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from sqlalchemy.dialects.postgresql import insert
 
+from rota_tasks.keys import store as keys
 from rota_tasks.projects.domain import Project, ProjectDeleted, ProjectEvent
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ PROJECTS = Table(
     Column("description", Text, nullable=False),
     Column("color", Text, nullable=False),
     Column("archived", Boolean, nullable=False),
+    Column("key", Text, nullable=False),
     Column("created_by", PgUUID, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
@@ -57,6 +59,9 @@ _GET = statement(
 _EXISTS = statement(
     select(PROJECTS.c.id).where(PROJECTS.c.workspace_id == bindparam("workspace_id"), PROJECTS.c.id == bindparam("id"))
 )
+_OF_WORKSPACE = statement(
+    select(PROJECTS).where(PROJECTS.c.workspace_id == bindparam("workspace_id"), PROJECTS.c.id == bindparam("id"))
+)
 _LIST = statement(newest_visible(PROJECTS)[1])
 
 
@@ -69,8 +74,11 @@ async def project(work: UnitOfWork, event: ProjectEvent) -> None:
     changed = event.project
     if isinstance(event, ProjectDeleted):
         await work.execute(_DELETE, workspace_id=changed.workspace_id, id=changed.id)
+        await keys.release(work, workspace_id=changed.workspace_id, project_id=changed.id)
     else:
         await work.execute(_SAVE, **{name: getattr(changed, name) for name in _FIELDS})
+        if changed.key:
+            await keys.claim(work, workspace_id=changed.workspace_id, project_id=changed.id, key=changed.key)
 
 
 async def lock(work: UnitOfWork, *, user_id: UUID, project_id: UUID) -> tuple[Project, str] | None:
@@ -82,6 +90,12 @@ async def lock(work: UnitOfWork, *, user_id: UUID, project_id: UUID) -> tuple[Pr
 async def get(reader: Reader, *, user_id: UUID, project_id: UUID) -> Project | None:
     """The project, if the user may see it."""
     row = await reader.fetch_one(_GET, user_id=user_id, id=project_id)
+    return None if row is None else Project(**row)
+
+
+async def of_workspace(reader: Reader, *, workspace_id: UUID, project_id: UUID) -> Project | None:
+    """The project, if the workspace has it."""
+    row = await reader.fetch_one(_OF_WORKSPACE, workspace_id=workspace_id, id=project_id)
     return None if row is None else Project(**row)
 
 

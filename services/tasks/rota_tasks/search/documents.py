@@ -1,6 +1,6 @@
 """What search finds a task by: its words in one row.
 
-They are weighted: title A, labels B, description and names of attachments C, comments D.
+They are weighted: title and keys A, labels B, description and names of attachments C, comments D.
 
 A document is made anew from the task's rows, in the transaction that changes one of them. Two that change one task at
 once take turns on the document's row before they read, so that the second sees what the first wrote. Whoever gives a
@@ -47,7 +47,10 @@ _WRITE = statement(
         """
         INSERT INTO search_documents (workspace_id, task_id, document)
         SELECT workspace_id, id,
-            setweight(to_tsvector('simple', title), 'A')
+            setweight(to_tsvector('simple', title || ' ' || (
+                SELECT coalesce(string_agg(p.key || '-' || k.number, ' ' ORDER BY p.key, k.number), '')
+                FROM task_keys k JOIN project_keys p ON p.workspace_id = k.workspace_id AND p.project_id = k.project_id
+                WHERE k.workspace_id = t.workspace_id AND k.task_id = t.id)), 'A')
             || setweight(to_tsvector('simple', (
                 SELECT coalesce(string_agg(l.name, ' ' ORDER BY l.id), '') FROM labels l
                 WHERE l.workspace_id = t.workspace_id AND l.id = ANY(t.label_ids))), 'B')
@@ -71,6 +74,13 @@ _WITH_LABEL = statement(
 )
 
 
+_OF_PROJECT = statement(
+    text(
+        "SELECT id FROM tasks WHERE workspace_id = :workspace_id AND project_id = :project_id AND number > 0"
+    ).bindparams(_WORKSPACE, bindparam("project_id", type_=PgUUID))
+)
+
+
 async def write(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> None:
     """Bring documents up to date with the rows of tasks; those of deleted tasks are gone already."""
     await work.fetch(_LOCK, workspace_id=workspace_id, task_ids=list(task_ids))
@@ -86,5 +96,12 @@ async def write_of_tasks(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequ
 async def write_of_label(work: UnitOfWork, *, workspace_id: UUID, label_id: UUID) -> None:
     """Bring the documents of the tasks up to date that have a label."""
     rows = await work.fetch(_WITH_LABEL, workspace_id=workspace_id, label_id=label_id)
+    if rows:
+        await write(work, workspace_id=workspace_id, task_ids=[row["id"] for row in rows])
+
+
+async def write_of_project(work: UnitOfWork, *, workspace_id: UUID, project_id: UUID) -> None:
+    """Bring the documents of the tasks of a project up to date, whose keys have become more."""
+    rows = await work.fetch(_OF_PROJECT, workspace_id=workspace_id, project_id=project_id)
     if rows:
         await write(work, workspace_id=workspace_id, task_ids=[row["id"] for row in rows])

@@ -21,6 +21,7 @@ from rota_tasks.boards.domain import Section, State
 from rota_tasks.checklists.carrying import carry
 from rota_tasks.executions import accepting
 from rota_tasks.executions.execution import NAMES as OF_EXECUTION
+from rota_tasks.keys import commands as keys
 from rota_tasks.preconditions import require_version
 from rota_tasks.projects import store as projects
 from rota_tasks.series import domain, following, planning, store
@@ -95,8 +96,10 @@ async def edit_occurrences(
         if events[task_id]:
             named = events[task_id][-1].task
         await _revise(work, seen, named, changes, new_id=new_id)
-        for each_events in events.values():
-            await commands.apply(work, each_events)
+        for each_id, each_events in events.items():
+            applied = await commands.apply(work, each_events)
+            if each_id == task_id and applied:
+                named = applied[-1].task
         return named
 
     # More than one task is locked.
@@ -196,6 +199,7 @@ async def make_occurrence(
     if series is None or series.version != version:
         return
     if not await store.has(work, **key, occurrence=occurrence):
+        (task,) = await keys.numbered(work, [task])
         work.append(event_message(TaskCreated(task)))
         await task_store.project(work, TaskCreated(task))
         source_id = await store.newest_task(work, **key, besides=task.id)

@@ -122,7 +122,12 @@ def begin(task: Task) -> SeriesCreated:
             workspace_id=task.workspace_id,
             recurrence=task.recurrence,
             template=replace(
-                task, recurrence=None, standing=None, execution=task.execution.afresh if task.execution else None
+                task,
+                recurrence=None,
+                number=None,
+                key=None,
+                standing=None,
+                execution=task.execution.afresh if task.execution else None,
             ),
             latest=task.occurrence,
             closed_at=None if task.status in OPEN else task.updated_at,

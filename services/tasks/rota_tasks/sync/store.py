@@ -62,7 +62,7 @@ TOUCHED = statement(
         SELECT CAST(told.xid AS text) AS xid, told.position, touched.kind, touched.id,
             told.xid < pg_snapshot_xmin(pg_current_snapshot()) AS settled
         FROM told
-        LEFT JOIN events AS earlier ON told.aggregate IN ('task', 'saved_filter')
+        LEFT JOIN events AS earlier ON told.aggregate IN ('task', 'saved_filter', 'project')
             AND earlier.workspace_id = :workspace_id AND earlier.aggregate_id = told.aggregate_id
             AND earlier.aggregate_version = told.aggregate_version - 1
         CROSS JOIN LATERAL (
@@ -141,6 +141,11 @@ TOUCHED = statement(
                 SELECT 'task', id FROM tasks
                 WHERE told.type = 'label.deleted' AND workspace_id = :workspace_id
                     AND label_ids @> ARRAY[told.aggregate_id]
+                UNION ALL
+                SELECT 'task', id FROM tasks
+                WHERE told.type = 'project.updated' AND workspace_id = :workspace_id
+                    AND project_id = told.aggregate_id
+                    AND told.data -> 'project' ->> 'key' IS DISTINCT FROM earlier.data -> 'project' ->> 'key'
                 UNION ALL
                 SELECT 'task', id FROM tasks
                 WHERE told.type = 'custom_field.deleted' AND workspace_id = :workspace_id

@@ -20,6 +20,7 @@ from rota_chassis.memberships import VIEWER, WRITERS, require_role
 from rota_tasks import locks
 from rota_tasks.executions import accepting, unblocking
 from rota_tasks.executions import domain as executions
+from rota_tasks.keys import commands as keys
 from rota_tasks.preconditions import require_version
 from rota_tasks.series import following, planning
 from rota_tasks.tasks import domain, queries, requirements, store, tree, values, workflow
@@ -116,8 +117,8 @@ async def add(work: UnitOfWork, task: Task) -> Task:
         await requirements.require_not_nested(work, task.workspace_id, task.parent_id)
     task = await workflow.place_new(work, task)
     await values.require_values(work, task)
-    await apply(work, [domain.TaskCreated(task)])
-    return task
+    (created,) = await apply(work, [domain.TaskCreated(task)])
+    return created.task
 
 
 async def edit_task(
@@ -315,8 +316,7 @@ async def _change(
         task = await lock(work, user, task_id, if_match, roles=roles)
         if task is None:
             return None
-        events = await decide(work, task)
-        await apply(work, events)
+        events = await apply(work, await decide(work, task))
         return events[-1].task if events else task
 
     for _attempt in range(2):
@@ -347,8 +347,13 @@ def _pure(decide: Callable[[Task], Sequence[TaskEvent]]) -> Callable[..., Any]:
     return decide_alone
 
 
-async def apply(work: UnitOfWork, events: Sequence[TaskEvent]) -> None:
-    """Make it so: the events into the log, the last into the read table."""
+async def apply(work: UnitOfWork, events: Sequence[TaskEvent]) -> Sequence[TaskEvent]:
+    """Make it so: the events into the log, the last into the read table.
+
+    Returns:
+        The events, with the number that the task gets if it has none in its project.
+    """
+    events = await keys.numbered_events(work, events)
     for event in events:
         work.append(event_message(event))
     if events:
@@ -356,6 +361,7 @@ async def apply(work: UnitOfWork, events: Sequence[TaskEvent]) -> None:
         # Each event holds the whole task, so that the last is all the read table needs.
         await store.project(work, events[-1])
         await unblocking.follow(work, events)
+    return events
 
 
 async def _made_before(work: UnitOfWork, user: UserPrincipal, request: Request, first: tuple[bytes, UUID]) -> Task:

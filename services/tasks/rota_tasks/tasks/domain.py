@@ -80,6 +80,7 @@ class Task:
     """A piece of work; the fields are those of rota.tasks.v1.Task.
 
     Attributes:
+        key: Follows from its number and the key of its project, and changes with that.
         standing: None where it is not known or does not matter: it is no part of the task itself.
     """
 
@@ -115,6 +116,8 @@ class Task:
     remind_before_s: tuple[int, ...] = ()
     fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     execution: Execution | None = None
+    number: int | None = None
+    key: str | None = field(default=None, compare=False)
     created_by: UUID
     created_at: datetime
     updated_at: datetime
@@ -136,9 +139,9 @@ class Task:
     @property
     def etag(self) -> str:
         """Strong entity tag, quotes included: the version, and a digest of what can change without a new one."""
-        if not self.label_ids and not self.fields and (self.standing or Standing()) == Standing():
+        if not self.label_ids and not self.fields and not self.key and (self.standing or Standing()) == Standing():
             return f'"v{self.version}"'
-        seen = repr((self.label_ids, sorted(self.fields), self.standing))
+        seen = repr((self.label_ids, sorted(self.fields), self.standing, self.key))
         digest = hashlib.blake2b(seen.encode(), digest_size=6)
         return f'"v{self.version}.{digest.hexdigest()}"'
 
@@ -383,6 +386,9 @@ _RETURNING = tuple(
         "updated_at",
         "version",
         "standing",
+        # What it has in its project; in another it gets new ones.
+        "number",
+        "key",
         # A series that has begun, or ended, is not undone.
         "recurrence",
         "series_id",
@@ -431,4 +437,6 @@ def _reassign(task: Task, assignee_ids: tuple[UUID, ...], *, now: datetime) -> S
 
 
 def _next(task: Task, now: datetime, **changes: Any) -> Task:
+    if changes.get("project_id", task.project_id) != task.project_id:
+        changes |= {"number": None, "key": None}
     return replace(task, **changes, updated_at=now, version=task.version + 1)

@@ -10,6 +10,7 @@ from rota_chassis.filters.sql import condition
 from rota_chassis.memberships import MEMBERSHIPS
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select, true
 
+from rota_tasks.keys.tables import tasks_with
 from rota_tasks.labels.domain import name_key
 from rota_tasks.labels.store import LABELS
 from rota_tasks.relations.domain import RelationType
@@ -59,6 +60,7 @@ SCHEMA: Mapping[str, Field] = {
         Field("is_blocked", Kind.BOOLEAN),
         Field("assignee", Kind.IDS),
         Field("watcher", Kind.IDS),
+        Field("key", Kind.NAMES, key=lambda text: text.strip().upper()),
         Field("label", Kind.NAMES, key=name_key),
         Field("label_id", Kind.IDS),
         Field("blocked_by", Kind.IDS),
@@ -116,6 +118,15 @@ def _blockers(wanted: ColumnElement[Any] | None) -> ColumnElement[bool]:
     )
 
 
+def _keys(wanted: ColumnElement[Any] | None) -> ColumnElement[bool]:
+    if wanted is None:
+        return TASKS.c.number.is_not(None)
+    ids = tasks_with(wanted, MEMBERSHIPS.c.workspace_id).correlate(MEMBERSHIPS).scalar_subquery()
+    # As an array that does not depend on the task, for the index of their ids.
+    has: ColumnElement[bool] = TASKS.c.id == func.any(func.array(ids))
+    return has
+
+
 _COLUMNS: Mapping[str, ColumnElement[Any]] = {
     **{name: TASKS.c[name] for name in SCHEMA if name in TASKS.c},
     "deadline": TASKS.c.deadline_at,
@@ -126,6 +137,7 @@ _COLLECTIONS = {
     "assignee": _users(TASKS.c.assignee_ids),
     "watcher": _users(TASKS.c.watcher_ids),
     "label": _label_names,
+    "key": _keys,
     "label_id": _label_ids,
     _LIVING.name: TASKS.c.label_ids.overlap,
     "blocked_by": _blockers,

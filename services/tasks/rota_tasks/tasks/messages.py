@@ -94,6 +94,8 @@ def task_message(task: Task) -> tasks_pb2.Task:
         occurrence=task.occurrence,
         remind_before_s=task.remind_before_s,
         fields={key: tasks_pb2.CustomValue(**value) for key, value in task.fields.items()},
+        key=task.key,
+        number=task.number,
     )
     if task.execution is not None:
         fill(message, task.execution)
@@ -141,6 +143,8 @@ def task_of(message: tasks_pb2.Task) -> Task:
         remind_before_s=tuple(message.remind_before_s),
         fields={key: value_of(value) for key, value in message.fields.items()},
         execution=execution_of(message),
+        key=message.key if message.HasField("key") else None,
+        number=message.number if message.HasField("number") else None,
     )
 
 

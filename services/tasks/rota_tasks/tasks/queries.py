@@ -38,6 +38,21 @@ async def get_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> Task:
     return task
 
 
+async def get_task_by_key(tasks: Tasks, user: UserPrincipal, *, workspace_id: UUID, key: str) -> Task:
+    """The task that has a key, or had it before.
+
+    Raises:
+        NotFound: there is none, or not for the user.
+    """
+    task = await store.get_by_key(tasks.database, user_id=user.user_id, workspace_id=workspace_id, key=key)
+    if task is None:
+        await tasks.memberships.refresh(user.user_id)
+        task = await store.get_by_key(tasks.database, user_id=user.user_id, workspace_id=workspace_id, key=key)
+    if task is None:
+        raise no_such_task()
+    return task
+
+
 async def get_task_as_of(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, time: datetime) -> Task:
     """One task as it was at a time.
 

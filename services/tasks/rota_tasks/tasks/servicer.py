@@ -73,6 +73,14 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             task = await queries.get_task_as_of(self._tasks, user, task_id=task_id, time=as_of)
         return tasks_pb2.GetTaskResponse(task=task_message(task))
 
+    async def GetTaskByKey(
+        self, request: tasks_pb2.GetTaskByKeyRequest, _context: Any
+    ) -> tasks_pb2.GetTaskByKeyResponse:
+        user = require_user()
+        workspace_id = _optional_id(request, "workspace_id") or user.workspace_id
+        task = await queries.get_task_by_key(self._tasks, user, workspace_id=workspace_id, key=request.key.upper())
+        return tasks_pb2.GetTaskByKeyResponse(task=task_message(task))
+
     async def ListTasks(self, request: tasks_pb2.ListTasksRequest, _context: Any) -> tasks_pb2.ListTasksResponse:
         user = require_user()
         filters = {

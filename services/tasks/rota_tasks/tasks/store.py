@@ -13,11 +13,12 @@ from rota_chassis.events.log import EVENTS
 from rota_chassis.events.types import event_types
 from rota_chassis.memberships import MEMBERSHIPS, newest_visible, visible_workspaces
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Boolean, Column, DateTime, Integer, bindparam, delete, exists, func, or_, select, tuple_
+from sqlalchemy import Boolean, Column, DateTime, Integer, Text, bindparam, delete, exists, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.executions.messages import execution_json
+from rota_tasks.keys.tables import tasks_with
 from rota_tasks.labels.store import LABELS
 from rota_tasks.search import documents
 from rota_tasks.series import occurrences
@@ -48,6 +49,14 @@ if TYPE_CHECKING:
 _GET = statement(
     select(*shown(TASKS), is_favourite(TASKS)).where(
         TASKS.c.id == bindparam("id"), TASKS.c.workspace_id.in_(visible_workspaces())
+    )
+)
+_IN_WORKSPACE = bindparam("workspace_id", type_=PgUUID)
+_GET_BY_KEY = statement(
+    select(*shown(TASKS), is_favourite(TASKS)).where(
+        TASKS.c.workspace_id == _IN_WORKSPACE,
+        TASKS.c.workspace_id.in_(visible_workspaces()),
+        TASKS.c.id.in_(tasks_with(bindparam("keys", type_=ARRAY(Text)), _IN_WORKSPACE)),
     )
 )
 _PURGED = EVENTS.alias("purged")
@@ -210,6 +219,12 @@ _LIST, _LIST_FILTERED = statement(_ROWS), statement(_ROWS, replan=True)
 async def get(reader: Reader, *, user_id: UUID, task_id: UUID) -> Task | None:
     """The task, if the user may see it."""
     row = await reader.fetch_one(_GET, user_id=user_id, id=task_id)
+    return None if row is None else task_of_row(row)
+
+
+async def get_by_key(reader: Reader, *, user_id: UUID, workspace_id: UUID, key: str) -> Task | None:
+    """The task of the workspace that has the key, or had it, if the user may see it."""
+    row = await reader.fetch_one(_GET_BY_KEY, user_id=user_id, workspace_id=workspace_id, keys=[key])
     return None if row is None else task_of_row(row)
 
 

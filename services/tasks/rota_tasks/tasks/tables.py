@@ -32,6 +32,7 @@ from rota_tasks.attachments.tables import ATTACHMENTS
 from rota_tasks.checklists.store import CHECKLIST_ITEMS
 from rota_tasks.executions.messages import execution_of_json
 from rota_tasks.fields.tables import living_values
+from rota_tasks.keys.tables import key_of
 from rota_tasks.labels.store import LABELS
 from rota_tasks.relations.domain import RelationType
 from rota_tasks.relations.store import RELATIONS
@@ -85,6 +86,7 @@ TASKS = Table(
     Column("occurrence", Text),
     Column("remind_before_s", ARRAY(BigInteger), nullable=False),
     Column("execution", JSONB),
+    Column("number", Integer),
 )
 REQUESTS = Table(
     "requests",
@@ -143,6 +145,7 @@ def own(tasks: FromClause) -> list[Any]:
         *(each for each in tasks.c if each.name in FIELDS and each.name not in ("label_ids", "fields")),
         labels.label("label_ids"),
         living_values(tasks),
+        key_of(tasks),
     ]
 
 
@@ -238,6 +241,7 @@ def task_of_row(row: Mapping[str, Any]) -> Task:
             **{name: tuple(values[name]) for name in LISTS},
             "recurrence": recurrence_of_json(values["recurrence"]),
             "execution": execution_of_json(values["execution"]),
+            "key": row["key"],
             "standing": standing,
         }
     )

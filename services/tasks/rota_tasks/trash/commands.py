@@ -19,6 +19,7 @@ from rota_tasks.attachments import ledger
 from rota_tasks.boards import store as boards
 from rota_tasks.boards.domain import Section, State
 from rota_tasks.executions import unblocking
+from rota_tasks.keys import commands as keys
 from rota_tasks.projects import store as projects
 from rota_tasks.relations import domain as relation_domain
 from rota_tasks.relations import store as relations
@@ -190,12 +191,12 @@ async def _placed_in_projects(work: UnitOfWork, restored: Sequence[Task]) -> Seq
     placed = []
     for task in restored:
         if task.project_id not in columns:
-            changes: dict[str, Any] = dict.fromkeys(_PLACE) | {"fields": {}}
+            changes: dict[str, Any] = dict.fromkeys((*_PLACE, "number", "key")) | {"fields": {}}
         else:
             changes = {name: None for name in _COLUMNS if getattr(task, name) not in columns[task.project_id]}
             changes["fields"] = await values.still_fitting(work, task.workspace_id, task.project_id, task.fields)
         placed.append(replace(task, **changes))
-    return placed
+    return await keys.numbered(work, await keys.shown(work, placed))
 
 
 async def _relate(work: UnitOfWork, workspace_id: UUID, task_ids: Sequence[UUID], *, now: datetime) -> None:

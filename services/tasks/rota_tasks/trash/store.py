@@ -36,6 +36,7 @@ from rota_tasks.checklists import store as checklists
 from rota_tasks.comments import store as comments
 from rota_tasks.comments.messages import comment_of
 from rota_tasks.comments.store import COMMENTS
+from rota_tasks.keys import store as keys
 from rota_tasks.reactions import store as reactions
 from rota_tasks.relations.messages import relation_of
 from rota_tasks.relations.store import RELATIONS
@@ -338,6 +339,7 @@ async def remove(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUI
     """Take tasks with their comments and relations out of the trash for good."""
     for each in (_REMOVE, _REMOVE_COMMENTS, _REMOVE_RELATIONS):
         await work.execute(each, workspace_id=workspace_id, ids=list(task_ids))
+    await keys.forget(work, workspace_id=workspace_id, task_ids=task_ids)
     await attachments.remove_of_tasks(work, workspace_id=workspace_id, task_ids=task_ids)
 
 
