@@ -112,7 +112,7 @@ async def test_a_project_is_changed_archived_and_deleted(stage: Stage) -> None:
     database = await Database.connect(stage.database_url, size=1)
     rebuilt = await rebuild(database)
     await database.close()
-    assert (rebuilt.differences, rebuilt.rows) == (0, 2)  # the other project, and the task in the trash
+    assert (rebuilt.differences, rebuilt.rows) == (0, 3)  # the other project with its key, and the task in the trash
 
 
 async def test_a_viewer_changes_no_project_and_two_at_once_take_turns(stage: Stage) -> None:
