@@ -7,7 +7,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from rota.auth.v1 import users_pb2, users_pb2_grpc, workspaces_pb2, workspaces_pb2_grpc
+from rota.auth.v1 import (
+    invitations_pb2,
+    invitations_pb2_grpc,
+    users_pb2,
+    users_pb2_grpc,
+    workspaces_pb2,
+    workspaces_pb2_grpc,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -16,8 +23,12 @@ if TYPE_CHECKING:
     from rota_chassis.testing.services import User
 
 
-class SmallAuth(workspaces_pb2_grpc.WorkspaceServiceServicer, users_pb2_grpc.UserServiceServicer):
-    """Knows the memberships and users that a test tells it.
+class SmallAuth(
+    workspaces_pb2_grpc.WorkspaceServiceServicer,
+    users_pb2_grpc.UserServiceServicer,
+    invitations_pb2_grpc.InvitationServiceServicer,
+):
+    """Knows the memberships, users and invitations that a test tells it.
 
     Attributes:
         address: Where it listens, for `auth_address`.
@@ -29,6 +40,7 @@ class SmallAuth(workspaces_pb2_grpc.WorkspaceServiceServicer, users_pb2_grpc.Use
         self.asked = 0
         self._memberships: dict[str, list[workspaces_pb2.Membership]] = {}
         self._users: dict[str, users_pb2.User] = {}
+        self._letters: dict[str, invitations_pb2.IssueInvitationTokenResponse] = {}
 
     def add_member(
         self, workspace_id: UUID, user_id: UUID, *, role: str = "member", version: int = 2
@@ -58,6 +70,19 @@ class SmallAuth(workspaces_pb2_grpc.WorkspaceServiceServicer, users_pb2_grpc.Use
         self._users[profile.id] = profile
         return profile
 
+    def add_invitation(self, letter: invitations_pb2.IssueInvitationTokenResponse) -> None:
+        """Know an open invitation, and what its mail says."""
+        self._letters[letter.invitation.id] = letter
+
+    async def IssueInvitationToken(  # noqa: N802 (named by the contract)
+        self, request: invitations_pb2.IssueInvitationTokenRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> invitations_pb2.IssueInvitationTokenResponse:
+        """What the mail of an invitation says."""
+        self.asked += 1
+        if request.id not in self._letters:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "There is no such invitation.")
+        return self._letters[request.id]
+
     async def ListMemberships(  # noqa: N802 (named by the contract)
         self, request: workspaces_pb2.ListMembershipsRequest, _context: Any
     ) -> workspaces_pb2.ListMembershipsResponse:
@@ -82,6 +107,7 @@ async def small_auth() -> AsyncIterator[SmallAuth]:
         server = grpc.aio.server()
         workspaces_pb2_grpc.add_WorkspaceServiceServicer_to_server(auth, server)
         users_pb2_grpc.add_UserServiceServicer_to_server(auth, server)
+        invitations_pb2_grpc.add_InvitationServiceServicer_to_server(auth, server)
         server.add_insecure_port(auth.address)
         await server.start()
         try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import zoneinfo
 from typing import TYPE_CHECKING
 
-from rota.auth.v1 import auth_pb2_grpc, users_pb2_grpc, workspaces_pb2_grpc
+from rota.auth.v1 import auth_pb2_grpc, invitations_pb2_grpc, users_pb2_grpc, workspaces_pb2_grpc
 from rota_chassis.service import Service
 from rota_chassis.settings import Environment
 
+from rota_auth.invitations.servicer import InvitationServicer
 from rota_auth.keys.store import load_signing_key
 from rota_auth.passwords.hashing import Passwords
 from rota_auth.sessions.access import AccessTokens
@@ -51,6 +52,10 @@ async def build(runtime: Runtime[AuthSettings]) -> None:
     runtime.serve(
         workspaces_pb2_grpc.add_WorkspaceServiceServicer_to_server,
         WorkspaceServicer(runtime.database, runtime.page_tokens, runtime.clock),
+    )
+    runtime.serve(
+        invitations_pb2_grpc.add_InvitationServiceServicer_to_server,
+        InvitationServicer(runtime.database, runtime.page_tokens, runtime.clock),
     )
 
 

@@ -10,6 +10,8 @@ from rota_chassis.service import Service
 from rota_notifications.email.rendering import address
 from rota_notifications.email.sender import Sender
 from rota_notifications.email.smtp import Mailer, MailServer
+from rota_notifications.invitations import handlers as invitations
+from rota_notifications.invitations.letters import Letters
 from rota_notifications.notifications.commands import Notifications
 from rota_notifications.notifications.handlers import handlers
 from rota_notifications.notifications.servicer import NotificationServicer
@@ -27,6 +29,7 @@ async def build(runtime: Runtime[NotificationsSettings]) -> None:
     sender = Sender(
         runtime.database,
         directory,
+        Letters(runtime.channels["auth"], settings.invitation_page),
         Mailer(MailServer.of(settings.smtp_url.get_secret_value())),
         runtime.clock,
         mail_from=address(settings.mail_from),
@@ -37,7 +40,10 @@ async def build(runtime: Runtime[NotificationsSettings]) -> None:
         NotificationServicer(Notifications(runtime.database, runtime.clock), runtime.page_tokens),
     )
     # A consumer wakes the sender after every event: looking at an empty queue costs less than knowing.
-    runtime.consume({**directory.handlers(), **handlers(runtime.clock)}, after_commit=sender.wake)
+    runtime.consume(
+        {**directory.handlers(), **handlers(runtime.clock), **invitations.handlers(runtime.clock)},
+        after_commit=sender.wake,
+    )
     runtime.background("email", sender.run)
 
 

@@ -26,6 +26,7 @@ from rota_notifications.bootstrap import SERVICE
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
     from email.message import EmailMessage
     from pathlib import Path
     from uuid import UUID
@@ -54,7 +55,15 @@ class Stage:
     rows: asyncpg.Connection
     mails: Path
 
-    async def publish(self, data: Message, *, workspace_id: UUID, actor: str, event_id: UUID | None = None) -> UUID:
+    async def publish(
+        self,
+        data: Message,
+        *,
+        workspace_id: UUID,
+        actor: str,
+        event_id: UUID | None = None,
+        time: datetime | None = None,
+    ) -> UUID:
         """Put an event on the stream, as the relay of another service would; returns its id."""
         event_id = event_id or uuid7()
         kind = event_type_of(type(data))
@@ -63,7 +72,7 @@ class Stage:
             "type": kind.name,
             "aggregate_id": uuid7(),
             "aggregate_version": 1,
-            "time": SystemClock().now(),
+            "time": time or SystemClock().now(),
             "workspace_id": workspace_id,
             "actor": actor,
             "traceparent": None,

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rota_chassis.errors import Unauthenticated
+from rota_chassis.identity import Principal, acting_as
 from rota_chassis.ids import uuid7
 from rota_chassis.logs import logger
 
+from rota_auth.invitations.commands import join
 from rota_auth.sessions import domain, store
 from rota_auth.sessions.accounts import create_account
 from rota_auth.users.domain import SystemRole
@@ -58,12 +60,16 @@ class Sessions:
     clock: Clock
 
 
-async def register(sessions: Sessions, *, email: str, password: str, name: str) -> Grant:
-    """A new user with a workspace of their own, and a first session.
+async def register(
+    sessions: Sessions, *, email: str, password: str, name: str, invitation_token: str | None = None
+) -> Grant:
+    """A new user with a workspace of their own, and a first session; with an invitation a member of its workspace too.
 
     Raises:
         AlreadyExists: somebody has the e-mail address (code EMAIL_TAKEN).
         InvalidArgument: the name is empty.
+        NotFound: the token is of no invitation that is open (code INVITATION_NOT_FOUND).
+        PermissionDenied: another address is invited (code INVITATION_FOR_ANOTHER).
     """
     password_hash = await sessions.passwords.hash(password)
     async with sessions.database.transaction() as work:
@@ -75,6 +81,9 @@ async def register(sessions: Sessions, *, email: str, password: str, name: str) 
             role=SystemRole.USER,
             now=sessions.clock.now(),
         )
+        if invitation_token is not None:
+            with acting_as(Principal(user_id=user.id, workspace_id=workspace.id, role=user.role.value)):
+                await join(work, user, token=invitation_token, now=sessions.clock.now())
         return await _open_session(sessions, work, user, workspace)
 
 

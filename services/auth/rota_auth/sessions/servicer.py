@@ -42,7 +42,11 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
         self, request: auth_pb2.RegisterRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> auth_pb2.RegisterResponse:
         grant = await commands.register(
-            self._sessions, email=request.email, password=request.password, name=request.name
+            self._sessions,
+            email=request.email,
+            password=request.password,
+            name=request.name,
+            invitation_token=request.invitation_token if request.HasField("invitation_token") else None,
         )
         return auth_pb2.RegisterResponse(**_fields(grant))
 

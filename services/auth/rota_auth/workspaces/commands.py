@@ -34,8 +34,8 @@ async def add_member(
         AlreadyExists: the user is a member (code ALREADY_A_MEMBER).
     """
     async with database.transaction() as work:
-        workspace, caller = await _enter(work, workspace_id, caller_id)
-        _require_manager(caller)
+        workspace, caller = await enter(work, workspace_id, caller_id)
+        require_manager(caller)
         user = await find_user_by_email(work, email)
         if user is None:
             raise NotFound(
@@ -60,9 +60,9 @@ async def remove_member(
         Conflict: the user is the owner (code OWNER_STAYS).
     """
     async with database.transaction() as work:
-        workspace, caller = await _enter(work, workspace_id, caller_id)
+        workspace, caller = await enter(work, workspace_id, caller_id)
         if user_id != caller_id:
-            _require_manager(caller)
+            require_manager(caller)
         membership = await store.find_membership(work, workspace_id, user_id)
         if membership is None:
             raise NotFound("This user is not a member of the workspace.", code="MEMBER_NOT_FOUND")
@@ -80,7 +80,12 @@ async def record(work: UnitOfWork, events: Sequence[WorkspaceEvent]) -> None:
         work.append(event_message(event))
 
 
-async def _enter(work: UnitOfWork, workspace_id: UUID, caller_id: UUID) -> tuple[Workspace, Membership]:
+async def enter(work: UnitOfWork, workspace_id: UUID, caller_id: UUID) -> tuple[Workspace, Membership]:
+    """A workspace of the caller's, locked until the transaction ends, and their membership of it.
+
+    Raises:
+        NotFound: the caller does not belong to it (code WORKSPACE_NOT_FOUND).
+    """
     # Whether the caller belongs to it is asked first: nobody locks a workspace that is not theirs.
     await require_membership(work, workspace_id, caller_id)
     workspace = await store.lock_workspace(work, workspace_id)
@@ -89,7 +94,12 @@ async def _enter(work: UnitOfWork, workspace_id: UUID, caller_id: UUID) -> tuple
     return workspace, await require_membership(work, workspace_id, caller_id)
 
 
-def _require_manager(membership: Membership) -> None:
+def require_manager(membership: Membership) -> None:
+    """Return if this member manages the workspace.
+
+    Raises:
+        PermissionDenied: they do not (code WORKSPACE_ROLE_REQUIRED).
+    """
     try:
         domain.require_manager(membership.role)
     except domain.ManagersOnly as error:

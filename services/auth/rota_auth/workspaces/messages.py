@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from rota_auth.workspaces.store import Member
 
-_NUMBERS = {role: workspaces_pb2.WorkspaceRole.Value(f"WORKSPACE_ROLE_{role.name}") for role in WorkspaceRole}
-ROLES = {number: role for role, number in _NUMBERS.items()}
+ROLE_NUMBERS = {role: workspaces_pb2.WorkspaceRole.Value(f"WORKSPACE_ROLE_{role.name}") for role in WorkspaceRole}
+ROLES = {number: role for role, number in ROLE_NUMBERS.items()}
 
 
 def workspace_message(workspace: Workspace, role: WorkspaceRole | None = None) -> workspaces_pb2.Workspace:
@@ -36,7 +36,7 @@ def workspace_message(workspace: Workspace, role: WorkspaceRole | None = None) -
         id=str(workspace.id),
         name=workspace.name,
         owner_id=str(workspace.owner_id),
-        role=_NUMBERS[role] if role else workspaces_pb2.WORKSPACE_ROLE_UNSPECIFIED,
+        role=ROLE_NUMBERS[role] if role else workspaces_pb2.WORKSPACE_ROLE_UNSPECIFIED,
         created_at=_timestamp(workspace.created_at),
     )
 
@@ -47,7 +47,7 @@ def member_message(member: Member) -> workspaces_pb2.Member:
     return workspaces_pb2.Member(
         workspace_id=str(membership.workspace_id),
         user_id=str(membership.user_id),
-        role=_NUMBERS[membership.role],
+        role=ROLE_NUMBERS[membership.role],
         name=member.name,
         email=member.email,
         joined_at=_timestamp(membership.joined_at),
@@ -59,7 +59,7 @@ def membership_message(membership: Membership) -> workspaces_pb2.Membership:
     return workspaces_pb2.Membership(
         workspace_id=str(membership.workspace_id),
         user_id=str(membership.user_id),
-        role=_NUMBERS[membership.role],
+        role=ROLE_NUMBERS[membership.role],
         version=membership.version,
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
-from rota.auth.v1 import auth_pb2, auth_pb2_grpc, users_pb2_grpc, workspaces_pb2_grpc
+from rota.auth.v1 import auth_pb2, auth_pb2_grpc, invitations_pb2_grpc, users_pb2_grpc, workspaces_pb2_grpc
 from rota_auth.bootstrap import SERVICE
 from rota_chassis.postgres.database import prepare_connection
 from rota_chassis.testing.clock import ManualClock
@@ -33,6 +33,7 @@ class Auth:
         self.sessions = auth_pb2_grpc.AuthServiceStub(channel)
         self.users = users_pb2_grpc.UserServiceStub(channel)
         self.workspaces = workspaces_pb2_grpc.WorkspaceServiceStub(channel)
+        self.invitations = invitations_pb2_grpc.InvitationServiceStub(channel)
         self.database = database
         self.clock = clock
 

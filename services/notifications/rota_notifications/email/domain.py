@@ -44,11 +44,12 @@ class Delivery:
     Attributes:
         workspace_id: The tenant.
         id: Identity; the same at every try, and the mail's Message-ID with it.
-        notification_id: What it tells of.
-        user_id: Whom it is for; their address is looked up at each try.
+        notification_id: What it tells of; None for an invitation.
+        user_id: Whom it is for; their address is looked up at each try. None for an invitation.
         kind: Kind of the notification.
         title: Title of the notification.
         body: Body of the notification.
+        invitation_id: The invitation it is of, if it is of one: auth says at each try to whom it goes and what it says.
         created_at: When it was queued.
         attempts: Tries so far, this one included.
         fence: Number of this claim; a later claim has a higher one, and then this one may write no more.
@@ -56,14 +57,15 @@ class Delivery:
 
     workspace_id: UUID
     id: UUID
-    notification_id: UUID
-    user_id: UUID
+    notification_id: UUID | None
+    user_id: UUID | None
     kind: str
     title: str
     body: str
     created_at: datetime
     attempts: int
     fence: int
+    invitation_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

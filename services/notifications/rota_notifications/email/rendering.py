@@ -19,7 +19,10 @@ from rota_notifications.email.headers import HEADERS
 from rota_notifications.notifications.wording import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rota_notifications.email.domain import Delivery
+    from rota_notifications.invitations.letters import Letter
     from rota_notifications.people.domain import Person
 
 _SUBJECT_CHARACTERS = 200
@@ -44,18 +47,32 @@ def render(delivery: Delivery, person: Person, *, mail_from: Address) -> EmailMe
     Raises:
         ValueError: the person's address is none.
     """
-    to = _address(person.name, person.email)
+    words = {"name": one_line(person.name), "title": delivery.title, "body": delivery.body}
+    message = _message(delivery, _address(person.name, person.email), words, mail_from=mail_from)
+    message["X-Rota-Notification"] = str(delivery.notification_id)
+    return message
+
+
+def render_letter(delivery: Delivery, letter: Letter, *, mail_from: Address) -> EmailMessage:
+    """The mail that invites somebody.
+
+    Raises:
+        ValueError: their address is none.
+    """
+    words = {"name": letter.name, "title": letter.title, "body": letter.body, "footer": letter.footer}
+    return _message(delivery, _address(letter.name, letter.email), words, mail_from=mail_from)
+
+
+def _message(delivery: Delivery, to: Address, words: Mapping[str, str], *, mail_from: Address) -> EmailMessage:
     # A local part or domain beyond ASCII has no other form than UTF-8 headers (RFC 6532).
     policy = SMTP if to.addr_spec.isascii() and mail_from.addr_spec.isascii() else SMTPUTF8
     message = EmailMessage(policy=policy.clone(cte_type="7bit", header_factory=HEADERS))
     message["From"] = mail_from
     message["To"] = to
-    message["Subject"] = _shortened(one_line(delivery.title), _SUBJECT_CHARACTERS)
+    message["Subject"] = _shortened(one_line(words["title"]), _SUBJECT_CHARACTERS)
     message["Date"] = format_datetime(delivery.created_at)
     message["Message-ID"] = f"<{delivery.id}@rota>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies
-    message["X-Rota-Notification"] = str(delivery.notification_id)
-    words = {"name": one_line(person.name), "title": delivery.title, "body": delivery.body}
     message.set_content(templates.as_text(**words))
     message.add_alternative(templates.as_html(**words), subtype="html")
     return message

@@ -25,17 +25,18 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter
-from rota_chassis.errors import RotaError, Unavailable
+from rota_chassis.errors import NotFound, RotaError, Unavailable
 from rota_chassis.logs import logger
 
 from rota_notifications.email import domain, store
 from rota_notifications.email.domain import LEASE
-from rota_notifications.email.rendering import render
+from rota_notifications.email.rendering import render, render_letter
 from rota_notifications.email.smtp import Deferred, Refused, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from email.headerregistry import Address
+    from email.message import EmailMessage
     from uuid import UUID
 
     from rota_chassis.clock import Clock
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     from rota_notifications.email.domain import Delivery, Jitter, Outcome
     from rota_notifications.email.smtp import Mailer
+    from rota_notifications.invitations.letters import Letter, Letters
     from rota_notifications.people.directory import Directory
     from rota_notifications.people.domain import Person
 
@@ -70,6 +72,7 @@ class Sender:
     Args:
         database: Where the queue is.
         directory: Finds addresses.
+        letters: Writes to who is invited.
         mailer: Hands mails to the mail server.
         clock: The time.
         mail_from: Sender of every mail.
@@ -82,6 +85,7 @@ class Sender:
         self,
         database: Database,
         directory: Directory,
+        letters: Letters,
         mailer: Mailer,
         clock: Clock,
         *,
@@ -92,6 +96,7 @@ class Sender:
     ) -> None:
         self._database = database
         self._directory = directory
+        self._letters = letters
         self._mailer = mailer
         self._clock = clock
         self._mail_from = mail_from
@@ -138,7 +143,7 @@ class Sender:
         """Send these; returns when to try again if nothing could be tried, since a server is down."""
         delay_s = self._jitter(min(2.0**self._outages, _LONGEST_OUTAGE_DELAY_S))
         try:
-            people = await self._directory.find({delivery.user_id for delivery in claimed})
+            people = await self._directory.find({each.user_id for each in claimed if each.user_id is not None})
         except RotaError as error:
             for delivery in claimed:
                 await self._postpone(delivery, error, delay_s)
@@ -171,7 +176,8 @@ class Sender:
     async def _send(self, delivery: Delivery, people: Mapping[UUID, Person], delay_s: float) -> bool:
         """Try one mail and write what became of it; returns whether it could be tried."""
         try:
-            await self._hand_in(delivery, people.get(delivery.user_id))
+            recipient, message = await self._written(delivery, people)
+            await self._hand_in(message, recipient)
         except Unreachable as error:
             await self._postpone(delivery, error, delay_s)
             return False
@@ -185,16 +191,31 @@ class Sender:
         await self._settle(delivery, outcome)
         return True
 
-    async def _hand_in(self, delivery: Delivery, person: Person | None) -> None:
-        if person is None:
-            raise Refused("the user does not exist")
+    async def _written(self, delivery: Delivery, people: Mapping[UUID, Person]) -> tuple[str, EmailMessage]:
+        """To whom the mail goes, and the mail."""
         try:
-            message = render(delivery, person, mail_from=self._mail_from)
+            if delivery.invitation_id is not None:
+                letter = await self._letter(delivery.workspace_id, delivery.invitation_id)
+                return letter.email, render_letter(delivery, letter, mail_from=self._mail_from)
+            person = people.get(delivery.user_id) if delivery.user_id is not None else None
+            if person is None:
+                raise Refused("the user does not exist")
+            return person.email, render(delivery, person, mail_from=self._mail_from)
         except ValueError as error:
             raise Refused(str(error)) from error
+
+    async def _letter(self, workspace_id: UUID, invitation_id: UUID) -> Letter:
+        try:
+            return await self._letters.write(workspace_id=workspace_id, invitation_id=invitation_id)
+        except NotFound as error:
+            raise Refused("the invitation is over") from error
+        except Unavailable as error:
+            raise Unreachable(str(error)) from error
+
+    async def _hand_in(self, message: EmailMessage, recipient: str) -> None:
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
-                await self._mailer.send(message, sender=self._mail_from.addr_spec, recipient=person.email)
+                await self._mailer.send(message, sender=self._mail_from.addr_spec, recipient=recipient)
         except TimeoutError as error:
             raise Deferred("the mail server took too long") from error
 

@@ -21,6 +21,7 @@ from rota_notifications.notifications.store import NOTIFICATIONS
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from rota_chassis.postgres.database import Database, UnitOfWork
 
@@ -32,7 +33,8 @@ DELIVERIES = Table(
     MetaData(),
     Column("workspace_id", PgUUID, primary_key=True),
     Column("id", PgUUID, primary_key=True),
-    Column("notification_id", PgUUID, nullable=False),
+    Column("notification_id", PgUUID),
+    Column("invitation_id", PgUUID),
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("fence", Integer, nullable=False),
@@ -41,7 +43,17 @@ DELIVERIES = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("sent_at", DateTime(timezone=True)),
 )
-_WRITTEN = ("workspace_id", "id", "notification_id", "state", "attempts", "fence", "next_attempt_at", "created_at")
+_WRITTEN = (
+    "workspace_id",
+    "id",
+    "notification_id",
+    "invitation_id",
+    "state",
+    "attempts",
+    "fence",
+    "next_attempt_at",
+    "created_at",
+)
 
 _INSERT = statement(insert(DELIVERIES).values({name: bindparam(name) for name in _WRITTEN}))
 _IS_CLAIMED = (
@@ -71,6 +83,7 @@ _CLAIMED = (
         DELIVERIES.c.workspace_id,
         DELIVERIES.c.id,
         DELIVERIES.c.notification_id,
+        DELIVERIES.c.invitation_id,
         DELIVERIES.c.created_at,
         DELIVERIES.c.attempts,
         DELIVERIES.c.fence,
@@ -79,11 +92,14 @@ _CLAIMED = (
 )
 _CLAIM = statement(
     select(
-        _CLAIMED, NOTIFICATIONS.c.user_id, NOTIFICATIONS.c.kind, NOTIFICATIONS.c.title, NOTIFICATIONS.c.body
+        _CLAIMED,
+        NOTIFICATIONS.c.user_id,
+        *(func.coalesce(NOTIFICATIONS.c[name], "").label(name) for name in ("kind", "title", "body")),
     ).join_from(
         _CLAIMED,
         NOTIFICATIONS,
         (NOTIFICATIONS.c.workspace_id == _CLAIMED.c.workspace_id) & (NOTIFICATIONS.c.id == _CLAIMED.c.notification_id),
+        isouter=True,
     )
 )
 _SETTLE = statement(
@@ -101,21 +117,13 @@ _NEXT = statement(select(func.min(DELIVERIES.c.next_attempt_at)))
 async def add(work: UnitOfWork, notifications: Sequence[Notification], *, now: datetime) -> None:
     """Queue a mail for each of the notifications."""
     await work.execute_many(
-        _INSERT,
-        [
-            {
-                "workspace_id": notification.workspace_id,
-                "id": uuid7(),
-                "notification_id": notification.id,
-                "state": State.PENDING.value,
-                "attempts": 0,
-                "fence": 0,
-                "next_attempt_at": now,
-                "created_at": now,
-            }
-            for notification in notifications
-        ],
+        _INSERT, [_new(each.workspace_id, now=now, notification_id=each.id) for each in notifications]
     )
+
+
+async def add_invitation(work: UnitOfWork, *, workspace_id: UUID, invitation_id: UUID, now: datetime) -> None:
+    """Queue the mail of an invitation."""
+    await work.execute(_INSERT, **_new(workspace_id, now=now, invitation_id=invitation_id))
 
 
 async def claim(database: Database, *, limit: int, now: datetime) -> Sequence[Delivery]:
@@ -151,6 +159,22 @@ async def next_due(database: Database) -> datetime | None:
     """When the next delivery may be taken; None when none waits."""
     at: datetime | None = await database.fetch_value(_NEXT)
     return at
+
+
+def _new(
+    workspace_id: UUID, *, now: datetime, notification_id: UUID | None = None, invitation_id: UUID | None = None
+) -> dict[str, Any]:
+    return {
+        "workspace_id": workspace_id,
+        "id": uuid7(),
+        "notification_id": notification_id,
+        "invitation_id": invitation_id,
+        "state": State.PENDING.value,
+        "attempts": 0,
+        "fence": 0,
+        "next_attempt_at": now,
+        "created_at": now,
+    }
 
 
 def _claim_of(delivery: Delivery) -> dict[str, Any]:

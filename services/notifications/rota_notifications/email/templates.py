@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-_FOOTER = "You get this e-mail because you take part in a workspace on Rota."
+FOOTER = "You get this e-mail because you take part in a workspace on Rota."
 
 _HTML = """\
 <!doctype html>
@@ -20,16 +20,14 @@ _HTML = """\
 """
 
 
-def as_text(*, name: str, title: str, body: str) -> str:
+def as_text(*, name: str, title: str, body: str, footer: str = FOOTER) -> str:
     """The mail as plain text."""
-    return "\n\n".join([_greeting(name), title, body, f"-- \n{_FOOTER}"]) + "\n"
+    return "\n\n".join([_greeting(name), title, body, f"-- \n{footer}"]) + "\n"
 
 
-def as_html(*, name: str, title: str, body: str) -> str:
+def as_html(*, name: str, title: str, body: str, footer: str = FOOTER) -> str:
     """The mail as HTML; whatever the arguments hold is shown, never interpreted."""
-    return _HTML.format(
-        greeting=escape(_greeting(name)), title=escape(title), body=escape(body), footer=escape(_FOOTER)
-    )
+    return _HTML.format(greeting=escape(_greeting(name)), title=escape(title), body=escape(body), footer=escape(footer))
 
 
 def _greeting(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -22,6 +23,7 @@ from rota_notifications.email import store
 from rota_notifications.email.rendering import address
 from rota_notifications.email.sender import Sender
 from rota_notifications.email.smtp import Mailer, MailServer
+from rota_notifications.invitations.letters import Letters
 from rota_notifications.notifications import store as notifications
 from rota_notifications.notifications.domain import Kind, Notification
 from rota_notifications.people.directory import Directory
@@ -45,6 +47,7 @@ class Queue:
     rows: asyncpg.Connection
     auth: SmallAuth
     directory: Directory
+    letters_to: Callable[[str | None], Letters]
     user: User
     folder: Path
     arrived: Callable[[Path, str], list[EmailMessage]]
@@ -74,6 +77,7 @@ class Queue:
         return Sender(
             self.database,
             self.directory,
+            self.letters_to(None),
             Mailer(MailServer.of(url)),
             self.clock,
             mail_from=address("Rota <rota@localhost>"),
@@ -143,6 +147,8 @@ async def queue(
     async with small_auth() as auth, open_channel(auth.address, ServiceTokens("test", "x" * 32)) as channel:
         user = User(issuer)
         auth.add_user(user, email="grace@example.com")
-        yield Queue(database, rows, auth, Directory(database, channel), user, tmp_path, mails_in)
+        yield Queue(
+            database, rows, auth, Directory(database, channel), partial(Letters, channel), user, tmp_path, mails_in
+        )
     await rows.close()
     await database.close()
