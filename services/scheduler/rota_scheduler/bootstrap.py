@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rota.scheduler.v1 import (
+    calendars_pb2_grpc,
     rules_pb2_grpc,
     runs_pb2_grpc,
     schedules_pb2_grpc,
@@ -27,6 +28,9 @@ from rota_scheduler.actions.http import CallHttp, open_client
 from rota_scheduler.actions.tasks import ActOnTasks
 from rota_scheduler.actions.telling import Tell
 from rota_scheduler.actions.workflow import StartWorkflow
+from rota_scheduler.calendars.dependencies import Calendars
+from rota_scheduler.calendars.following import follow_calendars
+from rota_scheduler.calendars.servicer import CalendarServicer
 from rota_scheduler.executions import handlers as execution_handlers
 from rota_scheduler.executions.firing import Executions, fire_task_actions
 from rota_scheduler.executions.servicer import TaskActionServicer
@@ -147,6 +151,7 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     runtime.serve(
         schedules_pb2_grpc.add_ScheduleServiceServicer_to_server, ScheduleServicer(schedules, runtime.page_tokens)
     )
+    _serve_calendars(runtime, memberships, firing)
     waits = Ticker("workflows", lambda: engine.wake_runs(workflows), runtime.clock)
     workflows = Workflows(runtime.database, memberships, runtime.clock, egress, on_waits=waits.wake, on_runs=on_runs)
     runtime.serve(
@@ -211,6 +216,15 @@ def _serve_rules(runtime: Runtime[SchedulerSettings], rules: Rules, workflows: W
         after_commit=set_off,
     )
     runtime.background("rules", consumer.run)
+
+
+def _serve_calendars(runtime: Runtime[SchedulerSettings], memberships: Memberships, firing: Ticker) -> None:
+    ticker = Ticker("calendars", lambda: follow_calendars(calendars), runtime.clock)
+    calendars = Calendars(runtime.database, memberships, runtime.clock, on_changed=ticker.wake, on_due=firing.wake)
+    runtime.serve(
+        calendars_pb2_grpc.add_CalendarServiceServicer_to_server, CalendarServicer(calendars, runtime.page_tokens)
+    )
+    runtime.background("calendars", ticker.run)
 
 
 def _both(first: Mapping[str, Handler], second: Mapping[str, Handler]) -> Mapping[str, Handler]:

@@ -18,6 +18,8 @@ from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS, require_role
 
 from rota_scheduler.actions.checks import check_action
+from rota_scheduler.calendars import store as calendars
+from rota_scheduler.calendars.queries import require_all
 from rota_scheduler.runs import store as runs
 from rota_scheduler.runs.domain import Run
 from rota_scheduler.schedules import domain, queries, store, system
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from rota_chassis.identity import UserPrincipal
     from rota_chassis.postgres.database import UnitOfWork
 
+    from rota_scheduler.schedules.days_off import DaysOff
     from rota_scheduler.schedules.dependencies import Schedules
     from rota_scheduler.schedules.policies import Policies
     from rota_scheduler.schedules.timing import Timing
@@ -72,6 +75,7 @@ async def create_schedule(
     check_action(action, schedules.egress)
     await schedules.memberships.require(user.user_id, workspace_id, WRITERS)
     async with schedules.database.transaction() as work:
+        schedule = await _keeping_to_calendars(work, schedule)
         await store.add(work, schedule)
         work.append(event_of(events_pb2.ScheduleCreated, schedule, schedule.created_at))
     schedules.on_due()
@@ -118,9 +122,9 @@ async def put_schedule(
             edits = Edits(action=action, timing=members, policies=of_policies)
             schedule = await _edit(work, named[0], edits, schedules.clock.now())
         else:
-            schedule = created
-            await store.add(work, created)
-            work.append(event_of(events_pb2.ScheduleCreated, created, created.created_at))
+            schedule = await _keeping_to_calendars(work, created)
+            await store.add(work, schedule)
+            work.append(event_of(events_pb2.ScheduleCreated, schedule, schedule.created_at))
     schedules.on_due()
     schedules.on_runs()
     return schedule
@@ -288,12 +292,40 @@ async def _edit(work: UnitOfWork, locked: Schedule, edits: Edits, now: datetime)
     if edits.timing or edits.policies:
         hurried = await settle_all(work, hurried, now)
     schedule = replace(hurried, policies=locked.policies)
+    if edits.timing:
+        timing = replace(locked.timing, **edits.timing)
+        schedule = replace(schedule, days_off=await _days_off(work, schedule.workspace_id, timing))
     with queries.refusing_timing():
         edited = domain.edit(schedule, edits, now=now)
     await store.save(work, edited)
     if edited is not schedule:
         work.append(event_of(events_pb2.ScheduleUpdated, edited, now))
     return edited
+
+
+async def _keeping_to_calendars(work: UnitOfWork, schedule: Schedule) -> Schedule:
+    """A new schedule with its calendars, held until the commit, and the first time that they leave."""
+    days_off = await _days_off(work, schedule.workspace_id, schedule.timing)
+    if not days_off:
+        return schedule
+    with queries.refusing_timing():
+        cursor = await asyncio.to_thread(
+            cursor_of,
+            schedule.timing,
+            schedule.policies,
+            created_at=schedule.created_at,
+            now=schedule.created_at,
+            seed=str(schedule.id),
+            days_off=days_off,
+        )
+    return replace(schedule, days_off=days_off, next_fire_at=cursor)
+
+
+async def _days_off(work: UnitOfWork, workspace_id: UUID, timing: Timing) -> tuple[DaysOff, ...]:
+    ids = timing.calendar_ids
+    found = await calendars.hold(work, workspace_id=workspace_id, ids=ids)
+    require_all(ids, found)
+    return tuple(found.values())
 
 
 def _switch(

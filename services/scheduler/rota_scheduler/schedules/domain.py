@@ -7,14 +7,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from rota_scheduler.schedules.days_off import WorkingTimes
 from rota_scheduler.schedules.policies import Policies
 from rota_scheduler.schedules.spec import Bounded, Once, next_after
 from rota_scheduler.schedules.timing import RefusedTiming, spec_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from rota_scheduler.schedules.days_off import DaysOff
     from rota_scheduler.schedules.spec import Spec
     from rota_scheduler.schedules.timing import Timing
 
@@ -33,6 +35,7 @@ class Schedule:
             see of a schedule, so `version` stays.
         runs_started: How many of its nominal times have started runs.
         failures_in_row: How many runs have failed since the last that succeeded, or since it was resumed.
+        days_off: What the calendars that its timing names mean at present.
     """
 
     id: UUID
@@ -50,6 +53,7 @@ class Schedule:
     created_at: datetime
     updated_at: datetime
     version: int = 1
+    days_off: tuple[DaysOff, ...] = field(default=(), compare=False)
 
     @property
     def is_system(self) -> bool:
@@ -64,18 +68,26 @@ class Schedule:
     @cached_property
     def spec(self) -> Spec:
         """Its nominal times."""
-        return _spec(self.timing, self.policies, created_at=self.created_at, seed=str(self.id))
+        return _spec(self.timing, self.policies, created_at=self.created_at, seed=str(self.id), days_off=self.days_off)
 
 
-def cursor_of(timing: Timing, policies: Policies, *, created_at: datetime, now: datetime, seed: str) -> datetime:
+def cursor_of(
+    timing: Timing,
+    policies: Policies,
+    *,
+    created_at: datetime,
+    now: datetime,
+    seed: str,
+    days_off: Sequence[DaysOff] = (),
+) -> datetime:
     """Where the cursor stands of a schedule that has got its times now; a single time fires also when it is past.
 
     Raises:
         RefusedTiming: see `timing.spec_of`; or it ends before it starts (INVALID_SPEC).
     """
-    cursor = next_after(_spec(timing, policies, created_at=created_at, seed=seed), now)
+    cursor = next_after(_spec(timing, policies, created_at=created_at, seed=seed, days_off=days_off), now)
     single = spec_of(timing, created_at=created_at, seed=seed)
-    if isinstance(single, Once) and policies.admits(single.at):
+    if isinstance(single, Once) and policies.admits(single.at) and not any(each.passed(single.at) for each in days_off):
         cursor = single.at
     if cursor is None:
         given = next(name for name in ("cron", "interval_s", "at", "spec") if getattr(timing, name) is not None)
@@ -116,7 +128,14 @@ def edit(schedule: Schedule, edits: Edits, *, now: datetime) -> Schedule:
     if edited == schedule:
         return schedule
     if _bounds_times(edited) != _bounds_times(schedule):
-        cursor = cursor_of(edited.timing, edited.policies, created_at=edited.created_at, now=now, seed=str(edited.id))
+        cursor = cursor_of(
+            edited.timing,
+            edited.policies,
+            created_at=edited.created_at,
+            now=now,
+            seed=str(edited.id),
+            days_off=edited.days_off,
+        )
         most = edited.policies.max_runs
         edited = replace(edited, next_fire_at=cursor if most is None or edited.runs_started < most else None)
     return replace(edited, updated_at=now, version=schedule.version + 1)
@@ -152,8 +171,12 @@ def _bounds_times(schedule: Schedule) -> tuple[Any, ...]:
     return schedule.timing, policies.starts_at, policies.ends_at, policies.max_runs
 
 
-def _spec(timing: Timing, policies: Policies, *, created_at: datetime, seed: str) -> Spec:
+def _spec(
+    timing: Timing, policies: Policies, *, created_at: datetime, seed: str, days_off: Sequence[DaysOff] = ()
+) -> Spec:
     spec = spec_of(timing, created_at=created_at, seed=seed)
+    if days_off:
+        spec = WorkingTimes(spec, days_off)
     starts_at, ends_at = policies.starts_at, policies.ends_at
     if starts_at is None and ends_at is None:
         return spec

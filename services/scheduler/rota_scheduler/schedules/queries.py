@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 from rota_chassis.errors import InvalidArgument, NotFound, Violation
 from rota_chassis.identity import ROLE_ADMIN
 
+from rota_scheduler.calendars import store as calendars
+from rota_scheduler.calendars.queries import require_all
 from rota_scheduler.ledger import store as ledger
 from rota_scheduler.runs import store as runs
 from rota_scheduler.schedules import store, system
+from rota_scheduler.schedules.days_off import WorkingTimes
 from rota_scheduler.schedules.spec import times_after
 from rota_scheduler.schedules.timing import RefusedTiming, spec_of
 
@@ -136,16 +139,27 @@ async def list_ledger(
     )
 
 
-async def preview_spec(schedules: Schedules, timing: Timing, *, after: datetime | None, count: int) -> Times:
+async def preview_spec(
+    schedules: Schedules, user: UserPrincipal, timing: Timing, *, after: datetime | None, count: int
+) -> Times:
     """The next `count` times after `after`, or from now on, that an author's words mean.
 
     Raises:
         InvalidArgument: they mean none (codes of `timing.spec_of`).
+        NotFound: they name a calendar that does not exist for the user.
     """
     start = after or schedules.clock.now()
     with refusing_timing():
         # In a thread, as below: a rule that hardly ever matches may take a moment.
         spec = await asyncio.to_thread(spec_of, timing, created_at=start)
+    ids = timing.calendar_ids
+    if ids:
+        found = await calendars.visible(schedules.database, user_id=user.user_id, ids=ids)
+        if len(found) < len(ids):
+            await schedules.memberships.refresh(user.user_id)
+            found = await calendars.visible(schedules.database, user_id=user.user_id, ids=ids)
+        require_all(ids, found)
+        spec = WorkingTimes(spec, list(found.values()))
     return await asyncio.to_thread(_upcoming, spec, start, count)
 
 

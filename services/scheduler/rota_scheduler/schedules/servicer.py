@@ -89,7 +89,7 @@ class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
     ) -> schedules_pb2.PreviewSpecResponse:
         timing = timing_of(request)
         times = await queries.preview_spec(
-            self._schedules, timing, after=_from(request), count=request.count or _PREVIEWED
+            self._schedules, require_user(), timing, after=_from(request), count=request.count or _PREVIEWED
         )
         return schedules_pb2.PreviewSpecResponse(
             times=[nominal_time_message(time, note, timing.timezone) for time, note in times]

@@ -23,13 +23,16 @@ from sqlalchemy import (
     column,
     delete,
     func,
+    or_,
     select,
+    text,
     tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
+from rota_scheduler.calendars import store as calendars
 from rota_scheduler.schedules.catchup import due_at
 from rota_scheduler.schedules.domain import Schedule
 from rota_scheduler.schedules.local import DstFold, DstGap
@@ -157,6 +160,32 @@ _LOCK_ZONED = statement(
     .limit(bindparam("limit", type_=Integer))
     .with_for_update()
 )
+# In the words of the index `schedules_calendars`.
+_KEEPS_TO = text(
+    "spec #> '{spec,exclude_calendars}' <> '[]'"
+    " AND spec #> '{spec,exclude_calendars}' @> jsonb_build_array(CAST(:calendar_id AS text))"
+)
+_USING = statement(
+    select(SCHEDULES.c.id, SCHEDULES.c.name)
+    .where(SCHEDULES.c.workspace_id == bindparam("workspace_id"), _KEEPS_TO)
+    .order_by(SCHEDULES.c.id)
+    .limit(bindparam("limit", type_=Integer))
+)
+_LOCK_USING = statement(
+    select(SCHEDULES)
+    .where(
+        SCHEDULES.c.workspace_id == bindparam("workspace_id"),
+        _KEEPS_TO,
+        or_(
+            SCHEDULES.c.next_fire_at.is_(None),
+            SCHEDULES.c.next_fire_at > bindparam("ahead_of", type_=DateTime(timezone=True)),
+        ),
+        SCHEDULES.c.id > bindparam("after_id", type_=PgUUID),
+    )
+    .order_by(SCHEDULES.c.id)
+    .limit(bindparam("limit", type_=Integer))
+    .with_for_update()
+)
 _NEXT = statement(select(func.min(_DUE_AT)).where(_DUE_AT.is_not(None)))
 
 
@@ -180,7 +209,7 @@ async def save(work: UnitOfWork, schedule: Schedule) -> None:
 async def lock_alone(work: UnitOfWork, *, workspace_id: UUID, schedule_id: UUID) -> Schedule | None:
     """The schedule, locked until the transaction ends, whoever asks."""
     row = await work.fetch_one(_LOCK_ALONE, workspace_id=workspace_id, id=schedule_id)
-    return None if row is None else _schedule(row)
+    return None if row is None else await _whole_one(work, row)
 
 
 async def lock_counts(work: UnitOfWork, keys: Collection[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], int]:
@@ -193,25 +222,25 @@ async def lock_counts(work: UnitOfWork, keys: Collection[tuple[UUID, UUID]]) -> 
 async def lock_named(work: UnitOfWork, *, workspace_id: UUID, name: str) -> Sequence[Schedule]:
     """The schedules of a name, at most two, locked; whoever else asks for the name waits, also when there is none."""
     await work.fetch(_LOCK_NAME, key=f"schedule {workspace_id} {name}")
-    return [_schedule(row) for row in await work.fetch(_NAMED, workspace_id=workspace_id, name=name)]
+    return await _whole(work, await work.fetch(_NAMED, workspace_id=workspace_id, name=name))
 
 
 async def get(reader: Reader, *, user_id: UUID, schedule_id: UUID) -> Schedule | None:
     """The schedule, if the user may see it."""
     row = await reader.fetch_one(_GET, user_id=user_id, id=schedule_id)
-    return None if row is None else _schedule(row)
+    return None if row is None else await _whole_one(reader, row)
 
 
 async def lock(work: UnitOfWork, *, user_id: UUID, schedule_id: UUID) -> tuple[Schedule, str] | None:
     """The schedule, locked until the transaction ends, and the user's role in its workspace."""
     row = await work.fetch_one(_LOCK, user_id=user_id, id=schedule_id)
-    return None if row is None else (_schedule(row), row["role"])
+    return None if row is None else (await _whole_one(work, row), row["role"])
 
 
 async def page(
     reader: Reader, *, user_id: UUID, limit: int, before: UUID | None, workspace_id: UUID | None
 ) -> Sequence[Schedule]:
-    """The newest schedules that the user may see, at most `limit`, older than `before`."""
+    """The newest schedules that the user may see, at most `limit`, older than `before`; without their days off."""
     rows = await reader.fetch(_LIST, user_id=user_id, limit=limit, before=before, workspace_id=workspace_id)
     return [_schedule(row) for row in rows]
 
@@ -223,8 +252,7 @@ async def remove(work: UnitOfWork, schedule: Schedule) -> None:
 
 async def take_due(work: UnitOfWork, *, now: datetime, limit: int) -> Sequence[Schedule]:
     """Lock at most `limit` schedules that are due and that nobody else has locked, over all workspaces."""
-    rows = await work.fetch(_TAKE_DUE, now=now, limit=limit)
-    return [_schedule(row) for row in rows]
+    return await _whole(work, await work.fetch(_TAKE_DUE, now=now, limit=limit))
 
 
 async def lock_zoned(
@@ -238,7 +266,31 @@ async def lock_zoned(
     rows = await work.fetch(
         _LOCK_ZONED, ahead_of=ahead_of, after_workspace=workspace_id, after_id=schedule_id, limit=limit
     )
-    return [_schedule(row) for row in rows]
+    return await _whole(work, rows)
+
+
+async def using(reader: Reader, *, workspace_id: UUID, calendar_id: UUID, limit: int) -> Sequence[tuple[UUID, str]]:
+    """The first schedules that keep to a calendar, by id, with their names."""
+    rows = await reader.fetch(_USING, workspace_id=workspace_id, calendar_id=str(calendar_id), limit=limit)
+    return [(row["id"], row["name"]) for row in rows]
+
+
+async def lock_using(
+    work: UnitOfWork, *, workspace_id: UUID, calendar_id: UUID, ahead_of: datetime, after: UUID | None, limit: int
+) -> Sequence[Schedule]:
+    """Lock schedules that keep to a calendar and whose next time is later than `ahead_of`, or that have none.
+
+    At most `limit`, by id, those after `after`.
+    """
+    rows = await work.fetch(
+        _LOCK_USING,
+        workspace_id=workspace_id,
+        calendar_id=str(calendar_id),
+        ahead_of=ahead_of,
+        after_id=after or UUID(int=0),
+        limit=limit,
+    )
+    return await _whole(work, rows)
 
 
 async def advance(work: UnitOfWork, moves: Sequence[tuple[Schedule, datetime | None, int]]) -> None:
@@ -263,6 +315,25 @@ async def next_due(reader: Reader) -> datetime | None:
     """When the next schedule fires, over all workspaces."""
     found: datetime | None = await reader.fetch_value(_NEXT)
     return found
+
+
+async def _whole_one(reader: Reader, row: Mapping[str, Any]) -> Schedule:
+    (schedule,) = await _whole(reader, [row])
+    return schedule
+
+
+async def _whole(reader: Reader, rows: Sequence[Mapping[str, Any]]) -> list[Schedule]:
+    """The schedules in rows with their days off: one query more, if any of them keeps to a calendar."""
+    schedules = [_schedule(row) for row in rows]
+    keys = {(each.workspace_id, calendar_id) for each in schedules for calendar_id in each.timing.calendar_ids}
+    if not keys:
+        return schedules
+    found = await calendars.days_off(reader, keys)
+    whole = []
+    for each in schedules:
+        named = [(each.workspace_id, calendar_id) for calendar_id in each.timing.calendar_ids]
+        whole.append(replace(each, days_off=tuple(found[key] for key in named if key in found)) if named else each)
+    return whole
 
 
 def _schedule(row: Mapping[str, Any]) -> Schedule:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from rota_scheduler.schedules.cron import CronExpression, InvalidCron, NeverFires
 from rota_scheduler.schedules.local import DstFold, DstGap, Zoned
@@ -61,6 +62,13 @@ class Timing:
     timezone: str = "UTC"
     dst_gap: DstGap = DstGap.GAP_END
     dst_fold: DstFold = DstFold.FIRST
+
+    @property
+    def calendar_ids(self) -> tuple[UUID, ...]:
+        """The calendars whose days off do not fire; what they mean is not the author's to say (see `days_off`)."""
+        if self.spec is None:
+            return ()
+        return tuple(UUID(each) for each in self.spec.get("exclude_calendars") or ())
 
 
 def spec_of(timing: Timing, *, created_at: datetime, seed: str = "") -> Spec:
