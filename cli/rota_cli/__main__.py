@@ -137,6 +137,29 @@ def migrate() -> None:
 
 
 @rota.command()
+@click.argument("service", type=click.Choice(["tasks"]))
+@click.option("--projection", help="One table only, by its name: labels.")
+def rebuild(service: str, *, projection: str | None) -> None:
+    """Make the read tables of a service what its event log says, while it serves.
+
+    It works on ROTA_POSTGRES_URL, or else on the Rota that runs in the data folder.
+    """
+    settings = Settings.from_environment()
+    environment = dict(os.environ)
+    if settings.postgres_url is None:
+        from rota_chassis.embedded.postgres import Postgres
+
+        folder = DataFolder(settings.data_dir)
+        if folder.holder() is None:
+            raise CommandError(f"Rota is not running in {folder.path}; start it with `rota up`.", exit_code=NOT_RUNNING)
+        server = Postgres(folder.path / "postgres", folder.run, folder.logs / "postgres.log")
+        environment["ROTA_POSTGRES_URL"] = server.url
+    arguments = [] if projection is None else ["--projection", projection]
+    command = [sys.executable, "-m", f"rota_{service}", "rebuild", *arguments]
+    os.execve(sys.executable, command, environment)  # noqa: S606
+
+
+@rota.command()
 @click.option("--url", help="Address of the gateway; by default of the Rota that runs in the data folder.")
 def demo(url: str | None) -> None:
     """Tell a story through the public API: two people, a task, a reminder, a schedule."""

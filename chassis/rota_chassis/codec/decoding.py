@@ -62,17 +62,20 @@ _RUNTIME = {
 }
 
 
-def decoder(message_class: type[M], *, exclude: frozenset[str] = frozenset()) -> Callable[[Any], M]:
+def decoder(
+    message_class: type[M], *, exclude: frozenset[str] = frozenset(), lenient: bool = False
+) -> Callable[[Any], M]:
     """A function from parsed JSON to a message; it raises DecodeError and nothing else, whatever JSON it is given.
 
     Args:
         message_class: what to decode to.
         exclude: top-level fields that the body must not have, since they travel elsewhere.
+        lenient: whether members that the message type does not have are passed over, at every level, rather than wrong.
 
     Raises:
         TypeError: the message type uses google.protobuf.Any or a wrapper type.
     """
-    read = _reader(message_class.DESCRIPTOR, exclude)
+    read = _reader(message_class.DESCRIPTOR, exclude, lenient=lenient)
 
     def decode(body: Any) -> M:
         message = message_class()
@@ -108,14 +111,17 @@ def is_real_oneof(oneof: OneofDescriptor) -> bool:
 
 
 @cache
-def _reader(message: Descriptor, exclude: frozenset[str]) -> Callable[[Any, Any, str, int, Problems], None]:
-    return _Compiler().compile(message, exclude)
+def _reader(
+    message: Descriptor, exclude: frozenset[str], *, lenient: bool
+) -> Callable[[Any, Any, str, int, Problems], None]:
+    return _Compiler(lenient=lenient).compile(message, exclude)
 
 
 class _Compiler:
     """Generates the decoders of one message type and of every type it reaches, recursive ones included."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, lenient: bool) -> None:
+        self._lenient = lenient
         self._functions: dict[str, str] = {}
         self._source: list[str] = []
         self._names: dict[str, Any] = dict(_RUNTIME)
@@ -158,10 +164,13 @@ class _Compiler:
             "    if depth > MAX_DEPTH:",
             "        problems.add(at, 'too_deep', 'is nested too deeply')",
             "        return",
-            f"    if not body.keys() <= {known}:",
-            f"        problems.unknown_members(body, {known}, at)",
             "    get = body.get",
         ]
+        if not self._lenient:
+            lines[-1:-1] = [
+                f"    if not body.keys() <= {known}:",
+                f"        problems.unknown_members(body, {known}, at)",
+            ]
         lines += [f"    chosen_{oneof.name} = None" for oneof in message.oneofs if is_real_oneof(oneof)]
         for field in fields:
             lines += [f"    value = get({field.name!r})", "    if value is not None:", *_indent(2, self._field(field))]

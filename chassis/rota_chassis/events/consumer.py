@@ -23,9 +23,10 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from sqlalchemy.dialects.postgresql import insert
 
 from rota_chassis.errors import Unavailable
-from rota_chassis.events.envelope import SUBJECT_PREFIX, Event, MalformedEvent, parse
+from rota_chassis.events.envelope import SUBJECT_PREFIX, Event, parse
 from rota_chassis.events.pull import BATCH, Pull
 from rota_chassis.events.stream import EVENTS_STREAM, ensure_streams
+from rota_chassis.events.types import MalformedEvent, NewerEvent
 from rota_chassis.logs import logger
 from rota_chassis.postgres.statements import statement
 from rota_chassis.telemetry import EVENTS_HANDLED, TRACER, extract
@@ -133,6 +134,13 @@ class Consumer:
         async for message in messages:
             try:
                 event = parse(message.headers, message.data, message.metadata.sequence.stream)
+            except NewerEvent as error:
+                # A replica of the newer release takes it, or this one once it is upgraded.
+                retry_s = self._retry_s(message)
+                _LOG.warning("consumer.newer", consumer=self._name, retry_s=retry_s, error=str(error))
+                EVENTS_HANDLED.labels("newer", "failed").inc()
+                await message.nak(delay=retry_s)
+                continue
             except MalformedEvent as error:
                 _LOG.error("consumer.malformed", consumer=self._name, subject=message.subject, error=str(error))
                 EVENTS_HANDLED.labels("malformed", "terminated").inc()
@@ -163,15 +171,13 @@ class Consumer:
         try:
             outcome = await self._handle_when_possible(event)
         except Exception as error:  # noqa: BLE001 (whatever a handler raises, the event is tried again and counted)
-            delivered = message.metadata.num_delivered
-            # Without a delay after the last: JetStream gives it up at once.
-            retry_s = self._backoff_s[delivered - 1] if delivered <= len(self._backoff_s) else None
+            retry_s = self._retry_s(message)
             _LOG.warning(
                 "consumer.failed",
                 consumer=self._name,
                 event_type=event.type,
                 event_id=event.id,
-                delivered=delivered,
+                delivered=message.metadata.num_delivered,
                 retry_s=retry_s,
                 error=repr(error),
                 exc_info=not isinstance(error, Unavailable),
@@ -181,6 +187,11 @@ class Consumer:
             return
         EVENTS_HANDLED.labels(event.type, outcome).inc()
         await message.ack()
+
+    def _retry_s(self, message: Msg) -> float | None:
+        """When to try again; without a delay after the last try: JetStream gives the event up at once."""
+        delivered = message.metadata.num_delivered
+        return self._backoff_s[delivered - 1] if delivered <= len(self._backoff_s) else None
 
     async def _handle_when_possible(self, event: Event) -> str:
         waits = False

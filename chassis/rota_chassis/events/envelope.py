@@ -1,8 +1,9 @@
 """An event on the wire: CloudEvents 1.0 in the NATS protocol binding's binary mode.
 
 Attributes travel as `ce-*` headers, the body is the data in the JSON form of the REST API. Extensions: `workspaceid`,
-`aggregateversion`, `actor`, `causationdepth`, and `traceparent` (CloudEvents Distributed Tracing). `Nats-Msg-Id` is the
-event's id, by which JetStream drops what is published twice.
+`aggregateversion`, `actor`, `causationdepth`, `dataversion` (the version of the type that the data has the shape of;
+absent means 1), and `traceparent` (CloudEvents Distributed Tracing). `Nats-Msg-Id` is the event's id, by which
+JetStream drops what is published twice.
 """
 
 from __future__ import annotations
@@ -14,16 +15,12 @@ from uuid import UUID
 
 import orjson
 
-from rota_chassis.events.types import event_types
+from rota_chassis.events.types import MalformedEvent, event_types
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SUBJECT_PREFIX = "rota.events.v1"
-
-
-class MalformedEvent(Exception):
-    """A message on the stream is no event of ours; trying again cannot help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +77,8 @@ def headers(row: Mapping[str, Any], source: str) -> dict[str, str]:
         "ce-aggregateversion": str(row["aggregate_version"]),
         "ce-actor": row["actor"],
     }
+    if row["schema_version"] > 1:
+        found["ce-dataversion"] = str(row["schema_version"])
     if row["traceparent"]:
         found["ce-traceparent"] = row["traceparent"]
     if row.get("causation_depth"):
@@ -91,6 +90,7 @@ def parse(message_headers: Mapping[str, str] | None, body: bytes, sequence: int)
     """The event that a message carries.
 
     Raises:
+        NewerEvent: it is of a version of its type that only newer code knows.
         MalformedEvent: it carries none that this version knows.
     """
     fields = message_headers or {}
@@ -105,7 +105,7 @@ def parse(message_headers: Mapping[str, str] | None, body: bytes, sequence: int)
             aggregate_version=int(fields["ce-aggregateversion"]),
             actor=fields.get("ce-actor", "system"),
             time=_instant(fields["ce-time"]),
-            data=kind.decode(orjson.loads(body)),
+            data=kind.read(orjson.loads(body), int(fields.get("ce-dataversion", 1))),
             sequence=sequence,
             traceparent=fields.get("ce-traceparent"),
             causation_depth=int(fields.get("ce-causationdepth", 0)),

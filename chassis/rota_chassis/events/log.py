@@ -36,13 +36,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
-from rota_chassis.events.types import event_type_of
+from rota_chassis.events.types import event_type_of, event_types
 from rota_chassis.identity import current_principal
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.statements import statement
 from rota_chassis.telemetry import traceparent
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from uuid import UUID
 
     from google.protobuf.message import Message
@@ -65,6 +66,9 @@ EVENTS = Table(
     Column("causation_depth", SmallInteger, nullable=False),
     Column("published_at", DateTime(timezone=True)),
 )
+
+DATA = (EVENTS.c.type, EVENTS.c.schema_version, EVENTS.c.data)
+"""The columns that `data_of` needs."""
 
 _WRITTEN = tuple(column.name for column in EVENTS.c if column.name not in {"position", "published_at"})
 
@@ -138,3 +142,21 @@ class PendingEvent:
             "traceparent": self.traceparent,
             "causation_depth": self.causation_depth,
         }
+
+
+def data_of(row: Mapping[str, Any]) -> Any:
+    """The data of an event in the log (`DATA`), whatever version it was written in, as the message of today.
+
+    Raises:
+        NewerEvent: it was written by newer code.
+    """
+    return event_types()[row["type"]].read(row["data"], row["schema_version"])
+
+
+def json_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Like `data_of`, in its JSON form.
+
+    Raises:
+        NewerEvent: it was written by newer code.
+    """
+    return event_types()[row["type"]].upcast(row["data"], row["schema_version"])

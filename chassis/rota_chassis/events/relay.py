@@ -53,6 +53,7 @@ _UNPUBLISHED = statement(
         EVENTS.c.aggregate_id,
         EVENTS.c.aggregate_version,
         EVENTS.c.type,
+        EVENTS.c.schema_version,
         EVENTS.c.actor,
         EVENTS.c.time,
         EVENTS.c.traceparent,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -11,12 +12,23 @@ from rota.events.v1 import events_pb2
 from rota.options.v1 import options_pb2
 
 from rota_chassis import codec
+from rota_chassis.events.upcasters import UPCASTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from google.protobuf.message import Message
+
+    from rota_chassis.events.upcasters import Data, Upcaster
+
+
+class MalformedEvent(Exception):
+    """A message on the stream is no event of ours; trying again cannot help."""
+
+
+class NewerEvent(MalformedEvent):
+    """An event is of a version that only newer code knows; this code could misread it, and that code will not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +40,8 @@ class EventType:
         version: Version of the shape of its data.
         message: Class of its data.
         encode: Data message -> JSON object, in the form of the REST API.
-        decode: The inverse.
+        decode: The inverse, which passes over members that it does not know.
+        upcasters: What makes each version of its data the next, beginning with version 1.
     """
 
     name: str
@@ -36,11 +49,36 @@ class EventType:
     message: type[Message]
     encode: Callable[[Any], dict[str, Any]]
     decode: Callable[[Any], Any]
+    upcasters: Sequence[Upcaster] = ()
 
     @property
     def aggregate(self) -> str:
         """What kind of thing it happened to: "task"."""
         return self.name.partition(".")[0]
+
+    def upcast(self, data: Data, version: int) -> Data:
+        """Data of a version in the shape of today; what is given stays as it is.
+
+        Raises:
+            NewerEvent: it is of a later version.
+        """
+        if version == self.version:
+            return data
+        if version > self.version:
+            raise NewerEvent(f"{self.name} is of version {version}, and only {self.version} is known here")
+        found = copy.deepcopy(data)
+        for upcaster in self.upcasters[version - 1 :]:
+            found = upcaster(found)
+        return found
+
+    def read(self, data: Data, version: int) -> Any:
+        """The message in data of a version.
+
+        Raises:
+            NewerEvent: it is of a later version.
+            codec.DecodeError: it is not of the form of its type.
+        """
+        return self.decode(self.upcast(data, version))
 
 
 @cache
@@ -52,7 +90,12 @@ def event_types() -> Mapping[str, EventType]:
         if option.type:
             message = message_factory.GetMessageClass(descriptor)
             found[option.type] = EventType(
-                option.type, option.version, message, codec.encoder(message), codec.decoder(message)
+                option.type,
+                option.version,
+                message,
+                codec.encoder(message),
+                codec.decoder(message, lenient=True),
+                UPCASTERS.get(option.type, ()),
             )
     return found
 

@@ -196,8 +196,12 @@ class Database:
         raise Unavailable("Too much changes here at once; try again shortly.", code="DATABASE_UNAVAILABLE")
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection of one's own, for what lives longer than a transaction (advisory locks)."""
+    async def connection(self, *, discard: bool = False) -> AsyncIterator[asyncpg.Connection]:
+        """A connection of one's own, for what lives longer than a transaction (advisory locks, temporary tables).
+
+        Args:
+            discard: Whether its session ends with the block, rather than being another's next.
+        """
         with _unavailable():
             async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
                 try:
@@ -207,7 +211,11 @@ class Database:
                     if not self._pool.is_closing():
                         connection.terminate()
                     raise
-                if not self._pool.is_closing() and not connection.is_closed():
+                if self._pool.is_closing() or connection.is_closed():
+                    return
+                if discard:
+                    connection.terminate()
+                else:
                     await connection.reset()
 
 

@@ -10,9 +10,9 @@ import pytest
 from rota.auth.v1 import workspaces_pb2
 from rota.events.v1 import events_pb2
 from rota.tasks.v1 import tasks_pb2
-from rota_chassis.events.envelope import Event, MalformedEvent, headers, parse, subject
+from rota_chassis.events.envelope import Event, headers, parse, subject
 from rota_chassis.events.log import NewEvent, PendingEvent
-from rota_chassis.events.types import event_type_of, event_types
+from rota_chassis.events.types import MalformedEvent, event_type_of, event_types
 from rota_chassis.identity import Principal, acting_as
 from rota_chassis.ids import uuid7
 
@@ -109,7 +109,7 @@ def test_a_message_with_a_wrong_attribute_is_malformed(name: str, value: str) ->
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b"null", b"7", b'{"task": 7}', b'{"unknown": 1}', b"\xff", b"[" * 5_000],
+    [b"", b"{", b"[]", b"null", b"7", b'{"task": 7}', b"\xff", b"[" * 5_000],
     ids=lambda body: repr(body[:20]),
 )
 def test_a_message_with_another_body_is_malformed(body: bytes) -> None:

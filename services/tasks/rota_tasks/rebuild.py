@@ -1,7 +1,7 @@
 """Rebuilds the read tables from the event log, and says how far they were from the truth.
 
-The log is the authority: whatever the read tables held is replaced. Writers wait for the lock, readers see the old
-rows until the commit.
+The log is the authority. What the projections make of it is compared with the read tables, and what differs is
+repaired, while the service serves (see `shadow`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from rota_chassis.events.types import event_types
+from rota_chassis.errors import Conflict
+from rota_chassis.events.log import data_of
 
 from rota_tasks.attachments import store as attachments
 from rota_tasks.attachments.domain import AttachmentCreated, AttachmentDeleted, AttachmentEvent
@@ -46,59 +47,90 @@ from rota_tasks.saved_filters.messages import saved_filter_of
 from rota_tasks.series import store as series
 from rota_tasks.series.domain import SeriesUpdated
 from rota_tasks.series.messages import series_of
+from rota_tasks.shadow import Shadow
 from rota_tasks.tasks import store as tasks
-from rota_tasks.tasks.domain import TaskCreated, TaskDeleted
+from rota_tasks.tasks.domain import TaskDeleted
 from rota_tasks.tasks.messages import task_of
 from rota_tasks.trash import store as trash
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from rota_chassis.postgres.database import Database, UnitOfWork
 
-_FETCH = 1_000
+    from rota_tasks.tasks.domain import Task
+
+LOCK = 0x72656275  # "rebu"; one rebuild at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What a rebuild did: events read, rows the tables have now, rows that were missing, extra or different."""
+    """What a rebuild did.
+
+    Attributes:
+        events: Events read.
+        rows: Rows that the log gives the tables, those apart that follow from other rows.
+        differences: Rows that were missing, too many or different, likewise; they have been repaired.
+        longest_wait_s: How long it kept writers waiting at most, at once.
+    """
 
     events: int
     rows: int
     differences: int
+    longest_wait_s: float = 0.0
 
 
-async def rebuild(database: Database) -> Rebuilt:
-    """Replace the read tables by what the log says, in one transaction.
+async def rebuild(database: Database, projection: str | None = None) -> Rebuilt:
+    """Make the read tables what the log says, while the service serves (see `shadow`).
+
+    Args:
+        database: Where; it needs one connection.
+        projection: One table by its name; absent means all.
 
     Raises:
-        Unavailable: the database does not answer, or writers did not let go of the tables in time.
+        Conflict: another rebuild runs (code REBUILD_RUNS).
+        LookupError: there is no such projection.
+        Unavailable: the database does not answer, or rows could not be repaired (code REBUILD_INCOMPLETE).
     """
-    async with database.transaction() as work:
-        connection = work.connection
-        await connection.execute("SET LOCAL statement_timeout = 0")
-        for table in _TABLES:
-            await connection.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
-            await connection.execute(f"CREATE TEMP TABLE {table}_before ON COMMIT DROP AS TABLE {table}")
-        for table in reversed(_TABLES):
-            await connection.execute(f"DELETE FROM {table}")  # noqa: S608 (a name of ours)
-        events = 0
-        cursor = connection.cursor(
-            "SELECT aggregate, type, data FROM events WHERE aggregate = ANY($1) ORDER BY position",
-            list(_PROJECTIONS),
-            prefetch=_FETCH,
-        )
-        async for row in cursor:
-            await _PROJECTIONS[row["aggregate"]](work, row["type"], event_types()[row["type"]].decode(row["data"]))
-            events += 1
-        rows = differences = 0
-        for table, key in _TABLES.items():
-            rows += await connection.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608
-            differences += await connection.fetchval(
-                f"SELECT count(*) FROM {table}_before b FULL JOIN {table} t USING ({key}) "  # noqa: S608
-                "WHERE b IS DISTINCT FROM t"
-            )
-    return Rebuilt(events, rows, differences)
+    names = [*_TABLES, *_DERIVED] if projection is None else [projection]
+    if not {*_TABLES, *_DERIVED}.issuperset(names):
+        raise LookupError(f"there is no projection {projection}; there are: {', '.join([*_TABLES, *_DERIVED])}")
+    alone = _OF_ONE_AGGREGATE.get(projection) if projection is not None else None
+    aggregates = [alone] if alone is not None else list(_PROJECTIONS)
+    # Nobody else's session afterwards: its names mean other tables.
+    async with database.connection(discard=True) as connection:
+        if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
+            raise Conflict("Another rebuild runs; wait until it has ended.", code="REBUILD_RUNS")
+        shadow = Shadow(connection, _TABLES | _DERIVED, _BESIDES, aggregates, _replay)
+        await shadow.create()
+        await shadow.follow()
+        repaired = await shadow.repair(names)
+        rows = sum([await shadow.count(name) for name in names if name in _TABLES])
+        await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
+    differences = sum(number for name, number in repaired.items() if name in _TABLES)
+    return Rebuilt(shadow.events, rows, differences, shadow.longest_wait_s)
+
+
+async def _replay(work: UnitOfWork, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Let events of the log take effect, in order; tasks that are merely written, together."""
+    written: list[Task] = []
+
+    async def write() -> None:
+        if written:
+            await tasks.save(work, written)
+            written.clear()
+
+    for row in rows:
+        data = data_of(row)
+        if row["aggregate"] == "task" and row["type"] not in _MOVED:
+            task = task_of(data.task)
+            if written and written[0].workspace_id != task.workspace_id:
+                await write()
+            written.append(task)
+        else:
+            await write()
+            await _PROJECTIONS[row["aggregate"]](work, row["type"], data)
+    await write()
 
 
 async def _project_attachment(work: UnitOfWork, kind: str, data: Any) -> None:
@@ -195,11 +227,9 @@ async def _project_task(work: UnitOfWork, kind: str, data: Any) -> None:
                 await relations.project(work, relation_domain.add(relation))
         case "task.purged":
             await trash.remove(work, workspace_id=task.workspace_id, task_ids=[task.id])
-        case _:
-            await tasks.project(work, TaskCreated(task))
 
 
-# The read tables with their keys, those that others refer to first; and by aggregate, how each follows its events.
+# The read tables with their keys, those that others refer to first: each is a projection by that name.
 _TABLES = {
     "projects": "workspace_id, id",
     "project_keys": "workspace_id, key",
@@ -221,6 +251,20 @@ _TABLES = {
     "trashed_comments": "workspace_id, id",
     "trashed_relations": "workspace_id, id",
 }
+# What follows from rows of those, and is not counted.
+_DERIVED = {"search_documents": "workspace_id, task_id"}
+# What projections write although it does not come from the log.
+_BESIDES = ("favourites", "favourite_changes")
+# Tables that events of one aggregate alone make; for any other the whole log is read.
+_OF_ONE_AGGREGATE = {
+    "projects": "project",
+    "labels": "label",
+    "saved_filters": "saved_filter",
+    "task_series": "task_series",
+}
+# Events that do more than write the task.
+_MOVED = frozenset({"task.deleted", "task.restored", "task.purged"})
+# By aggregate, how the tables follow its events.
 _PROJECTIONS: Mapping[str, Callable[[UnitOfWork, str, Any], Awaitable[None]]] = {
     "checklist_item": _project_checklist_item,
     "attachment": _project_attachment,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from nats.errors import Error as NatsError
 from nats.js import api
 from rota_chassis.errors import Unavailable
-from rota_chassis.events.envelope import MalformedEvent, parse, subject
+from rota_chassis.events.envelope import parse, subject
 from rota_chassis.events.stream import EVENTS_STREAM
+from rota_chassis.events.types import MalformedEvent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rota_chassis.events.log import EVENTS
-from rota_chassis.events.types import event_types
+from rota_chassis.events.log import DATA, EVENTS, data_of
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import (
     Boolean,
@@ -98,7 +97,7 @@ _DELETE = statement(
     )
 )
 _LAST_EVENTS = statement(
-    select(EVENTS.c.type, EVENTS.c.data)
+    select(*DATA)
     .where(
         EVENTS.c.workspace_id == _WORKSPACE,
         EVENTS.c.aggregate == literal_column("'checklist_item'"),
@@ -166,7 +165,7 @@ async def put_back(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[U
     """Bring back the items that tasks had when they were deleted: nothing happens to an item while its task is."""
     rows = await work.fetch(_LAST_EVENTS, workspace_id=workspace_id, texts=[str(each) for each in task_ids])
     living = [row for row in rows if row["type"] != "checklist_item.deleted"]
-    items = [item_of(event_types()[row["type"]].decode(row["data"]).checklist_item) for row in living]
+    items = [item_of(data_of(row).checklist_item) for row in living]
     await work.execute_many(_SAVE, [_row(item) for item in items])
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rota_chassis.events.log import EVENTS
-from rota_chassis.events.types import event_types
+from rota_chassis.events.log import DATA, EVENTS, data_of
 from rota_chassis.memberships import MEMBERSHIPS, visible_workspaces
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import Column, DateTime, Integer, LargeBinary, MetaData, Table, Text, bindparam, delete, or_, select
@@ -95,7 +94,7 @@ _PAGE = statement(
     .limit(_LIMIT)
 )
 _VERSIONS = statement(
-    select(EVENTS.c.type, EVENTS.c.data)
+    select(*DATA)
     .where(
         EVENTS.c.workspace_id == bindparam("workspace_id"),
         EVENTS.c.aggregate_id == bindparam("id"),
@@ -162,7 +161,7 @@ async def page(
 async def versions(reader: Reader, comment: Comment, *, limit: int, after: int) -> Sequence[Comment]:
     """The comment as it was after each change, at most `limit`, from the version behind `after`."""
     rows = await reader.fetch(_VERSIONS, workspace_id=comment.workspace_id, id=comment.id, limit=limit, after=after)
-    return [comment_of(event_types()[row["type"]].decode(row["data"]).comment) for row in rows]
+    return [comment_of(data_of(row).comment) for row in rows]
 
 
 async def project(work: UnitOfWork, event: CommentEvent) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rota_chassis.errors import Conflict, NotFound
-from rota_chassis.events.types import event_types
+from rota_chassis.events.log import data_of
 from rota_chassis.memberships import WRITERS, require_role
 
 from rota_tasks import locks
@@ -114,7 +114,7 @@ async def _before(reader: Reader, task: Task) -> Task | None:
         task_id=task.id,
         version=task.version - 1,
     )
-    return None if row is None else task_of(event_types()[row["type"]].decode(row["data"]).task)
+    return None if row is None else task_of(data_of(row).task)
 
 
 def _changed_by_another() -> Conflict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rota_chassis.events.log import EVENTS
+from rota_chassis.events.log import DATA, EVENTS, json_of
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import BigInteger, Integer, Text, and_, bindparam, or_, select, union_all
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
@@ -44,9 +44,9 @@ _ALL = union_all(
     _newest(_names("relation", "source_id")),
     _newest(_names("relation", "task_id")),
 ).subquery("found")
-_EARLIER = EVENTS.alias("earlier")
+_EARLIER, _BEFORE_IT = EVENTS.alias("earlier"), "before_"
 _PAGE = statement(
-    select(_ALL, _EARLIER.c.data.label("before"))
+    select(_ALL, *(_EARLIER.c[each.name].label(f"{_BEFORE_IT}{each.name}") for each in DATA))
     .join_from(
         _ALL,
         _EARLIER,
@@ -61,7 +61,7 @@ _PAGE = statement(
     .limit(_LIMIT)
 )
 _AT_VERSION = statement(
-    select(EVENTS.c.type, EVENTS.c.actor, EVENTS.c.data).where(
+    select(*DATA, EVENTS.c.actor).where(
         EVENTS.c.workspace_id == _WORKSPACE,
         EVENTS.c.aggregate_id == bindparam("task_id", type_=PgUUID),
         EVENTS.c.aggregate_version == bindparam("version", type_=Integer),
@@ -78,7 +78,7 @@ async def page(reader: Reader, *, workspace_id: UUID, task_id: UUID, limit: int,
 
 
 async def at_version(reader: Reader, *, workspace_id: UUID, task_id: UUID, version: int) -> Mapping[str, Any] | None:
-    """The event that made a version of a task: its type, actor and data."""
+    """The event that made a version of a task: its data, as `data_of` needs it, and its actor."""
     row: Mapping[str, Any] | None = await reader.fetch_one(
         _AT_VERSION, workspace_id=workspace_id, task_id=task_id, version=version
     )
@@ -87,6 +87,8 @@ async def at_version(reader: Reader, *, workspace_id: UUID, task_id: UUID, versi
 
 def _entry(row: Mapping[str, Any]) -> Entry:
     aggregate = row["aggregate"]
+    before = {each.name: row[f"{_BEFORE_IT}{each.name}"] for each in DATA}
+    earlier = json_of(before) if before["type"] is not None else {}
     return Entry(
         event_id=row["id"],
         time=row["time"],
@@ -94,6 +96,6 @@ def _entry(row: Mapping[str, Any]) -> Entry:
         verb=verb_of(row["type"]),
         subject_id=row["aggregate_id"],
         version=row["aggregate_version"],
-        changes=changes_between((row["before"] or {}).get(aggregate) or {}, row["data"].get(aggregate) or {}),
+        changes=changes_between(earlier.get(aggregate) or {}, json_of(row).get(aggregate) or {}),
         position=row["position"],
     )

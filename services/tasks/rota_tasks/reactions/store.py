@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rota_chassis.events.log import EVENTS
-from rota_chassis.events.types import event_types
+from rota_chassis.events.log import DATA, EVENTS, data_of
 from rota_chassis.memberships import MEMBERSHIPS, visible_workspaces
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import Integer, Text, and_, bindparam, delete, func, literal_column, or_, select
@@ -70,7 +69,7 @@ _REMOVE = statement(
     )
 )
 _LAST_EVENTS = statement(
-    select(EVENTS.c.type, EVENTS.c.data)
+    select(*DATA)
     .where(
         EVENTS.c.workspace_id == _WORKSPACE,
         EVENTS.c.aggregate == literal_column("'reaction'"),
@@ -126,7 +125,7 @@ async def put_back(work: UnitOfWork, *, workspace_id: UUID, comment_ids: Sequenc
     """Bring back the reactions that comments had when their task was deleted: until it is back, none changes."""
     rows = await work.fetch(_LAST_EVENTS, workspace_id=workspace_id, texts=[str(each) for each in comment_ids])
     living = [row for row in rows if row["type"] != "reaction.removed"]
-    found = [reaction_of(event_types()[row["type"]].decode(row["data"]).reaction) for row in living]
+    found = [reaction_of(data_of(row).reaction) for row in living]
     await work.execute_many(_ADD, [_row(reaction) for reaction in found])
 
 

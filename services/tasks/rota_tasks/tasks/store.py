@@ -9,8 +9,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from rota_chassis.events.log import EVENTS
-from rota_chassis.events.types import event_types
+from rota_chassis.events.log import DATA, EVENTS, data_of
 from rota_chassis.memberships import MEMBERSHIPS, newest_visible, visible_workspaces
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import Boolean, Column, DateTime, Integer, Text, bindparam, delete, exists, func, or_, select, tuple_
@@ -61,7 +60,7 @@ _GET_BY_KEY = statement(
 )
 _PURGED = EVENTS.alias("purged")
 _AS_OF = statement(
-    select(EVENTS.c.type, EVENTS.c.data)
+    select(*DATA)
     .where(
         EVENTS.c.workspace_id.in_(visible_workspaces()),
         EVENTS.c.aggregate == "task",
@@ -236,7 +235,7 @@ async def get_as_of(reader: Reader, *, user_id: UUID, task_id: UUID, time: datet
     row = await reader.fetch_one(_AS_OF, user_id=user_id, id=task_id, time=time)
     if row is None or row["type"] in ("task.deleted", "task.purged"):
         return None
-    return task_of(event_types()[row["type"]].decode(row["data"]).task)
+    return task_of(data_of(row).task)
 
 
 async def lock(work: UnitOfWork, *, user_id: UUID, task_id: UUID) -> tuple[Task, str] | None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rota_chassis.events.log import EVENTS
-from rota_chassis.events.types import event_types
+from rota_chassis.events.log import DATA, EVENTS, data_of
 from rota_chassis.memberships import MEMBERSHIPS
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import (
@@ -92,7 +91,7 @@ _LAST_EVENT = and_(
     EVENTS.c.aggregate_id == TRASH.c.id,
     EVENTS.c.aggregate_version == TRASH.c.version,
 )
-_TRASHED = select(*_SHOWN, EVENTS.c.type, EVENTS.c.data).join_from(TRASH, EVENTS, _LAST_EVENT)
+_TRASHED = select(*_SHOWN, *DATA).join_from(TRASH, EVENTS, _LAST_EVENT)
 
 _FIND = statement(
     _TRASHED.add_columns(MEMBERSHIPS.c.role)
@@ -130,7 +129,7 @@ _DELETED = (
     .subquery("deleted")
 )
 _PAGE = statement(
-    select(*(_DELETED.c[each.name] for each in _SHOWN), EVENTS.c.type, EVENTS.c.data)
+    select(*(_DELETED.c[each.name] for each in _SHOWN), *DATA)
     .join_from(
         _DELETED,
         EVENTS,
@@ -197,7 +196,7 @@ _ADD_RELATIONS = statement(
     )
 )
 _COMMENTS_OF = statement(
-    select(EVENTS.c.type, EVENTS.c.data)
+    select(*DATA)
     .join_from(
         TRASHED_COMMENTS,
         EVENTS,
@@ -216,7 +215,7 @@ _TOUCHES = and_(
 )
 _ENDS = (TASKS.alias("one"), TASKS.alias("other"))
 _RELATIONS_OF = statement(
-    select(EVENTS.c.type, EVENTS.c.data)
+    select(*DATA)
     .join_from(
         TRASHED_RELATIONS,
         EVENTS,
@@ -312,7 +311,7 @@ async def put_back(work: UnitOfWork, restored: Sequence[Task]) -> None:
     await work.execute(_REMOVE, workspace_id=workspace_id, ids=ids)
     await checklists.put_back(work, workspace_id=workspace_id, task_ids=ids)
     rows = await work.fetch(_COMMENTS_OF, workspace_id=workspace_id, ids=ids)
-    found = [comment_of(event_types()[row["type"]].decode(row["data"]).comment) for row in rows]
+    found = [comment_of(data_of(row).comment) for row in rows]
     await comments.add_many(work, found)
     await reactions.put_back(work, workspace_id=workspace_id, comment_ids=[comment.id for comment in found])
     await work.execute(_REMOVE_COMMENTS, workspace_id=workspace_id, ids=ids)
@@ -325,7 +324,7 @@ async def relations_between_living(
 ) -> Sequence[Relation]:
     """The relations of these tasks that are in the trash although both of their tasks are not."""
     rows = await work.fetch(_RELATIONS_OF, workspace_id=workspace_id, ids=list(task_ids))
-    return [relation_of(event_types()[row["type"]].decode(row["data"]).relation) for row in rows]
+    return [relation_of(data_of(row).relation) for row in rows]
 
 
 async def forget_relation(work: UnitOfWork, *relations: Relation) -> None:
@@ -344,5 +343,5 @@ async def remove(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUI
 
 
 def _trashed(row: Mapping[str, Any]) -> Trashed:
-    task = task_of(event_types()[row["type"]].decode(row["data"]).task)
+    task = task_of(data_of(row).task)
     return Trashed(task, row["root_id"], row["deleted_at"], row["deleted_by"])
