@@ -70,12 +70,14 @@ async def measure(number: int, writers: int) -> None:
             ) as channel:
                 ids = await fill(channel, user, number)
                 print(f"{number:,} tasks, {writers} writers{'':14} {'calls':>7} {'p50':>7} {'p99':>7} {'max':>7} ms")
-                await beside(channel, user, ids, writers, "by themselves", asyncio.sleep(_BESIDE_S))
-                await beside(channel, user, ids, writers, "beside a rebuild", rebuild(postgres.url))
+                await beside(channel, user, ids, writers, name="by themselves", what=asyncio.sleep(_BESIDE_S))
+                await beside(channel, user, ids, writers, name="beside a rebuild", what=rebuild(postgres.url))
                 connection = await asyncpg.connect(url)
                 await connection.execute("UPDATE tasks SET category = 'broken'", timeout=600)
                 await connection.close()
-                await beside(channel, user, ids[:1000], writers, "beside a repair of all", rebuild(postgres.url))
+                await beside(
+                    channel, user, ids[:1000], writers, name="beside a repair of all", what=rebuild(postgres.url)
+                )
 
 
 async def fill(channel: grpc.aio.Channel, user: User, number: int) -> list[str]:
@@ -95,9 +97,7 @@ async def fill(channel: grpc.aio.Channel, user: User, number: int) -> list[str]:
     return ids
 
 
-async def beside(
-    channel: grpc.aio.Channel, user: User, ids: list[str], writers: int, name: str, what: Any
-) -> None:
+async def beside(channel: grpc.aio.Channel, user: User, ids: list[str], writers: int, *, name: str, what: Any) -> None:
     """Let writers write while something runs, and print how long they took."""
     tasks, times, stopped = tasks_pb2_grpc.TaskServiceStub(channel), [], asyncio.Event()
 

@@ -77,7 +77,7 @@ def headers(row: Mapping[str, Any], source: str) -> dict[str, str]:
         "ce-aggregateversion": str(row["aggregate_version"]),
         "ce-actor": row["actor"],
     }
-    if row["schema_version"] > 1:
+    if row.get("schema_version", 1) > 1:
         found["ce-dataversion"] = str(row["schema_version"])
     if row["traceparent"]:
         found["ce-traceparent"] = row["traceparent"]

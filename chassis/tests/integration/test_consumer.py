@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +107,27 @@ async def test_events_of_other_types_are_not_delivered(
     await publish(client, created())
     async with in_background(consumer(database, client).run()):
         await handled(client, connection, 1)
+    assert await dead_letters(client) == []
+
+
+async def test_an_event_that_only_newer_code_knows_waits_for_that(
+    database: Database, client: Client, connection: asyncpg.Connection, created: Created
+) -> None:
+    row = PendingEvent.of(created()).row()
+    headers = envelope.headers({**row, "schema_version": 2}, "/rota/test")
+    body = orjson.dumps(row["data"])
+    await client.jetstream().publish(envelope.subject(row["workspace_id"], row["type"]), body, headers=headers)
+    async with in_background(consumer(database, client, backoff_s=(60.0,)).run()):
+
+        async def waits() -> bool:
+            with suppress(NotFoundError):
+                info = await client.jetstream().consumer_info(EVENTS_STREAM, "test")
+                return (info.num_pending, info.num_ack_pending) == (0, 1)
+            return False
+
+        await eventually(waits)
+        await publish(client, created())
+        await eventually(lambda: effects(connection))
     assert await dead_letters(client) == []
 
 

@@ -12,7 +12,7 @@ from rota.events.v1 import events_pb2
 from rota.tasks.v1 import tasks_pb2
 from rota_chassis.events.envelope import Event, headers, parse, subject
 from rota_chassis.events.log import NewEvent, PendingEvent
-from rota_chassis.events.types import MalformedEvent, event_type_of, event_types
+from rota_chassis.events.types import MalformedEvent, NewerEvent, event_type_of, event_types
 from rota_chassis.identity import Principal, acting_as
 from rota_chassis.ids import uuid7
 
@@ -69,6 +69,20 @@ def test_how_many_rules_led_to_it_travels_with_the_event() -> None:
     assert "ce-causationdepth" not in found
 
 
+def test_the_version_of_the_data_travels_with_the_event_once_there_is_a_second() -> None:
+    row = PendingEvent.of(NewEvent(WORKSPACE, TASK, 1, CREATED)).row()
+    assert "ce-dataversion" not in headers(row, "/rota/tasks")
+    newer = headers({**row, "schema_version": 2}, "/rota/tasks")
+    assert newer["ce-dataversion"] == "2"
+    with pytest.raises(NewerEvent):
+        parse(newer, b"{}", 1)
+
+
+def test_members_that_only_newer_code_knows_are_passed_over() -> None:
+    found, _ = message()
+    assert parse(found, b'{"task": {"title": "Water", "mood": {}}, "unknown": 1}', 1).data.task.title == "Water"
+
+
 def test_an_event_without_id_and_time_gets_both() -> None:
     row = PendingEvent.of(NewEvent(WORKSPACE, TASK, 1, CREATED)).row()
     assert isinstance(row["id"], UUID)
@@ -99,6 +113,7 @@ def test_a_message_without_an_attribute_is_malformed(name: str) -> None:
         ("ce-time", "2026-01-02T12:00:00"),
         ("ce-workspaceid", "x"),
         ("ce-aggregateversion", "one"),
+        ("ce-dataversion", "one"),
     ],
 )
 def test_a_message_with_a_wrong_attribute_is_malformed(name: str, value: str) -> None:

@@ -38,6 +38,11 @@ HEADERS: Schema = {
             "pattern": "^[1-9][0-9]*$",
             "description": "Version of the aggregate after it happened; grows by one from event to event.",
         },
+        "ce-dataversion": {
+            "type": "string",
+            "pattern": "^[1-9][0-9]*$",
+            "description": "Version of the type that the data has the shape of; absent means 1.",
+        },
         "ce-actor": {
             "type": "string",
             "pattern": f"^(user:{_UUID}|service:[a-z]+|system)$",
