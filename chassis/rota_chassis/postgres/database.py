@@ -238,6 +238,11 @@ class UnitOfWork:
         """Whether anything was appended."""
         return bool(self._events)
 
+    @property
+    def events(self) -> Sequence[NewEvent]:
+        """What was appended, in order."""
+        return [each.event for each in self._events]
+
     async def fetch(self, statement: Statement, **parameters: Any) -> list[asyncpg.Record]:
         """Every row."""
         rows: list[asyncpg.Record] = await self._connection.fetch(statement.sql, *statement.arguments(parameters))

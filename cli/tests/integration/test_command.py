@@ -105,6 +105,11 @@ async def test_migrations_by_hand_need_a_server(command: Command) -> None:
     assert errors.startswith("rota: Set ROTA_POSTGRES_URL")
 
 
+async def test_a_rebuild_needs_a_server(command: Command, folder: Path) -> None:
+    code, _, errors = await command("rebuild", "tasks")
+    assert (code, errors) == (3, f"rota: Rota is not running in {folder}; start it with `rota up`.\n")
+
+
 async def test_a_wrong_option_is_refused(command: Command) -> None:
     code, _, errors = await command("up", "--sideways")
     assert code == 2

@@ -8,6 +8,7 @@ what it did.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rota_chassis.errors import InvalidArgument, RotaError, Violation
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from rota_tasks.tasks.dependencies import Tasks
     from rota_tasks.tasks.domain import TaskEvent
 
+UNDOABLE_FOR = timedelta(days=30)
+"""How long what a call did can be undone."""
+
 MAX_PEOPLE = 100
 """How many users one call may assign."""
 
@@ -51,7 +55,7 @@ async def run_batch(
     operations: Sequence[Operation | RotaError],
     atomic: bool,
     request: Request | None,
-    answer_of: Callable[[Sequence[Outcome]], bytes],
+    answer_of: Callable[[Sequence[Outcome], UUID | None], bytes],
 ) -> bytes:
     """Do the operations in order; the answer.
 
@@ -62,8 +66,8 @@ async def run_batch(
         operations: What to do, or what is wrong with it already.
         atomic: Whether one failure undoes all.
         request: Makes the call idempotent, if given.
-        answer_of: Writes the answer from an outcome for each operation: the task after it, the relation, the error,
-            or None for a deletion.
+        answer_of: Writes the answer from an outcome for each operation (the task after it, the relation, the error,
+            or None for a deletion) and the name of what the call did.
 
     Raises:
         NotFound: the workspace does not exist for the user.
@@ -84,7 +88,9 @@ async def run_batch(
         async def act() -> bytes:
             batch = _Batch(work, tasks, user, workspace_id, strangers)
             outcomes = [await _outcome(batch, index, each, atomic=atomic) for index, each in enumerate(operations)]
-            return answer_of(outcomes)
+            oldest = tasks.clock.now() - UNDOABLE_FOR
+            noted = await store.note(work, workspace_id=workspace_id, user_id=user.user_id, oldest=oldest)
+            return answer_of(outcomes, noted)
 
         return await answers.once(work, request, act, workspace_id=workspace_id, user_id=user.user_id)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from rota_tasks.executions.execution import Given
@@ -81,6 +81,30 @@ class Relate:
     task_id: UUID
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A thing was made the version that it says."""
+
+    aggregate: str
+    id: UUID
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """A task that a call made or changed.
+
+    Attributes:
+        task_id: Which.
+        before: Its version before; 0 when the call made it.
+        after: Its version after.
+    """
+
+    task_id: UUID
+    before: int
+    after: int
+
+
 Operation = Create | Edit | Delete | Complete | Reopen | Assign | Unassign | Relate
 
 
@@ -135,3 +159,18 @@ def projects(operation: Operation) -> tuple[UUID, ...]:
         case Create(fields=values) | Edit(changes=values) if values.get("project_id") is not None:
             return (values["project_id"],)
     return ()
+
+
+def touched(done: Sequence[Done]) -> Sequence[Touched]:
+    """The tasks that a call made or changed, in the order in which to undo it.
+
+    The one it left last comes first, so that a whole is restored before its parts find their place; those it made come
+    at the end, when nothing that was there before is a part of them any more.
+    """
+    found: dict[UUID, Touched] = {}
+    for each in done:
+        if each.aggregate == "task":
+            first = found.pop(each.id, None)
+            found[each.id] = Touched(each.id, first.before if first else each.version - 1, each.version)
+    last_first = list(reversed(found.values()))
+    return [each for each in last_first if each.before] + [each for each in last_first if not each.before]

@@ -76,9 +76,26 @@ class Operations:
             raise _invalid(violations)
 
 
-def batch_answer(outcomes: Sequence[Task | Relation | RotaError | None]) -> bytes:
+def batch_answer(outcomes: Sequence[Task | Relation | RotaError | None], batch_id: UUID | None) -> bytes:
     """The serialized BatchTasksResponse."""
-    return batch_pb2.BatchTasksResponse(results=[_result(each) for each in outcomes]).SerializeToString()
+    return batch_pb2.BatchTasksResponse(
+        results=[_result(each) for each in outcomes], batch_id=str(batch_id or "")
+    ).SerializeToString()
+
+
+def undone_answer(
+    outcomes: Mapping[UUID, Task | RotaError | None], batch_id: UUID | None
+) -> batch_pb2.UndoBatchResponse:
+    """What came of undoing, by task."""
+    return batch_pb2.UndoBatchResponse(
+        results=[_undone(task_id, outcome) for task_id, outcome in outcomes.items()], batch_id=str(batch_id or "")
+    )
+
+
+def _undone(task_id: UUID, outcome: Task | RotaError | None) -> batch_pb2.UndoResult:
+    if isinstance(outcome, RotaError):
+        return batch_pb2.UndoResult(task_id=str(task_id), problem=_problem(outcome))
+    return batch_pb2.UndoResult(task_id=str(task_id), task=task_message(outcome) if outcome else None)
 
 
 def _resolve(asked: Message, made: Mapping[str, UUID]) -> list[Violation]:

@@ -10,7 +10,8 @@ from rota_chassis.identity import require_user
 from rota_chassis.requests import request_of
 
 from rota_tasks.batch import commands
-from rota_tasks.batch.messages import Operations, batch_answer
+from rota_tasks.batch.messages import Operations, batch_answer, undone_answer
+from rota_tasks.batch.undoing import undo_batch
 
 if TYPE_CHECKING:
     from rota_tasks.tasks.dependencies import Tasks
@@ -36,3 +37,6 @@ class BatchServicer(batch_pb2_grpc.BatchServiceServicer):
             answer_of=batch_answer,
         )
         return batch_pb2.BatchTasksResponse.FromString(answer)
+
+    async def UndoBatch(self, request: batch_pb2.UndoBatchRequest, _context: Any) -> batch_pb2.UndoBatchResponse:
+        return undone_answer(*await undo_batch(self._tasks, require_user(), batch_id=UUID(request.id)))

@@ -6,18 +6,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rota_chassis.errors import Conflict, NotFound
-from rota_chassis.events.log import data_of
 from rota_chassis.memberships import WRITERS, require_role
 
 from rota_tasks import locks
-from rota_tasks.executions import unblocking
 from rota_tasks.history import store
 from rota_tasks.keys import commands as keys
 from rota_tasks.preconditions import require_version
-from rota_tasks.series import following
 from rota_tasks.tasks import domain, requirements, values, workflow
 from rota_tasks.tasks import store as task_store
-from rota_tasks.tasks.messages import event_message, task_message, task_of
+from rota_tasks.tasks.commands import apply
+from rota_tasks.tasks.messages import task_message, task_of
 from rota_tasks.tasks.queries import get_task, no_such_task
 from rota_tasks.trash.commands import restore_task
 from rota_tasks.trash.queries import get_trashed
@@ -38,21 +36,26 @@ _UNDOABLE = frozenset({"task.updated", "task.assigned", "task.completed", "task.
 _PLACE = ("project_id", "status", "state_id", "section_id")
 
 
-async def undo_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_match: str) -> Task:
-    """Undo the last change of a task, if the user made it; the task as it then is.
+async def undo_task(
+    tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_match: str, version: int | None = None
+) -> Task:
+    """Undo the last change of a task, or all since a version, if the user made them; the task as it then is.
+
+    Undoing that makes them again: a change that gives old values back is one like any other.
 
     Raises:
         NotFound: the task does not exist, not even in the trash, or not for the user; or what it named before is gone.
         PermissionDenied: the user's role does not allow writing.
-        Conflict: the last change was another's (code CHANGED_BY_ANOTHER), cannot be undone (code NOT_UNDOABLE), or its
-            old values do not fit any more.
+        Conflict: a change was another's (code CHANGED_BY_ANOTHER), there is none or it cannot be undone (code
+            NOT_UNDOABLE), or the old values do not fit any more.
         PreconditionFailed: the task's entity tag is another.
     """
     try:
         seen = await get_task(tasks, user, task_id=task_id)
     except NotFound:
         return await _undo_deletion(tasks, user, task_id, if_match)
-    earlier = await _before(tasks.database, seen)
+    to = seen.version - 1 if version is None else version
+    earlier = await _at(tasks.database, seen, to)
     if earlier is not None:
         newcomers = [each for each in earlier.assignee_ids if each not in seen.assignee_ids]
         await requirements.require_members(tasks, seen.workspace_id, newcomers)
@@ -66,23 +69,30 @@ async def undo_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_matc
         require_version(if_match, version=task.version, etag=task.etag, current=lambda: task_message(task))
         if task.version != seen.version:
             raise _changed_by_another()
-        before = await _undoable(work, user, task)
-        if before.project_id != task.project_id:
-            await requirements.require_project(work, task.workspace_id, before.project_id)
-        if before.parent_id != task.parent_id:
-            await requirements.require_place(work, task.workspace_id, task.id, before.parent_id)
-        placed = {name: getattr(before, name) for name in _PLACE if getattr(before, name) != getattr(task, name)}
-        if placed:
-            before = replace(before, **await workflow.settle(work, tasks, user, task, placed))
-        events = await keys.numbered_events(work, domain.undo(before, task, now=tasks.clock.now()))
-        for event in events:
-            work.append(event_message(event))
-            await following.follow(work, event.task)
-            await task_store.project(work, event)
-            await unblocking.follow(work, [event])
+        await give_back(work, tasks, user, task, await _undoable(work, user, task, to))
         return await task_store.get(work, user_id=user.user_id, task_id=task_id) or task
 
     return await tasks.database.ordered(undo, locks.structure(seen.workspace_id, alone=True))
+
+
+async def give_back(work: UnitOfWork, tasks: Tasks, user: UserPrincipal, task: Task, before: Task) -> None:
+    """Give a locked task the values of an earlier version again, in a transaction that holds the structure alone.
+
+    Raises:
+        NotFound: what it named then is gone.
+        Conflict: the old values do not fit any more.
+    """
+    before = replace(
+        before, fields=await values.still_fitting(work, task.workspace_id, before.project_id, before.fields)
+    )
+    if before.project_id != task.project_id:
+        await requirements.require_project(work, task.workspace_id, before.project_id)
+    if before.parent_id != task.parent_id:
+        await requirements.require_place(work, task.workspace_id, task.id, before.parent_id)
+    placed = {name: getattr(before, name) for name in _PLACE if getattr(before, name) != getattr(task, name)}
+    if placed:
+        before = replace(before, **await workflow.settle(work, tasks, user, task, placed))
+    await apply(work, domain.undo(before, task, now=tasks.clock.now()))
 
 
 async def _undo_deletion(tasks: Tasks, user: UserPrincipal, task_id: UUID, if_match: str) -> Task:
@@ -93,28 +103,22 @@ async def _undo_deletion(tasks: Tasks, user: UserPrincipal, task_id: UUID, if_ma
     return await restore_task(tasks, user, task_id=task_id)
 
 
-async def _undoable(work: UnitOfWork, user: UserPrincipal, task: Task) -> Task:
-    """The task as it was before its last change, which the user made."""
-    last = await store.at_version(work, workspace_id=task.workspace_id, task_id=task.id, version=task.version)
-    if last is None or last["type"] not in _UNDOABLE:
-        raise Conflict("The last thing that happened to this task cannot be undone.", code="NOT_UNDOABLE")
-    if last["actor"] != f"user:{user.user_id}":
+async def _undoable(work: UnitOfWork, user: UserPrincipal, task: Task, to: int) -> Task:
+    """The task as it was at a version, since which the user alone has changed it."""
+    since = await store.since(work, workspace_id=task.workspace_id, task_id=task.id, version=to)
+    if not since or any(kind not in _UNDOABLE for kind, _ in since):
+        raise Conflict("What happened to this task since cannot be undone.", code="NOT_UNDOABLE")
+    if any(actor != f"user:{user.user_id}" for _, actor in since):
         raise _changed_by_another()
-    before = await _before(work, task)
+    before = await _at(work, task, to)
     if before is None:
         raise Conflict("What this task was before is not known any more.", code="NOT_UNDOABLE")
-    left = await values.still_fitting(work, task.workspace_id, before.project_id, before.fields)
-    return replace(before, fields=left)
+    return before
 
 
-async def _before(reader: Reader, task: Task) -> Task | None:
-    row = await store.at_version(
-        reader,
-        workspace_id=task.workspace_id,
-        task_id=task.id,
-        version=task.version - 1,
-    )
-    return None if row is None else task_of(data_of(row).task)
+async def _at(reader: Reader, task: Task, version: int) -> Task | None:
+    found = await store.at_versions(reader, workspace_id=task.workspace_id, versions=[(task.id, version)])
+    return task_of(found[task.id].task) if found else None
 
 
 def _changed_by_another() -> Conflict:

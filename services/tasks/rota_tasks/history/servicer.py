@@ -45,7 +45,11 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
 
     async def UndoTask(self, request: history_pb2.UndoTaskRequest, _context: Any) -> history_pb2.UndoTaskResponse:
         task = await commands.undo_task(
-            self._tasks, require_user(), task_id=UUID(request.id), if_match=request.if_match
+            self._tasks,
+            require_user(),
+            task_id=UUID(request.id),
+            if_match=request.if_match,
+            version=request.version if request.HasField("version") else None,
         )
         return history_pb2.UndoTaskResponse(task=task_message(task))
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rota_chassis.events.log import DATA, EVENTS, json_of
+from rota_chassis.events.log import DATA, EVENTS, data_of, json_of
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import BigInteger, Integer, Text, and_, bindparam, or_, select, union_all
+from sqlalchemy import BigInteger, Integer, Text, and_, bindparam, column, func, or_, select, union_all
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.history.domain import Entry, changes_between, verb_of
@@ -60,12 +61,28 @@ _PAGE = statement(
     .order_by(_ALL.c.position.desc())
     .limit(_LIMIT)
 )
-_AT_VERSION = statement(
-    select(*DATA, EVENTS.c.actor).where(
+_VERSIONS = (
+    func.unnest(bindparam("ids", type_=ARRAY(PgUUID)), bindparam("versions", type_=ARRAY(Integer)))
+    .table_valued(column("id", PgUUID), column("version", Integer), name="asked")
+    .render_derived()
+)
+_AT_VERSIONS = statement(
+    select(EVENTS.c.aggregate_id, *DATA)
+    .join_from(
+        _VERSIONS,
+        EVENTS,
+        and_(EVENTS.c.aggregate_id == _VERSIONS.c.id, EVENTS.c.aggregate_version == _VERSIONS.c.version),
+    )
+    .where(EVENTS.c.workspace_id == _WORKSPACE)
+)
+_SINCE = statement(
+    select(EVENTS.c.type, EVENTS.c.actor)
+    .where(
         EVENTS.c.workspace_id == _WORKSPACE,
         EVENTS.c.aggregate_id == bindparam("task_id", type_=PgUUID),
-        EVENTS.c.aggregate_version == bindparam("version", type_=Integer),
+        EVENTS.c.aggregate_version > bindparam("version", type_=Integer),
     )
+    .distinct()
 )
 
 
@@ -77,12 +94,21 @@ async def page(reader: Reader, *, workspace_id: UUID, task_id: UUID, limit: int,
     return [_entry(row) for row in rows]
 
 
-async def at_version(reader: Reader, *, workspace_id: UUID, task_id: UUID, version: int) -> Mapping[str, Any] | None:
-    """The event that made a version of a task: its data, as `data_of` needs it, and its actor."""
-    row: Mapping[str, Any] | None = await reader.fetch_one(
-        _AT_VERSION, workspace_id=workspace_id, task_id=task_id, version=version
-    )
-    return row
+async def at_versions(
+    reader: Reader, *, workspace_id: UUID, versions: Sequence[tuple[UUID, int]]
+) -> Mapping[UUID, Any]:
+    """The data of the events that made these versions of things, by the id of the thing."""
+    if not versions:
+        return {}
+    ids, numbers = zip(*versions, strict=True)
+    rows = await reader.fetch(_AT_VERSIONS, workspace_id=workspace_id, ids=list(ids), versions=list(numbers))
+    return {row["aggregate_id"]: data_of(row) for row in rows}
+
+
+async def since(reader: Reader, *, workspace_id: UUID, task_id: UUID, version: int) -> set[tuple[str, str]]:
+    """Which types of events have happened to a task since a version of it, and by whom."""
+    rows = await reader.fetch(_SINCE, workspace_id=workspace_id, task_id=task_id, version=version)
+    return {(row["type"], row["actor"]) for row in rows}
 
 
 def _entry(row: Mapping[str, Any]) -> Entry:

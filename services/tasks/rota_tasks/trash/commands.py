@@ -96,26 +96,33 @@ async def restore_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> T
     require_role(role, WRITERS)
     workspace_id, now = trashed.task.workspace_id, tasks.clock.now()
 
-    async def restore(work: UnitOfWork) -> Task:
-        # It may have been restored meanwhile: then it lives.
-        if await _found(work, user, task_id) is not None:
-            levels = domain.by_level(await store.together(work, workspace_id=workspace_id, root_id=task_id))
-            events = [domain.restore(task, now=now) for level in levels for task in level]
-            events[0] = replace(events[0], task=await _placed(work, events[0].task, levels=len(levels)))
-            restored = await _placed_in_projects(work, [event.task for event in events])
-            for each in restored:
-                await following.follow(work, each)
-            await store.put_back(work, restored)
-            await _relate(work, workspace_id, [task.id for task in restored], now=now)
-            events = [task_domain.TaskRestored(task) for task in restored]
-            await unblocking.follow(work, events)
-            work.append(*map(event_message, events))
+    async def bring_back(work: UnitOfWork) -> Task:
+        await restore(work, user, task_id, now=now)
         living = await task_store.get(work, user_id=user.user_id, task_id=task_id)
         if living is None:
             raise no_such_task()
         return living
 
-    return await tasks.database.ordered(restore, locks.structure(workspace_id, alone=True))
+    return await tasks.database.ordered(bring_back, locks.structure(workspace_id, alone=True))
+
+
+async def restore(work: UnitOfWork, user: UserPrincipal, task_id: UUID, *, now: datetime) -> None:
+    """Bring a task back, unless it lives, in a transaction that holds the structure alone. Raises as `restore_task`."""
+    trashed = await _found(work, user, task_id)
+    if trashed is None:
+        return
+    workspace_id = trashed.task.workspace_id
+    levels = domain.by_level(await store.together(work, workspace_id=workspace_id, root_id=task_id))
+    events = [domain.restore(task, now=now) for level in levels for task in level]
+    events[0] = replace(events[0], task=await _placed(work, events[0].task, levels=len(levels)))
+    restored = await _placed_in_projects(work, [event.task for event in events])
+    for each in restored:
+        await following.follow(work, each)
+    await store.put_back(work, restored)
+    await _relate(work, workspace_id, [task.id for task in restored], now=now)
+    told = [task_domain.TaskRestored(task) for task in restored]
+    await unblocking.follow(work, told)
+    work.append(*map(event_message, told))
 
 
 async def purge_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> None:

@@ -40,8 +40,10 @@ async def complete(stage: Stage, task: Any) -> Any:
     return (await stage.tasks.CompleteTask(request, metadata=stage.ada.metadata)).task
 
 
-async def undo(stage: Stage, task: Any, *, user: User | None = None, if_match: str = "") -> Any:
-    request = history_pb2.UndoTaskRequest(id=task.id, if_match=if_match)
+async def undo(
+    stage: Stage, task: Any, *, user: User | None = None, if_match: str = "", version: int | None = None
+) -> Any:
+    request = history_pb2.UndoTaskRequest(id=task.id, if_match=if_match, version=version)
     return (await stage.history.UndoTask(request, metadata=(user or stage.ada).metadata)).task
 
 
@@ -117,6 +119,35 @@ async def test_undoing_gives_the_old_values_back_and_twice_makes_the_change_agai
     assert (await undo(stage, task)).title == "old"
     undone = await undo(stage, task)
     assert (undone.title, undone.version) == ("new", 4)
+
+
+async def test_undoing_steps_back_over_several_changes_and_forth_again(stage: Stage) -> None:
+    task = await stage.create("first")
+    await rename(stage, task, "second")
+    await complete(stage, task)
+    await rename(stage, task, "third")
+    back = await undo(stage, task, version=2)
+    assert (back.title, back.HasField("completed_at"), back.version) == ("second", False, 5)
+    back = await undo(stage, task, version=1)
+    assert (back.title, back.version) == ("first", 6)
+    forth = await undo(stage, task, version=4)
+    assert (forth.title, forth.HasField("completed_at"), forth.version) == ("third", True, 7)
+    for version in (7, 99):
+        with pytest.raises(Conflict) as caught:
+            await undo(stage, task, version=version)
+        assert caught.value.code == "NOT_UNDOABLE"
+
+
+async def test_undoing_does_not_step_over_the_change_of_another(stage: Stage) -> None:
+    task = await stage.create("first")
+    stage.auth.add_member(stage.ada.workspace_id, stage.grace.id)
+    request = tasks_pb2.UpdateTaskRequest(id=task.id, title="hers", update_mask=FieldMask(paths=["title"]))
+    await stage.tasks.UpdateTask(request, metadata=stage.grace.metadata)
+    await rename(stage, task, "third")
+    with pytest.raises(Conflict) as caught:
+        await undo(stage, task, version=1)
+    assert caught.value.code == "CHANGED_BY_ANOTHER"
+    assert (await undo(stage, task)).title == "hers"
 
 
 async def test_undoing_a_completion_and_a_reopening_keeps_when_it_was_completed(stage: Stage) -> None:
