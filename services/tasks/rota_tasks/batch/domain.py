@@ -162,15 +162,10 @@ def projects(operation: Operation) -> tuple[UUID, ...]:
 
 
 def touched(done: Sequence[Done]) -> Sequence[Touched]:
-    """The tasks that a call made or changed, in the order in which to undo it.
-
-    The one it left last comes first, so that a whole is restored before its parts find their place; those it made come
-    at the end, when nothing that was there before is a part of them any more.
-    """
+    """The tasks that a call made or changed, the one it left last at the end."""
     found: dict[UUID, Touched] = {}
     for each in done:
         if each.aggregate == "task":
             first = found.pop(each.id, None)
             found[each.id] = Touched(each.id, first.before if first else each.version - 1, each.version)
-    last_first = list(reversed(found.values()))
-    return [each for each in last_first if each.before] + [each for each in last_first if not each.before]
+    return list(found.values())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rota.events.v1 import events_pb2
 from rota_chassis.errors import Conflict, NotFound, RotaError
 from rota_chassis.memberships import WRITERS, require_role
 
@@ -60,14 +61,16 @@ async def undo_batch(
     touched = domain.touched(done)
     versions = [(each.task_id, each.before) for each in touched if each.before]
     rows = await history.at_versions(tasks.database, workspace_id=workspace_id, versions=versions)
-    before = {task_id: task_of(data.task) for task_id, data in rows.items()}
+    before = {
+        task_id: task_of(data.task) for task_id, data in rows.items() if not isinstance(data, events_pb2.TaskDeleted)
+    }
     people = list(dict.fromkeys(each for task in before.values() for each in task.assignee_ids))
     strangers = frozenset(await tasks.memberships.strangers(workspace_id, people))
 
     async def undo(work: UnitOfWork) -> tuple[Mapping[UUID, Task | RotaError | None], UUID | None]:
         undoing = _Undoing(work, tasks, user, touched=touched, before=before, strangers=strangers)
         await undoing.end_relations(workspace_id, done)
-        outcomes = {each.task_id: await undoing.outcome(each) for each in touched}
+        outcomes = {each.task_id: await undoing.outcome(each) for each in undoing.order}
         noted = await store.note(
             work, workspace_id=workspace_id, user_id=user.user_id, oldest=tasks.clock.now() - UNDOABLE_FOR
         )
@@ -98,7 +101,14 @@ class _Undoing:
         self._work = work
         self._tasks = tasks
         self._user = user
-        self._made = frozenset(each.task_id for each in touched if each.before == 0)
+        # The call made them, or brought them back.
+        self._new = frozenset(each.task_id for each in touched if each.task_id not in before)
+        # What was left last comes first, so that a whole is restored before its parts find their place. What is new
+        # goes at the end, when nothing older is a part of it any more, and wholes take their parts along.
+        self.order = [
+            *(each for each in reversed(touched) if each.task_id not in self._new),
+            *(each for each in touched if each.task_id in self._new),
+        ]
         self._versions = {each.task_id: each.after for each in touched}
         self._before = before
         self._strangers = strangers
@@ -136,19 +146,17 @@ class _Undoing:
             task = found[0]
             self._require_unchanged(task)
         elif self._moved(touched.task_id):
-            # It went along with one above it, which the call made as well.
+            # It went along with one above it, which is new as well.
             return None
         else:
             trashed = await self._trashed(touched.task_id)
-            if touched.before == 0:
+            if trashed.id in self._new:
                 return None
             task = await self._restored(trashed)
-        if touched.before == 0:
+        if task.id in self._new:
             await self._remove(task)
             return None
-        before = self._before.get(touched.task_id)
-        if before is None:
-            raise Conflict("What this task was before is not known any more.", code="NOT_UNDOABLE")
+        before = self._before[task.id]
         newcomers = [each for each in before.assignee_ids if each not in task.assignee_ids]
         requirements.refuse_strangers(newcomers, self._strangers)
         await give_back(self._work, self._tasks, self._user, task, before)
@@ -170,7 +178,7 @@ class _Undoing:
 
     async def _remove(self, task: Task) -> None:
         for part in await tree.lock_below(self._work, workspace_id=task.workspace_id, task_id=task.id):
-            if part.id not in self._made:
+            if part.id not in self._new:
                 raise Conflict("The task has got parts since; move them first.", code="CHANGED_SINCE")
             self._require_unchanged(part)
         await trash.remove(self._work, task, by=self._user.user_id, now=self._now)
