@@ -17,9 +17,8 @@ from rota_tasks.batch import domain, store
 from rota_tasks.batch.commands import UNDOABLE_FOR
 from rota_tasks.history import store as history
 from rota_tasks.history.commands import give_back
-from rota_tasks.relations import domain as relation_domain
+from rota_tasks.relations import commands as relation_commands
 from rota_tasks.relations import store as relations
-from rota_tasks.relations.messages import event_message as relation_message
 from rota_tasks.relations.messages import relation_of
 from rota_tasks.tasks import requirements, tree
 from rota_tasks.tasks import store as task_store
@@ -128,9 +127,7 @@ class _Undoing:
                 task_id=added.task_id,
             )
             if living is not None and living.id == added.id:
-                removed = relation_domain.remove(added, now=self._now)
-                await relations.project(self._work, removed)
-                self._work.append(relation_message(removed))
+                await relation_commands.end(self._work, added, now=self._now)
 
     async def outcome(self, touched: Touched) -> Task | RotaError | None:
         """Undo what was done to one task, or say why not."""

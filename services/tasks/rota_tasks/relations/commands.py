@@ -19,6 +19,7 @@ from rota_tasks.relations.messages import event_message
 from rota_tasks.tasks import queries, tree
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
     from rota_chassis.identity import UserPrincipal
@@ -101,10 +102,15 @@ async def delete_relation(
         relation = await store.get(work, workspace_id=workspace_id, source_id=source_id, kind=kind, task_id=task_id)
         if relation is None:
             raise NotFound("There is no such relation.", code="RELATION_NOT_FOUND")
-        removed = domain.remove(relation, now=tasks.clock.now())
-        await store.project(work, removed)
-        work.append(event_message(removed))
-        await _follow(work, relation)
+        await end(work, relation, now=tasks.clock.now())
+
+
+async def end(work: UnitOfWork, relation: Relation, *, now: datetime) -> None:
+    """End a relation that is there, in a transaction that holds the structure of the workspace alone."""
+    removed = domain.remove(relation, now=now)
+    await store.project(work, removed)
+    work.append(event_message(removed))
+    await _follow(work, relation)
 
 
 async def _follow(work: UnitOfWork, relation: Relation) -> None:
