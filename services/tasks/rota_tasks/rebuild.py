@@ -124,6 +124,7 @@ async def _replay(work: UnitOfWork, rows: Sequence[Mapping[str, Any]]) -> None:
         data = data_of(row)
         if row["aggregate"] == "task" and row["type"] not in _MOVED:
             task = task_of(data.task)
+            await _keep_number(work, task)
             if written and written[0].workspace_id != task.workspace_id:
                 await write()
             written.append(task)
@@ -131,6 +132,17 @@ async def _replay(work: UnitOfWork, rows: Sequence[Mapping[str, Any]]) -> None:
             await write()
             await _PROJECTIONS[row["aggregate"]](work, row["type"], data)
     await write()
+
+
+async def _keep_number(work: UnitOfWork, task: Task) -> None:
+    if task.project_id is not None and task.number is not None:
+        await keys.keep(
+            work,
+            workspace_id=task.workspace_id,
+            project_id=task.project_id,
+            number=task.number,
+            task_id=task.id,
+        )
 
 
 async def _project_attachment(work: UnitOfWork, kind: str, data: Any) -> None:
@@ -204,14 +216,7 @@ async def _project_series(work: UnitOfWork, _kind: str, data: Any) -> None:
 
 async def _project_task(work: UnitOfWork, kind: str, data: Any) -> None:
     task = task_of(data.task)
-    if task.project_id is not None and task.number is not None:
-        await keys.keep(
-            work,
-            workspace_id=task.workspace_id,
-            project_id=task.project_id,
-            number=task.number,
-            task_id=task.id,
-        )
+    await _keep_number(work, task)
     match kind:
         case "task.deleted" if data.HasField("root_id"):
             await trash.add(work, [TaskDeleted(task, UUID(data.root_id), UUID(data.deleted_by))])
@@ -257,7 +262,6 @@ _DERIVED = {"search_documents": "workspace_id, task_id"}
 _BESIDES = ("favourites", "favourite_changes")
 # Tables that events of one aggregate alone make; for any other the whole log is read.
 _OF_ONE_AGGREGATE = {
-    "projects": "project",
     "labels": "label",
     "saved_filters": "saved_filter",
     "task_series": "task_series",

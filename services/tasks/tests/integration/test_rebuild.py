@@ -207,7 +207,7 @@ async def test_one_projection_is_rebuilt_alone(stage: Stage) -> None:
     found = await rebuilt(stage, "trash")
     assert (found.rows, found.differences) == (2, 0)
     assert (await rebuilt(stage)).differences == 13
-    with pytest.raises(LookupError, match="no projection nothing; there are: projects, labels"):
+    with pytest.raises(LookupError, match="no projection nothing; there are: projects, "):
         await rebuilt(stage, "nothing")
 
 
