@@ -10,7 +10,6 @@ from rota_chassis.memberships import WRITERS, require_role
 
 from rota_tasks import locks
 from rota_tasks.history import store
-from rota_tasks.keys import commands as keys
 from rota_tasks.preconditions import require_version
 from rota_tasks.tasks import domain, requirements, values, workflow
 from rota_tasks.tasks import store as task_store
