@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rota.scheduler.v1 import (
+    allocation_pb2_grpc,
     calendars_pb2_grpc,
     rules_pb2_grpc,
     runs_pb2_grpc,
@@ -34,9 +35,12 @@ from rota_scheduler.calendars.servicer import CalendarServicer
 from rota_scheduler.executions import handlers as execution_handlers
 from rota_scheduler.executions.firing import Executions, fire_task_actions
 from rota_scheduler.executions.servicer import TaskActionServicer
+from rota_scheduler.concurrency_keys.servicer import ConcurrencyKeyServicer
 from rota_scheduler.queues.dependencies import Queues
 from rota_scheduler.queues.servicer import WorkerServicer
 from rota_scheduler.queues.waiting import Waiting
+from rota_scheduler.resource_pools.dependencies import ResourcePools
+from rota_scheduler.resource_pools.servicer import ResourcePoolServicer
 from rota_scheduler.rules import handlers as rule_handlers
 from rota_scheduler.rules.dependencies import Rules
 from rota_scheduler.rules.servicer import RuleServicer
@@ -162,12 +166,11 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
         Runs(runtime.database, memberships, runtime.clock, egress, on_runs=on_runs, on_terminated=worker.renew_now),
     )
     _serve_queues(runtime, Queues(runtime.database, memberships, runtime.clock, waiting, random.uniform, on_runs))
+    _serve_allocation(runtime, ResourcePools(runtime.database, memberships, runtime.clock, on_runs))
     rules = Rules(runtime.database, memberships, runtime.nats, runtime.clock, egress, on_runs=on_runs)
     _serve_rules(runtime, rules, workflows)
 
-    series_times = SeriesTimes(runtime.database, runtime.clock)
-    series = Ticker("series", partial(fire_series, series_times), runtime.clock)
-    runtime.serve(series_pb2_grpc.add_SeriesTimesServiceServicer_to_server, SeriesTimesServicer(series_times))
+    series = _serve_series(runtime)
 
     actions = _serve_task_actions(runtime, Executions(runtime.database, memberships, runtime.clock, egress, on_runs))
 
@@ -255,6 +258,22 @@ def _serve_task_actions(runtime: Runtime[SchedulerSettings], executions: Executi
 def _serve_queues(runtime: Runtime[SchedulerSettings], queues: Queues) -> None:
     runtime.serve(workers_pb2_grpc.add_WorkerServiceServicer_to_server, WorkerServicer(queues, runtime.page_tokens))
     runtime.background("queues", queues.waiting.run)
+
+
+def _serve_series(runtime: Runtime[SchedulerSettings]) -> Ticker:
+    times = SeriesTimes(runtime.database, runtime.clock)
+    runtime.serve(series_pb2_grpc.add_SeriesTimesServiceServicer_to_server, SeriesTimesServicer(times))
+    return Ticker("series", partial(fire_series, times), runtime.clock)
+
+
+def _serve_allocation(runtime: Runtime[SchedulerSettings], pools: ResourcePools) -> None:
+    runtime.serve(
+        allocation_pb2_grpc.add_ResourcePoolServiceServicer_to_server, ResourcePoolServicer(pools, runtime.page_tokens)
+    )
+    runtime.serve(
+        allocation_pb2_grpc.add_ConcurrencyKeyServiceServicer_to_server,
+        ConcurrencyKeyServicer(pools, runtime.page_tokens),
+    )
 
 
 SERVICE = Service("scheduler", SchedulerSettings, build)

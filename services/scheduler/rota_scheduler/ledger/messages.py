@@ -28,6 +28,7 @@ _REASONS = {
     "expired": schedules_pb2.SKIP_REASON_EXPIRED,
     "buffer_full": schedules_pb2.SKIP_REASON_BUFFER_FULL,
     "cancelled": schedules_pb2.SKIP_REASON_CANCELLED,
+    "unique": schedules_pb2.SKIP_REASON_UNIQUE,
 }
 
 

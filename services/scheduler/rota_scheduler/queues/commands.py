@@ -138,7 +138,7 @@ async def release_run(queues: Queues, user: UserPrincipal, *, run_id: UUID, fenc
 
 
 async def _claim(queues: Queues, place: Place, *, limit: int, said: dict[str, Any]) -> list[Run]:
-    """What can be claimed now, by one look at each concurrency key at most."""
+    """What can be claimed now, by one look at each lane at most."""
     after = queues.waiting.after.pop(place, "")
     whole = after == ""
     tries = 0
@@ -153,9 +153,9 @@ async def _claim(queues: Queues, place: Place, *, limit: int, said: dict[str, An
             tries += 1
             await asyncio.sleep(queues.jitter(*CONTENDED_S))
             continue
-        after = claimed.key or ""
+        after = claimed.lane or ""
         if runs or (whole and not after):
-            # Who claims next looks at the keys that come then, so that each has its turn.
+            # Who claims next looks at the lanes that come then, so that each has its turn.
             if after:
                 queues.waiting.after[place] = after
             return runs

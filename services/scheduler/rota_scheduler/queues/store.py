@@ -15,7 +15,10 @@ from sqlalchemy import DateTime, Integer, bindparam, func, literal_column, text,
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
-from rota_scheduler.runs.claims import KEYS_AT_ONCE, ONE_AT_A_TIME, chosen, claiming
+from rota_scheduler.runs import allotting
+from rota_scheduler.runs.allocation import Allotted
+from rota_scheduler.runs.allotting import LANES_AT_ONCE, ONE_AT_A_TIME, Lane
+from rota_scheduler.runs.claims import allotted_columns, chosen, claiming, open_by_rank
 from rota_scheduler.runs.domain import Status
 from rota_scheduler.runs.tables import RUNS, run_of
 
@@ -34,27 +37,28 @@ _OF_QUEUE = "workspace_id = CAST(:workspace_id AS uuid) AND queue = CAST(:queue 
 _LIMIT = bindparam("limit", type_=Integer)
 _NOW = bindparam("now", type_=DateTime(timezone=True))
 
-_CLAIM = statement(claiming(chosen(_OF_QUEUE), work=bindparam("said", type_=JSONB)))
-_KEYS = statement(
+_CLAIM = statement(claiming(chosen(open_by_rank(_OF_QUEUE)), work=bindparam("said", type_=JSONB)))
+_CANDIDATES = allotting.candidates(_OF_QUEUE)
+_LANES = statement(
     text(f"""
-    WITH RECURSIVE keys AS (
+    WITH RECURSIVE lanes AS (
         (
-            SELECT concurrency_key
+            SELECT lane, concurrency_key
             FROM runs
-            WHERE {_OF_QUEUE} AND concurrency_key IS NOT NULL AND concurrency_key > CAST(:key AS text)
-            ORDER BY concurrency_key LIMIT 1
+            WHERE {_OF_QUEUE} AND lane IS NOT NULL AND lane > CAST(:lane AS text)
+            ORDER BY lane LIMIT 1
         )
         UNION ALL
-        SELECT later.concurrency_key
-        FROM keys
+        SELECT later.lane, later.concurrency_key
+        FROM lanes
         CROSS JOIN LATERAL (
-            SELECT concurrency_key
+            SELECT lane, concurrency_key
             FROM runs
-            WHERE {_OF_QUEUE} AND concurrency_key IS NOT NULL AND concurrency_key > keys.concurrency_key
-            ORDER BY concurrency_key LIMIT 1
+            WHERE {_OF_QUEUE} AND lane IS NOT NULL AND lane > lanes.lane
+            ORDER BY lane LIMIT 1
         ) AS later
     )
-    SELECT concurrency_key FROM keys LIMIT :limit
+    SELECT lane, concurrency_key FROM lanes LIMIT :limit
     """).bindparams(_LIMIT)  # noqa: S608 (constants of this module)
 )
 _KEEP = statement(
@@ -82,7 +86,7 @@ _LOOK = statement(
             min(available_at) FILTER (WHERE available_at > :now) AS next_at
         FROM (
             SELECT available_at FROM runs
-            WHERE workspace_id = place.workspace_id AND queue = place.queue AND concurrency_key IS NULL
+            WHERE workspace_id = place.workspace_id AND queue = place.queue AND lane IS NULL
                 AND available_at IS NOT NULL
             ORDER BY (date_part('epoch', available_at - to_timestamp(0)) - priority * 6) LIMIT {MOST_WOKEN}
         ) AS first
@@ -92,7 +96,7 @@ _LOOK = statement(
             min(available_at) FILTER (WHERE available_at > :now) AS next_at
         FROM (
             SELECT available_at FROM runs
-            WHERE workspace_id = place.workspace_id AND queue = place.queue AND concurrency_key IS NOT NULL
+            WHERE workspace_id = place.workspace_id AND queue = place.queue AND lane IS NOT NULL
                 AND available_at <= :now
             LIMIT {MOST_WOKEN}
         ) AS first
@@ -107,10 +111,10 @@ _LIST = statement(
         count(*) FILTER (WHERE status = 'pending' AND (available_at > :now OR available_at IS NULL)) AS delayed
     FROM (
         SELECT queue, status, available_at FROM runs
-        WHERE workspace_id = :workspace_id AND queue > :after AND concurrency_key IS NULL
+        WHERE workspace_id = :workspace_id AND queue > :after AND lane IS NULL
         UNION ALL
         SELECT queue, status, available_at FROM runs
-        WHERE workspace_id = :workspace_id AND queue > :after AND concurrency_key IS NOT NULL
+        WHERE workspace_id = :workspace_id AND queue > :after AND lane IS NOT NULL
     ) AS jobs
     GROUP BY queue ORDER BY queue LIMIT :limit
     """).bindparams(_NOW, _LIMIT)
@@ -122,12 +126,14 @@ class Claimed:
     """Jobs that are now held.
 
     Attributes:
-        key: The last concurrency key that was looked at; None after the last of all.
-        contended: Whether somebody else was just claiming runs with keys, so that none of those could be.
+        lane: The last lane that was looked at; None after the last of all.
+        ended: Runs that were cancelled so that others can start.
+        contended: Whether somebody else was just claiming runs that share something, so that none of those could be.
     """
 
     runs: Sequence[Run]
-    key: str | None
+    lane: str | None
+    ended: Sequence[Run]
     contended: bool
 
 
@@ -156,29 +162,35 @@ async def claim(
         now: When that is.
         limit: How many at most.
         said: What becomes `work` of the runs; it has `lease_s`.
-        after: Look at concurrency keys after this one.
+        after: Look at lanes after this one.
     """
     workspace_id, queue = place
-    found = await work.fetch(_KEYS, workspace_id=workspace_id, queue=queue, key=after, limit=KEYS_AT_ONCE)
-    keys = [row["concurrency_key"] for row in found]
+    of_queue = {"workspace_id": workspace_id, "queue": queue}
+    found = await work.fetch(_LANES, **of_queue, lane=after, limit=LANES_AT_ONCE)
+    lanes = [Lane(workspace_id, row["lane"], row["concurrency_key"]) for row in found]
     # As those who execute do: one after the other, so that each sees what the others have claimed.
-    mine = bool(keys) and await work.fetch_value(ONE_AT_A_TIME)
-    among = keys if mine else []
+    mine = bool(lanes) and await work.fetch_value(ONE_AT_A_TIME)
+    allotted = Allotted()
+    ended: Sequence[Run] = ()
+    if mine:
+        allotted = await allotting.choose(work, _CANDIDATES, lanes, now=now, limit=limit, of_statement=of_queue)
+        ended = await allotting.end_others(work, allotted, now=now)
     rows = await work.fetch(
         _CLAIM,
         now=now,
         lease_until=now + timedelta(seconds=said["lease_s"]),
         limit=limit,
-        workspace_id=workspace_id,
-        queue=queue,
         said=said,
-        workspaces=[workspace_id] * len(among),
-        keys=among,
+        **of_queue,
+        **allotted_columns(allotted),
     )
+    runs = [run_of(row) for row in rows]
+    await allotting.note(work, allotted, runs, now=now)
     return Claimed(
-        [run_of(row) for row in rows],
-        keys[-1] if len(keys) == KEYS_AT_ONCE else None,
-        contended=bool(keys) and not mine,
+        runs,
+        lanes[-1].name if len(lanes) == LANES_AT_ONCE else None,
+        ended,
+        contended=bool(lanes) and not mine,
     )
 
 

@@ -31,7 +31,7 @@ class Waiting:
     """Those who wait, by the queue.
 
     Attributes:
-        after: Of queues with many concurrency keys, the last key that was looked at.
+        after: Of queues with many lanes, the last that was looked at.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:

@@ -182,6 +182,15 @@ _GET_REQUEST = statement(
         REQUESTS.c.request_id == bindparam("request_id"),
     )
 )
+_POINT_REQUEST = statement(
+    update(REQUESTS)
+    .where(
+        REQUESTS.c.workspace_id == bindparam("of_workspace", type_=PgUUID),
+        REQUESTS.c.user_id == bindparam("of_user", type_=PgUUID),
+        REQUESTS.c.request_id == bindparam("of_request", type_=Text),
+    )
+    .values(run_id=bindparam("run_id", type_=PgUUID))
+)
 _RETRY_OF = statement(
     select(ORIGINS.c.run_id).where(ORIGINS.c.workspace_id == _WORKSPACE, ORIGINS.c.retry_of == _ID).limit(1)
 )
@@ -275,6 +284,13 @@ async def record_request(
     if row is None:
         raise LookupError("a request that conflicted is gone")
     return row["fingerprint"], row["run_id"]
+
+
+async def point_request(work: UnitOfWork, *, user_id: UUID, request_id: str, run: Run) -> None:
+    """Let a call that has been recorded stand for another run."""
+    await work.execute(
+        _POINT_REQUEST, of_workspace=run.workspace_id, of_user=user_id, of_request=request_id, run_id=run.id
+    )
 
 
 async def retry_of(reader: Reader, run: Run) -> UUID | None:

@@ -29,12 +29,15 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
+from rota_scheduler.runs import allotting
+from rota_scheduler.runs.allocation import Allotted
+from rota_scheduler.runs.allotting import LANES_AT_ONCE, ONE_AT_A_TIME, Lane
 from rota_scheduler.runs.domain import End, Status
 from rota_scheduler.runs.store import as_it_ended, to_history
-from rota_scheduler.runs.tables import HISTORY, RUNS, given, run_of
+from rota_scheduler.runs.tables import HISTORY, RANK, RUNS, given, run_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from rota_chassis.postgres.database import Reader, UnitOfWork
@@ -42,64 +45,71 @@ if TYPE_CHECKING:
 
     from rota_scheduler.runs.domain import Run
 
-KEYS_AT_ONCE = 100
-_KEYED_LOCK = 0x526F7461_6B657973  # "Rotakeys"; one claims runs with keys at a time
+FROM_THE_FIRST = UUID(int=0)
 _NEXT_OF = 100
+_WORKSPACES_AT_ONCE = 100
 _INSTANT = DateTime(timezone=True)
 _NOW = bindparam("now", type_=_INSTANT)
 _LIMIT = bindparam("limit", type_=Integer)
 _PENDING: ColumnElement[str] = literal_column(f"'{Status.PENDING}'")
 _RUNNING: ColumnElement[str] = literal_column(f"'{Status.RUNNING}'")
-# Seconds; the index `runs_ranked` is made of this very expression. A step of priority is worth six seconds of waiting.
-_RANK = "(date_part('epoch', available_at - to_timestamp(0)) - priority * 6)"
-RANK: ColumnElement[float] = literal_column(_RANK)
+_RANK: ColumnElement[float] = literal_column(RANK)
 
-# Jobs are claimed by workers from outside. The column is made of the action, by the database.
+# Jobs are claimed by workers from outside. The columns are made of others, by the database.
 _NO_JOB = "queue IS NULL"
-_OPEN = select(RUNS.c.workspace_id, RUNS.c.id, RANK.label("rank")).where(
-    RUNS.c.concurrency_key.is_(None), text(_NO_JOB), RUNS.c.available_at <= _NOW
+_OPEN = select(RUNS.c.workspace_id, RUNS.c.id, _RANK.label("rank")).where(
+    text("lane IS NULL"), text(_NO_JOB), RUNS.c.available_at <= _NOW
 )
-_AVAILABLE = _OPEN.order_by(RANK).limit(_LIMIT).with_for_update(skip_locked=True).cte("available")
+_AVAILABLE = _OPEN.order_by(_RANK).limit(_LIMIT).with_for_update(skip_locked=True).cte("available")
 
 
-def chosen(whose: str) -> CTE:
-    """Which runs to claim of those for which the condition `whose` on the columns of runs holds.
-
-    Of each of the given keys so many as its limit leaves, the first by rank; of those and of the runs without a key the
-    first by rank. Whatever of a key runs counts.
-    """
-    return (
-        text(f"""
-    WITH available AS (
-        SELECT workspace_id, id, {_RANK} AS rank
+def open_by_rank(whose: str) -> str:
+    """The query of runs that share nothing, those of the condition `whose` on the columns, the first by rank."""
+    return f"""
+        SELECT workspace_id, id, 0 AS turn, {RANK} AS rank
         FROM runs
-        WHERE concurrency_key IS NULL AND {whose} AND available_at <= :now
+        WHERE lane IS NULL AND {whose} AND available_at <= :now
         ORDER BY rank LIMIT :limit
         FOR UPDATE SKIP LOCKED
-    ), keyed AS (
-        SELECT first.workspace_id, first.id, first.rank
-        FROM unnest(CAST(:workspaces AS uuid[]), CAST(:keys AS text[])) AS key (workspace_id, name)
+    """  # noqa: S608 (constants of this module and of the queues')
+
+
+# The first of each of the given workspaces, and of those the first by turn. What is not pending is left to the others.
+_OPEN_BY_TURN = f"""
+    SELECT runs.workspace_id, runs.id, first.turn, first.rank
+    FROM (
+        SELECT workspace.id AS workspace_id, each.id, each.rank,
+            CAST(workspace.held + row_number() OVER (PARTITION BY workspace.id ORDER BY each.rank) AS integer) AS turn
+        FROM unnest(CAST(:workspace_ids AS uuid[]), CAST(:held AS integer[])) AS workspace (id, held)
         CROSS JOIN LATERAL (
-            SELECT count(*) AS running
+            SELECT id, {RANK} AS rank
             FROM runs
-            WHERE workspace_id = key.workspace_id AND concurrency_key = key.name
-                AND status = 'running' AND available_at > :now
-        ) AS busy
-        CROSS JOIN LATERAL (
-            SELECT *, row_number() OVER (ORDER BY rank, id) AS place
-            FROM (
-                SELECT workspace_id, id, concurrency_limit, {_RANK} AS rank
-                FROM runs
-                WHERE workspace_id = key.workspace_id AND concurrency_key = key.name AND {whose}
-                    AND available_at <= :now
-                ORDER BY rank LIMIT :limit
-            ) AS waiting
-        ) AS first
-        WHERE first.place + busy.running <= first.concurrency_limit
+            WHERE workspace_id = workspace.id AND lane IS NULL AND {_NO_JOB} AND status = 'pending'
+                AND available_at <= :now
+            ORDER BY rank LIMIT :of_each
+        ) AS each
+    ) AS first
+    JOIN runs ON runs.workspace_id = first.workspace_id AND runs.id = first.id
+    WHERE runs.available_at <= :now
+    ORDER BY first.turn, first.rank LIMIT :limit
+    FOR UPDATE OF runs SKIP LOCKED
+"""  # noqa: S608 (constants of this module)
+
+
+def chosen(available: str) -> CTE:
+    """Which runs to claim: of what a query finds that share nothing, and of those that were allotted, the first."""
+    return (
+        text(f"""
+    WITH available AS ({available}), allotted AS (
+        SELECT workspace_id, id, turn, rank
+        FROM unnest(
+            CAST(:allotted_workspaces AS uuid[]), CAST(:allotted AS uuid[]), CAST(:turns AS integer[]),
+            CAST(:ranks AS double precision[])
+        ) AS allotted (workspace_id, id, turn, rank)
     )
     SELECT workspace_id, id
-    FROM (SELECT * FROM available UNION ALL SELECT * FROM keyed) AS either
-    ORDER BY rank LIMIT :limit
+    FROM (SELECT * FROM available UNION ALL SELECT * FROM allotted) AS either
+    ORDER BY turn, rank LIMIT :limit
     """)  # noqa: S608 (constants of this module and of the queues')
         .bindparams(_NOW, _LIMIT)
         .columns(workspace_id=PgUUID, id=PgUUID)
@@ -124,33 +134,67 @@ def claiming(those: CTE, **values: Any) -> Any:
     )
 
 
+def allotted_columns(allotted: Allotted) -> dict[str, Any]:
+    """The parameters of `chosen` for runs that share something."""
+    runs = allotted.starts.values()
+    return {
+        "allotted_workspaces": [run.workspace_id for run in runs],
+        "allotted": [run.id for run in runs],
+        "turns": [run.turn for run in runs],
+        "ranks": [run.rank for run in runs],
+    }
+
+
 _CLAIM = statement(claiming(_AVAILABLE))
-_CLAIM_EITHER = statement(claiming(chosen(_NO_JOB)))
-_KEYS = statement(
+_CLAIM_EITHER = statement(claiming(chosen(open_by_rank(_NO_JOB))))
+_CLAIM_BY_TURN = statement(claiming(chosen(_OPEN_BY_TURN)))
+_CANDIDATES = allotting.candidates(_NO_JOB)
+_LANES = statement(
     text(f"""
-    WITH RECURSIVE keys AS (
+    WITH RECURSIVE lanes AS (
         (
-            SELECT workspace_id, concurrency_key
+            SELECT workspace_id, lane, concurrency_key
             FROM runs
-            WHERE concurrency_key IS NOT NULL AND {_NO_JOB}
-                AND (workspace_id, concurrency_key) > (CAST(:workspace_id AS uuid), CAST(:key AS text))
-            ORDER BY workspace_id, concurrency_key LIMIT 1
+            WHERE lane IS NOT NULL AND {_NO_JOB}
+                AND (workspace_id, lane) > (CAST(:workspace_id AS uuid), CAST(:lane AS text))
+            ORDER BY workspace_id, lane LIMIT 1
         )
         UNION ALL
-        SELECT later.workspace_id, later.concurrency_key
-        FROM keys
+        SELECT later.workspace_id, later.lane, later.concurrency_key
+        FROM lanes
         CROSS JOIN LATERAL (
-            SELECT workspace_id, concurrency_key
+            SELECT workspace_id, lane, concurrency_key
             FROM runs
-            WHERE concurrency_key IS NOT NULL AND {_NO_JOB}
-                AND (workspace_id, concurrency_key) > (keys.workspace_id, keys.concurrency_key)
-            ORDER BY workspace_id, concurrency_key LIMIT 1
+            WHERE lane IS NOT NULL AND {_NO_JOB} AND (workspace_id, lane) > (lanes.workspace_id, lanes.lane)
+            ORDER BY workspace_id, lane LIMIT 1
         ) AS later
     )
-    SELECT workspace_id, concurrency_key FROM keys LIMIT :limit
+    SELECT workspace_id, lane, concurrency_key FROM lanes LIMIT :limit
     """).bindparams(_LIMIT)  # noqa: S608 (constants of this module)
 )
-ONE_AT_A_TIME = statement(select(func.pg_try_advisory_xact_lock(literal_column(str(_KEYED_LOCK)))))
+_OF_WORKSPACES = f"lane IS NULL AND {_NO_JOB} AND status = 'pending' AND available_at IS NOT NULL"
+_WORKSPACES = statement(
+    text(f"""
+    WITH RECURSIVE workspaces AS (
+        (
+            SELECT workspace_id
+            FROM runs
+            WHERE {_OF_WORKSPACES} AND workspace_id > CAST(:after AS uuid)
+            ORDER BY workspace_id LIMIT 1
+        )
+        UNION ALL
+        SELECT later.workspace_id
+        FROM workspaces
+        CROSS JOIN LATERAL (
+            SELECT workspace_id
+            FROM runs
+            WHERE {_OF_WORKSPACES} AND workspace_id > workspaces.workspace_id
+            ORDER BY workspace_id LIMIT 1
+        ) AS later
+    )
+    SELECT workspace_id FROM workspaces LIMIT :limit
+    """).bindparams(_LIMIT)  # noqa: S608 (constants of this module)
+)
 
 _OUTCOME = given(
     "outcome",
@@ -232,8 +276,8 @@ _GIVE_BACK = statement(
 )
 _SOON = (
     select(RUNS.c.available_at)
-    .where(RUNS.c.available_at.is_not(None), RUNS.c.concurrency_key.is_(None), text(_NO_JOB))
-    .order_by(RANK)
+    .where(RUNS.c.available_at.is_not(None), text("lane IS NULL"), text(_NO_JOB))
+    .order_by(_RANK)
     .limit(_NEXT_OF)
     .subquery()
 )
@@ -242,43 +286,99 @@ _FIRST = statement(select(func.min(RUNS.c.available_at)).where(RUNS.c.available_
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """More runs wait than there is room for; the workspaces take turns.
+
+    Attributes:
+        held: How many runs of each workspace the process has already.
+        after: Look at workspaces after this one.
+    """
+
+    held: Mapping[UUID, int]
+    after: UUID = FROM_THE_FIRST
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
     """Runs that are now held.
 
     Attributes:
-        key: The last concurrency key that was looked at; None after the last of all.
-        more: Whether there may be more to claim.
+        lane: The last lane that was looked at, by workspace and name; None after the last of all.
+        workspace: The last workspace that was looked at; `FROM_THE_FIRST` after the last of all.
+        ended: Runs that were cancelled so that others can start.
+        full: Whether they are as many as were asked for.
     """
 
     runs: Sequence[Run]
-    key: tuple[UUID, str] | None
-    more: bool
+    lane: tuple[UUID, str] | None
+    workspace: UUID
+    ended: Sequence[Run]
+    full: bool
+
+    @property
+    def more(self) -> bool:
+        """Whether there may be more to claim."""
+        return self.full or self.lane is not None
 
 
 async def claim(
-    work: UnitOfWork, *, now: datetime, lease_until: datetime, limit: int, after: tuple[UUID, str] | None = None
+    work: UnitOfWork,
+    *,
+    now: datetime,
+    lease_until: datetime,
+    limit: int,
+    after: tuple[UUID, str] | None = None,
+    backlog: Backlog | None = None,
 ) -> Claimed:
     """Take at most `limit` runs that are available and that nobody else is taking, over all workspaces, jobs left out.
 
-    First those that have waited longest, priority counted in. Of runs with a concurrency key only so many as may run
-    at a time; `KEYS_AT_ONCE` keys are looked at, those after `after`.
+    First those that have waited longest, priority counted in; in a backlog the workspaces take turns, and within each
+    that is so. Of runs that share something only as many as can; `LANES_AT_ONCE` lanes are looked at, those after
+    `after`.
     """
-    workspace_id, name = after or (UUID(int=0), "")
-    keys = await work.fetch(_KEYS, workspace_id=workspace_id, key=name, limit=KEYS_AT_ONCE)
+    workspace_id, name = after or (FROM_THE_FIRST, "")
+    found = await work.fetch(_LANES, workspace_id=workspace_id, lane=name, limit=LANES_AT_ONCE)
+    lanes = [Lane(row["workspace_id"], row["lane"], row["concurrency_key"]) for row in found]
+    allotted = Allotted()
+    ended: Sequence[Run] = ()
     # One after the other, so that each sees what the others have claimed.
-    if keys and await work.fetch_value(ONE_AT_A_TIME):
-        rows = await work.fetch(
-            _CLAIM_EITHER,
-            now=now,
-            lease_until=lease_until,
-            limit=limit,
-            workspaces=[row["workspace_id"] for row in keys],
-            keys=[row["concurrency_key"] for row in keys],
-        )
-    else:
-        rows = await work.fetch(_CLAIM, now=now, lease_until=lease_until, limit=limit)
-    last = (keys[-1]["workspace_id"], keys[-1]["concurrency_key"]) if len(keys) == KEYS_AT_ONCE else None
-    return Claimed([run_of(row) for row in rows], last, more=len(rows) == limit or last is not None)
+    if lanes and await work.fetch_value(ONE_AT_A_TIME):
+        held = backlog.held if backlog else None
+        allotted = await allotting.choose(work, _CANDIDATES, lanes, now=now, limit=limit, held=held)
+        ended = await allotting.end_others(work, allotted, now=now)
+    claiming_at = {"now": now, "lease_until": lease_until}
+    last, rows = FROM_THE_FIRST, list[Any]()
+    if backlog is not None:
+        last, rows = await _claim_by_turn(work, backlog, allotted, limit=limit, **claiming_at)
+    elif allotted.starts:
+        rows = list(await work.fetch(_CLAIM_EITHER, limit=limit, **claiming_at, **allotted_columns(allotted)))
+    if len(rows) < limit and (backlog is not None or not allotted.starts):
+        rows += await work.fetch(_CLAIM, limit=limit - len(rows), **claiming_at)
+    runs = [run_of(row) for row in rows]
+    if allotted.starts:
+        await allotting.note(work, allotted, runs, now=now)
+    lane = (lanes[-1].workspace_id, lanes[-1].name) if len(lanes) == LANES_AT_ONCE else None
+    return Claimed(runs, lane, last, ended, full=len(rows) == limit)
+
+
+async def _claim_by_turn(
+    work: UnitOfWork, backlog: Backlog, allotted: Allotted, *, limit: int, now: datetime, lease_until: datetime
+) -> tuple[UUID, list[Any]]:
+    """The last workspace that was looked at, and the rows of what is now held."""
+    found = await work.fetch(_WORKSPACES, after=backlog.after, limit=_WORKSPACES_AT_ONCE)
+    workspaces = [row["workspace_id"] for row in found]
+    last = workspaces[-1] if len(workspaces) == _WORKSPACES_AT_ONCE else FROM_THE_FIRST
+    rows = await work.fetch(
+        _CLAIM_BY_TURN,
+        now=now,
+        lease_until=lease_until,
+        limit=limit,
+        of_each=-(-limit // max(len(workspaces), 1)),
+        workspace_ids=workspaces,
+        held=[backlog.held.get(each, 0) for each in workspaces],
+        **allotted_columns(allotted),
+    )
+    return last, list(rows)
 
 
 async def finish(work: UnitOfWork, ends: Sequence[tuple[Run, End]], *, finished_at: datetime) -> frozenset[UUID]:

@@ -9,14 +9,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rota_chassis.errors import Conflict, NotFound, Unprocessable, Violation
+from rota_chassis.errors import Conflict, InvalidArgument, NotFound, Unprocessable, Violation
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS, require_role
 
 from rota_scheduler import origins
 from rota_scheduler.actions.checks import check_action
-from rota_scheduler.runs import calls, queries, store
-from rota_scheduler.runs.domain import Run, Status
+from rota_scheduler.resource_pools.checks import check_resources
+from rota_scheduler.runs import calls, queries, store, uniques
+from rota_scheduler.runs.allocation import allocation_of
+from rota_scheduler.runs.domain import Debounce, Run, Status
 from rota_scheduler.runs.messages import run_ended
 from rota_scheduler.schedules import store as schedules
 
@@ -44,9 +46,12 @@ async def create_run(
     at: datetime | None,
     after: Sequence[UUID],
     request: Request | None,
+    shares: Mapping[str, Any],
+    unique: Mapping[str, Any] | None,
+    debounce: Debounce | None,
     **of_run: Any,
 ) -> Run:
-    """Order a run.
+    """Order a run; it, or the one that stands for it.
 
     Args:
         runs: What it needs.
@@ -56,18 +61,22 @@ async def create_run(
         at: When; None for now.
         after: The runs that must have ended before.
         request: Makes the call idempotent, if given.
+        shares: What it shares beyond the number of its key, as `allocation_of` takes it.
+        unique: The `key` of which there is to be one run in `period_s` seconds.
+        debounce: Of which requests it is one, neither with a time nor with other runs to wait for.
         of_run: Priority and concurrency, as `Run` has them.
 
     Raises:
         NotFound: the workspace does not exist for the user, or one of the runs not in the workspace.
         PermissionDenied: the user's role does not allow writing.
-        InvalidArgument: the action cannot be taken.
+        InvalidArgument: the action cannot be taken, or what it asks for is not there.
         Unprocessable: the request id was used for another content.
     """
     await runs.memberships.require(user.user_id, workspace_id, WRITERS)
     check_action(action, runs.egress)
+    _check_debounce(debounce, after, unique)
     now = runs.clock.now()
-    starts = max(at, now) if at else now
+    starts = debounce.starts_at(now, now) if debounce else max(at, now) if at else now
     run_id = uuid7()
     run = Run(
         workspace_id=workspace_id,
@@ -79,12 +88,19 @@ async def create_run(
         available_at=None if after else starts,
         buffered=bool(after),
         manual=True,
+        allocation=allocation_of(concurrency_key=of_run["concurrency_key"], **shares),
         **of_run,
     )
     async with runs.database.transaction() as work:
         first = await _first(work, user, run, request, now)
         if first is not None:
             return first
+        await check_resources(work, workspace_id=workspace_id, resources=shares["resources"])
+        stands = await _stands_for(work, run, unique, debounce, now)
+        if stands is not None:
+            if request is not None:
+                await calls.point_request(work, user_id=user.user_id, request_id=request.id, run=stands)
+            return stands
         strangers = await calls.strangers(work, workspace_id=workspace_id, run_ids=after)
         if strangers:
             raise NotFound(
@@ -209,6 +225,7 @@ def _again(run: Run, user: UserPrincipal, now: datetime) -> Run:
         priority=run.priority,
         concurrency_key=run.concurrency_key,
         concurrency_limit=run.concurrency_limit,
+        allocation=run.allocation,
     )
 
 
@@ -218,6 +235,43 @@ async def _add_again(work: UnitOfWork, again: Run, run: Run) -> None:
     added = await store.add_manual(work, again)
     origin = await origins.of_run(work, run)
     await origins.add(work, [added], replace(origin, retry_of=run.id))
+
+
+def _check_debounce(debounce: Debounce | None, after: Sequence[UUID], unique: Mapping[str, Any] | None) -> None:
+    clashing = [name for name, given in (("after", after), ("unique", unique)) if given]
+    if debounce is not None and clashing:
+        raise InvalidArgument(
+            f"debounce cannot be given together with {' and '.join(clashing)}.",
+            code="INVALID_FIELDS",
+            violations=[
+                Violation("debounce", f"cannot be given together with {each}", "conflict") for each in clashing
+            ],
+        )
+
+
+async def _stands_for(
+    work: UnitOfWork, run: Run, unique: Mapping[str, Any] | None, debounce: Debounce | None, now: datetime
+) -> Run | None:
+    """The run that stands for a new one; None when that stands for itself."""
+    if unique is not None:
+        wanted = uniques.Wanted(run.workspace_id, unique["key"], unique["period_s"], run.id)
+        if run.id in await uniques.take(work, [wanted], now=now):
+            return None
+        taken_by = await uniques.taken_by(work, workspace_id=run.workspace_id, key=unique["key"])
+        found = taken_by and await store.get(work, workspace_id=run.workspace_id, run_id=taken_by)
+        if not found:
+            await uniques.point(work, wanted, now=now)
+        return found or None
+    if debounce is not None:
+        run_id, first_at = await uniques.follow(work, run, key=debounce.key, now=now)
+        if run_id == run.id:
+            return None
+        starts = debounce.starts_at(now, first_at)
+        found = await uniques.put_off(work, run_id, replace(run, nominal_time=starts, available_at=starts))
+        if found is None:
+            await uniques.begin(work, run, key=debounce.key, now=now)
+        return found
+    return None
 
 
 async def _first(work: UnitOfWork, user: UserPrincipal, run: Run, request: Request | None, now: datetime) -> Run | None:

@@ -93,7 +93,7 @@ class Completions:
         """Hand over what came of an attempt at a held run."""
         self._waiting.append(Completion(run, outcome, copy_context()))
         self._some.set()
-        if len(self._waiting) >= FLUSH_AT or run.concurrency_key is not None:
+        if len(self._waiting) >= FLUSH_AT or run.is_allotted:
             self._now.set()
 
     async def run(self) -> None:
@@ -181,7 +181,7 @@ class Settled:
     @property
     def frees(self) -> bool:
         """Whether other runs may have become available by it."""
-        return self.released > 0 or any(each.run.concurrency_key for each in self.batch)
+        return self.released > 0 or any(each.run.is_allotted for each in self.batch)
 
     def count(self) -> None:
         """Let the metrics know, once it is committed."""

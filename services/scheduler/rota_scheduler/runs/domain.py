@@ -90,6 +90,7 @@ class Run:
         work: Of a job that has been claimed: `lease_s`, the seconds of its lease, and what its worker has said:
             `worker`, `percent`, `message`, and when, `reported_at` (RFC 3339).
         result: Of a job that has succeeded: what its worker wants kept, as JSON.
+        allocation: What else it shares with others (see `runs.allocation.allocation_of`).
     """
 
     workspace_id: UUID
@@ -117,11 +118,17 @@ class Run:
     concurrency_limit: int = 1
     work: Mapping[str, Any] | None = None
     result: Any = None
+    allocation: Mapping[str, Any] | None = None
 
     @property
     def kind(self) -> str:
         """Which action it takes: "create_task", "http"."""
         return next(name for name, parameters in self.action.items() if parameters is not None and name not in MEMBERS)
+
+    @property
+    def is_allotted(self) -> bool:
+        """Whether it shares something with others, so that one claims at a time among those that do."""
+        return self.concurrency_key is not None or self.allocation is not None
 
     @property
     def queue(self) -> str | None:
@@ -139,6 +146,19 @@ class Run:
         """What its action needs to know."""
         found: Mapping[str, Any] = self.action[self.kind]
         return found
+
+
+class Debounce(NamedTuple):
+    """Requests with a key that follow each other closely are one run; the fields are those of the contract."""
+
+    key: str
+    wait_s: int
+    max_wait_s: int = 0
+
+    def starts_at(self, now: datetime, first_at: datetime) -> datetime:
+        """When the run starts unless there is another request, of which the first came at `first_at`."""
+        starts = now + timedelta(seconds=self.wait_s)
+        return max(now, min(starts, first_at + timedelta(seconds=self.max_wait_s))) if self.max_wait_s else starts
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,34 @@ _FORGET = statement(
     delete(HISTORY).where(tuple_(HISTORY.c.workspace_id, HISTORY.c.id, HISTORY.c.finished_at).in_(_OLD))
 )
 
+_NOW = bindparam("now", type_=DateTime(timezone=True))
+# What is kept for keys beyond the time that it counts for.
+_OVER = tuple(
+    statement(text(sql).bindparams(_NOW, _LIMIT))
+    for sql in (
+        """
+        DELETE FROM run_starts WHERE ctid = ANY (ARRAY (
+            SELECT ctid FROM run_starts WHERE started_at < :now - interval '1 day' LIMIT :limit))
+        """,
+        """
+        DELETE FROM run_uniques WHERE ctid = ANY (ARRAY (
+            SELECT ctid FROM run_uniques WHERE until < :now LIMIT :limit)) AND until < :now
+        """,
+        """
+        DELETE FROM concurrency_turns WHERE ctid = ANY (ARRAY (
+            SELECT ctid FROM concurrency_turns WHERE served_at < :now - interval '1 day' LIMIT :limit))
+            AND served_at < :now - interval '1 day'
+        """,
+        """
+        DELETE FROM run_debounces WHERE ctid = ANY (ARRAY (
+            SELECT ctid FROM run_debounces AS known
+            WHERE first_at < :now - interval '1 day' AND NOT EXISTS (
+                SELECT FROM runs WHERE workspace_id = known.workspace_id AND id = known.run_id)
+            LIMIT :limit)) AND first_at < :now - interval '1 day'
+        """,
+    )
+)
+
 
 async def keep_history(database: Database, clock: Clock, *, days: int) -> None:
     """Do what `tend_history` does, until cancelled."""
@@ -80,6 +108,8 @@ async def keep_history(database: Database, clock: Clock, *, days: int) -> None:
 
 async def tend_history(database: Database, clock: Clock, *, days: int) -> bool:
     """Make the months to come, drop those that are over, and sweep up what older replicas have ended.
+
+    What is noted of keys goes as well, once its time is over.
 
     Args:
         database: Where the runs are.
@@ -98,7 +128,11 @@ async def tend_history(database: Database, clock: Clock, *, days: int) -> bool:
     async with database.transaction() as work:
         swept = await work.execute(_SWEEP, limit=_BATCH)
         forgotten = await work.execute(_FORGET, horizon=horizon, limit=_BATCH)
-    return _BATCH in (swept, forgotten)
+    over = []
+    for each in _OVER:
+        async with database.transaction() as work:
+            over.append(await work.execute(each, now=now, limit=_BATCH))
+    return _BATCH in (swept, forgotten, *over)
 
 
 async def _make_month(database: Database, start: datetime, end: datetime) -> None:

@@ -9,10 +9,11 @@ from uuid import uuid5
 
 from google.protobuf.json_format import ParseDict
 from rota.events.v1 import events_pb2
-from rota.scheduler.v1 import schedules_pb2
+from rota.scheduler.v1 import allocation_pb2, schedules_pb2
 from rota.tasks.v1 import executions_pb2
 from rota_chassis.events.log import NewEvent
 
+from rota_scheduler.runs.allocation import ConcurrencyPolicy, WaitReason
 from rota_scheduler.runs.domain import End, Status
 
 if TYPE_CHECKING:
@@ -33,12 +34,46 @@ STATUSES = {
     Status.FAILED: schedules_pb2.RUN_STATUS_FAILED,
     Status.CANCELLED: schedules_pb2.RUN_STATUS_CANCELLED,
 }
-
 _TASK_RUN_STATUSES = {
     Status.SUCCEEDED: executions_pb2.TASK_RUN_STATUS_SUCCEEDED,
     Status.FAILED: executions_pb2.TASK_RUN_STATUS_FAILED,
     Status.CANCELLED: executions_pb2.TASK_RUN_STATUS_CANCELLED,
 }
+POLICIES = {
+    ConcurrencyPolicy.QUEUE: allocation_pb2.CONCURRENCY_POLICY_QUEUE,
+    ConcurrencyPolicy.CANCEL_IN_PROGRESS: allocation_pb2.CONCURRENCY_POLICY_CANCEL_IN_PROGRESS,
+    ConcurrencyPolicy.CANCEL_NEWEST: allocation_pb2.CONCURRENCY_POLICY_CANCEL_NEWEST,
+    ConcurrencyPolicy.ROUND_ROBIN: allocation_pb2.CONCURRENCY_POLICY_ROUND_ROBIN,
+}
+_POLICY_OF = {number: policy for policy, number in POLICIES.items()}
+WAIT_REASONS = {
+    WaitReason.CONCURRENCY: allocation_pb2.WAIT_REASON_CONCURRENCY,
+    WaitReason.RATE_LIMIT: allocation_pb2.WAIT_REASON_RATE_LIMIT,
+    WaitReason.RESOURCES: allocation_pb2.WAIT_REASON_RESOURCES,
+    WaitReason.RESOURCE_POOL: allocation_pb2.WAIT_REASON_RESOURCE_POOL,
+}
+
+
+def shared_of(request: Any) -> dict[str, Any]:
+    """What runs share by a request that orders a run or makes a schedule, beyond the number of their key."""
+    return {
+        "concurrency_policy": _POLICY_OF.get(request.concurrency_policy, ConcurrencyPolicy.QUEUE),
+        "concurrency_group": request.concurrency_group if request.HasField("concurrency_group") else None,
+        "rate_limit": rate_of(request),
+        "resources": dict(request.resources) or None,
+    }
+
+
+def rate_of(request: Any) -> dict[str, int] | None:
+    """The rate limit of a request, if it has one."""
+    if not request.HasField("rate_limit"):
+        return None
+    return {"limit": request.rate_limit.limit, "period_s": request.rate_limit.period_s}
+
+
+def unique_of(request: Any) -> dict[str, Any] | None:
+    """Of which key the runs of a request are one in a period, if they are."""
+    return {"key": request.unique.key, "period_s": request.unique.period_s} if request.HasField("unique") else None
 
 
 def run_message(run: Run) -> schedules_pb2.Run:
@@ -121,6 +156,21 @@ def _fill(message: schedules_pb2.Run, run: Run, end: End, finished_at: datetime 
         ParseDict(end.result, message.result)
     if run.work is not None:
         _fill_progress(message.progress, run.work)
+    if run.is_allotted:
+        _fill_shared(message, run)
+
+
+def _fill_shared(message: schedules_pb2.Run, run: Run) -> None:
+    allocation = run.allocation or {}
+    if run.concurrency_key is not None:
+        message.concurrency_key = run.concurrency_key
+        message.concurrency_limit = run.concurrency_limit
+        message.concurrency_policy = POLICIES[allocation.get("policy") or ConcurrencyPolicy.QUEUE]
+    if "group" in allocation:
+        message.concurrency_group = allocation["group"]
+    if "rate" in allocation:
+        message.rate_limit.CopyFrom(allocation_pb2.RateLimit(**allocation["rate"]))
+    message.resources.update(allocation.get("resources") or {})
 
 
 def _fill_progress(message: schedules_pb2.RunProgress, said: Mapping[str, Any]) -> None:

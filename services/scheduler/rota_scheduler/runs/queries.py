@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from rota_chassis.errors import NotFound
 
-from rota_scheduler.runs import calls
+from rota_scheduler.runs import allotting, calls
+from rota_scheduler.runs.domain import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
 
     from rota_chassis.identity import UserPrincipal
 
+    from rota_scheduler.runs.allocation import WaitReason
     from rota_scheduler.runs.dependencies import Runs
-    from rota_scheduler.runs.domain import Run, Status
+    from rota_scheduler.runs.domain import Run
 
 
 async def get_run(runs: Runs, user: UserPrincipal, *, run_id: UUID) -> tuple[Run, str]:
@@ -31,6 +33,15 @@ async def get_run(runs: Runs, user: UserPrincipal, *, run_id: UUID) -> tuple[Run
     if found is None:
         raise no_such_run()
     return found
+
+
+async def wait_reason(runs: Runs, run: Run) -> WaitReason | None:
+    """Why a run does not start whose time has come; None when it does, or somebody is about to take it."""
+    now = runs.clock.now()
+    is_due = run.status is Status.PENDING and run.available_at is not None and run.available_at <= now
+    if not run.is_allotted or not is_due:
+        return None
+    return await allotting.wait_reason(runs.database, run, now=now)
 
 
 async def list_runs(

@@ -12,7 +12,8 @@ from rota_chassis.pagination import page_size
 from rota_chassis.requests import request_of
 
 from rota_scheduler.runs import commands, queries
-from rota_scheduler.runs.messages import STATUSES, listed, run_message
+from rota_scheduler.runs.domain import Debounce
+from rota_scheduler.runs.messages import STATUSES, WAIT_REASONS, listed, run_message, shared_of, unique_of
 from rota_scheduler.schedules.messages import action_json
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
             at=request.at.ToDatetime(UTC) if request.HasField("at") else None,
             after=[UUID(each) for each in request.after],
             request=request_of(request),
+            shares=shared_of(request),
+            unique=unique_of(request),
+            debounce=_debounce(request),
             priority=request.priority,
             concurrency_key=request.concurrency_key if request.HasField("concurrency_key") else None,
             concurrency_limit=request.concurrency_limit or 1,
@@ -66,7 +70,11 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
 
     async def GetRun(self, request: runs_pb2.GetRunRequest, _context: Any) -> runs_pb2.GetRunResponse:
         run, _role = await queries.get_run(self._runs, require_user(), run_id=UUID(request.id))
-        return runs_pb2.GetRunResponse(run=run_message(run))
+        message = run_message(run)
+        reason = await queries.wait_reason(self._runs, run)
+        if reason is not None:
+            message.wait_reason = WAIT_REASONS[reason]
+        return runs_pb2.GetRunResponse(run=message)
 
     async def CancelRun(self, request: runs_pb2.CancelRunRequest, _context: Any) -> runs_pb2.CancelRunResponse:
         run = await commands.cancel_run(self._runs, require_user(), run_id=UUID(request.id))
@@ -104,6 +112,11 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
 
     def _next(self, found: Sequence[Run], limit: int, bound_to: list[Any]) -> str:
         return self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to) if len(found) > limit else ""
+
+
+def _debounce(request: runs_pb2.CreateRunRequest) -> Debounce | None:
+    said = request.debounce
+    return Debounce(said.key, said.wait_s, said.max_wait_s) if request.HasField("debounce") else None
 
 
 def _workspace(request: Any) -> UUID | None:

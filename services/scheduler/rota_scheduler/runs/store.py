@@ -73,7 +73,7 @@ def _of_schedule(table: Table) -> ColumnElement[bool]:
 # All that can be said of a run before it is claimed.
 _OF_NEW = (
     *("workspace_id", "id", "schedule_id", "nominal_time", "action", "acts_for", "available_at", "due_at", "buffered"),
-    *("manual", "backfilled", "priority", "concurrency_key", "concurrency_limit"),
+    *("manual", "backfilled", "priority", "concurrency_key", "concurrency_limit", "allocation"),
 )
 _NEW = given("new", **{name: RUNS.c[name].type for name in _OF_NEW})
 
@@ -162,6 +162,29 @@ _CANCEL = statement(
         )
         .cte("ended")
     ).returning(HISTORY)
+)
+_END = given("end", workspace_id=PgUUID(), id=PgUUID(), error=Text())
+_TO_END = (
+    select(RUNS.c.workspace_id, RUNS.c.id, _END.c.error)
+    .join_from(RUNS, _END, and_(RUNS.c.workspace_id == _END.c.workspace_id, RUNS.c.id == _END.c.id))
+    .where(RUNS.c.finished_at.is_(None))
+    .order_by(RUNS.c.id)
+    .with_for_update(of=RUNS)
+    .cte("to_end")
+)
+_CANCEL_THESE = statement(
+    to_history(
+        delete(RUNS)
+        .where(RUNS.c.workspace_id == _TO_END.c.workspace_id, RUNS.c.id == _TO_END.c.id)
+        .returning(
+            *as_it_ended(
+                status=literal_column(f"'{Status.CANCELLED}'"),
+                finished_at=bindparam("finished_at", type_=_INSTANT),
+                error=_TO_END.c.error,
+            )
+        )
+        .cte("ended")
+    ).returning(*(HISTORY.c[name] for name in FIELDS))
 )
 _NOMINAL_TIMES = statement(
     _in_both(
@@ -280,6 +303,15 @@ async def cancel(
     rows = await work.fetch(
         _CANCEL, workspace_id=workspace_id, schedule_id=schedule_id, error=error, finished_at=finished_at
     )
+    return [run_of(row) for row in rows]
+
+
+async def cancel_these(
+    work: UnitOfWork, ends: Sequence[tuple[UUID, UUID, str]], *, finished_at: datetime
+) -> Sequence[Run]:
+    """End runs, given by workspace, id and what becomes their error, whose schedules are locked; returns them."""
+    workspaces, ids, errors = (list(each) for each in zip(*ends, strict=True))
+    rows = await work.fetch(_CANCEL_THESE, workspace_id=workspaces, id=ids, error=errors, finished_at=finished_at)
     return [run_of(row) for row in rows]
 
 

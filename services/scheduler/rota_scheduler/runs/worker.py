@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import deque
+from collections import Counter, deque
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
@@ -72,7 +73,8 @@ class Worker:
         self._completions = Completions(database, clock, jitter=jitter, on_runs=self._released)
         self._pace = _Pace()
         self._prefetched = 0
-        self._key: tuple[UUID, str] | None = None
+        self._lane: tuple[UUID, str] | None = None
+        self._backlog: UUID | None = None
         self._more = False
         self._stopping = False
         self._ticker = Ticker("runs", self.tick, clock)
@@ -108,8 +110,14 @@ class Worker:
                 return first
         now = self._clock.now()
         async with self._database.transaction() as work:
-            claimed = await claims.claim(work, now=now, lease_until=now + LEASE, limit=room, after=self._key)
-        self._key, self._more = claimed.key, claimed.more
+            claimed = await claims.claim(
+                work, now=now, lease_until=now + LEASE, limit=room, after=self._lane, backlog=self._in_backlog()
+            )
+        self._lane, self._more = claimed.lane, claimed.more
+        self._backlog = claimed.workspace if claimed.full else None
+        if claimed.ended:
+            self.renew_now()
+            self._released()
         self._waiting.extend(claimed.runs)
         self._start()
         if claimed.more:
@@ -157,6 +165,13 @@ class Worker:
             return 0
         self._prefetched = min(int(self._pace.per_second() * PREFETCHED_S), MOST_PREFETCHED)
         return max(0, self._slots + self._prefetched - len(self._executing) - len(self._waiting))
+
+    def _in_backlog(self) -> claims.Backlog | None:
+        """Whose turn it is, when the last claim was as large as it could be."""
+        if self._backlog is None:
+            return None
+        held = Counter(run.workspace_id for run in chain(self._executing.values(), self._waiting))
+        return claims.Backlog(held, self._backlog)
 
     def _start(self) -> None:
         """Execute what waits, as far as slots are free."""

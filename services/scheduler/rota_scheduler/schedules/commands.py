@@ -20,6 +20,7 @@ from rota_chassis.memberships import WRITERS, require_role
 from rota_scheduler.actions.checks import check_action
 from rota_scheduler.calendars import store as calendars
 from rota_scheduler.calendars.queries import require_all
+from rota_scheduler.resource_pools.checks import check_resources
 from rota_scheduler.runs import store as runs
 from rota_scheduler.runs.domain import Run
 from rota_scheduler.schedules import domain, queries, store, system
@@ -76,6 +77,7 @@ async def create_schedule(
     await schedules.memberships.require(user.user_id, workspace_id, WRITERS)
     async with schedules.database.transaction() as work:
         schedule = await _keeping_to_calendars(work, schedule)
+        await check_resources(work, workspace_id=workspace_id, resources=policies.resources)
         await store.add(work, schedule)
         work.append(event_of(events_pb2.ScheduleCreated, schedule, schedule.created_at))
     schedules.on_due()
@@ -111,6 +113,7 @@ async def put_schedule(
     check_action(action, schedules.egress)
     await schedules.memberships.require(user.user_id, workspace_id, WRITERS)
     async with schedules.database.transaction() as work:
+        await check_resources(work, workspace_id=workspace_id, resources=policies.resources)
         named = await store.lock_named(work, workspace_id=workspace_id, name=name)
         if len(named) > 1:
             raise Conflict(
@@ -147,6 +150,7 @@ async def edit_schedule(
     async def change(work: UnitOfWork, schedule: Schedule) -> Schedule:
         if schedule.is_system and (edits.name is not None or edits.action is not None):
             raise system.refused("Of a schedule of the system itself only the times can be changed.")
+        await check_resources(work, workspace_id=schedule.workspace_id, resources=edits.policies.get("resources"))
         return await _edit(work, schedule, edits, schedules.clock.now())
 
     return await change_schedule(schedules, user, schedule_id, change, if_match=if_match)

@@ -10,10 +10,11 @@ from rota_chassis.ids import uuid7
 from rota_scheduler.ledger import store as ledger
 from rota_scheduler.metrics import LATENESS_SECONDS
 from rota_scheduler.runs import store as runs
+from rota_scheduler.runs import uniques
 from rota_scheduler.runs.domain import Run, Status, as_claimed
 from rota_scheduler.runs.messages import run_finished
 from rota_scheduler.schedules import catchup, store
-from rota_scheduler.schedules.policies import Overlap
+from rota_scheduler.schedules.policies import Overlap, SkipReason
 from rota_scheduler.ticker import next_tick
 
 if TYPE_CHECKING:
@@ -68,16 +69,19 @@ async def settle(
     counts = await runs.unfinished(work, [(each.workspace_id, each.id) for each in exclusive])
     unfinished = {schedule_id: catchup.Unfinished(*count) for schedule_id, count in counts.items()}
     settled = [(each, catchup.settle(each, now, unfinished.get(each.id, catchup.Unfinished()))) for each in locked]
-    await store.advance(work, [(schedule, found.cursor, len(found.starts)) for schedule, found in settled])
+    runs_of = [[_run(schedule, start, now) for start in found.starts] for schedule, found in settled]
+    await _keep_unique(work, settled, runs_of, now)
+    await store.advance(
+        work, [(each, found.cursor, len(new)) for (each, found), new in zip(settled, runs_of, strict=True)]
+    )
     await ledger.add(work, [(schedule, skip) for schedule, found in settled for skip in found.skips])
     after = []
-    for schedule, found in settled:
+    for (schedule, found), started in zip(settled, runs_of, strict=True):
         new = []
-        for start in found.starts:
-            free = not start.buffered and schedule.policies.concurrency_key is None
-            claimed = room > 0 and free and schedule.action.get("job") is None
+        for run in started:
+            claimed = room > 0 and not run.buffered and not run.is_allotted and run.queue is None
             room -= claimed
-            new.append(_run(schedule, start, now, claimed=claimed))
+            new.append(as_claimed(run, now) if claimed else run)
         runs_started = schedule.runs_started + len(new)
         after.append((replace(schedule, next_fire_at=found.cursor, runs_started=runs_started), new))
     await _end_others(work, after, now)
@@ -87,6 +91,28 @@ async def settle(
     return [
         (schedule, [run for run in new if run.status is Status.PENDING or run.id in held]) for schedule, new in after
     ]
+
+
+async def _keep_unique(
+    work: UnitOfWork,
+    settled: Sequence[tuple[Schedule, catchup.Settled]],
+    runs_of: Sequence[list[Run]],
+    now: datetime,
+) -> None:
+    """Let the times be skipped for whose keys there is a run, or another starts now."""
+    wanted = [
+        uniques.Wanted(schedule.workspace_id, unique["key"], unique["period_s"], run.id)
+        for (schedule, _), new in zip(settled, runs_of, strict=True)
+        if (unique := schedule.policies.unique) is not None
+        for run in new
+    ]
+    if not wanted:
+        return
+    refused = {each.run_id for each in wanted} - await uniques.take(work, wanted, now=now)
+    for (_, found), new in zip(settled, runs_of, strict=True):
+        skipped = [run.nominal_time for run in new if run.id in refused]
+        found.skips += [catchup.Skip(time, time, SkipReason.UNIQUE) for time in skipped]
+        new[:] = [run for run in new if run.id not in refused]
 
 
 async def _end_others(work: UnitOfWork, settled: Sequence[tuple[Schedule, Sequence[Run]]], now: datetime) -> None:
@@ -101,8 +127,8 @@ async def _end_others(work: UnitOfWork, settled: Sequence[tuple[Schedule, Sequen
             work.append(run_finished(run, now))
 
 
-def _run(schedule: Schedule, start: catchup.Start, now: datetime, *, claimed: bool) -> Run:
-    run = Run(
+def _run(schedule: Schedule, start: catchup.Start, now: datetime) -> Run:
+    return Run(
         workspace_id=schedule.workspace_id,
         id=uuid7(),
         schedule_id=schedule.id,
@@ -114,7 +140,6 @@ def _run(schedule: Schedule, start: catchup.Start, now: datetime, *, claimed: bo
         buffered=start.buffered,
         **priority_of(schedule),
     )
-    return as_claimed(run, now) if claimed else run
 
 
 def priority_of(schedule: Schedule) -> dict[str, Any]:
@@ -124,4 +149,5 @@ def priority_of(schedule: Schedule) -> dict[str, Any]:
         "priority": policies.priority,
         "concurrency_key": policies.concurrency_key,
         "concurrency_limit": policies.concurrency_limit,
+        "allocation": policies.allocation,
     }

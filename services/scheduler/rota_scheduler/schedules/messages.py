@@ -7,11 +7,12 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from rota.scheduler.v1 import schedules_pb2
+from rota.scheduler.v1 import allocation_pb2, schedules_pb2
 from rota_chassis import codec
 from rota_chassis.events.log import NewEvent
 
 from rota_scheduler.actions.secrets import masked
+from rota_scheduler.runs.messages import POLICIES, shared_of, unique_of
 from rota_scheduler.schedules.domain import Edits
 from rota_scheduler.schedules.local import DstFold, DstGap, Note
 from rota_scheduler.schedules.policies import Misfire, Overlap, Policies
@@ -97,6 +98,8 @@ def policies_of(request: Any) -> Policies:
             for name in ("starts_at", "ends_at")
             if request.HasField(name)
         },
+        **shared_of(request),
+        unique=unique_of(request),
     )
 
 
@@ -160,6 +163,11 @@ def schedule_message(schedule: Schedule) -> schedules_pb2.Schedule:
         priority=schedule.policies.priority,
         concurrency_key=schedule.policies.concurrency_key,
         concurrency_limit=schedule.policies.concurrency_limit,
+        concurrency_policy=POLICIES[schedule.policies.concurrency_policy],
+        concurrency_group=schedule.policies.concurrency_group,
+        rate_limit=_set(allocation_pb2.RateLimit, schedule.policies.rate_limit),
+        resources=schedule.policies.resources,
+        unique=_set(allocation_pb2.Unique, schedule.policies.unique),
         paused=schedule.paused,
         pause_note=schedule.pause_note,
         action=_decode_action(masked(schedule.action)),
@@ -171,6 +179,10 @@ def schedule_message(schedule: Schedule) -> schedules_pb2.Schedule:
         etag=schedule.etag,
         system=schedule.is_system,
     )
+
+
+def _set(kind: Any, value: Mapping[str, Any] | None) -> Any:
+    return None if value is None else kind(**value)
 
 
 def _timestamp(value: datetime | None) -> Timestamp | None:

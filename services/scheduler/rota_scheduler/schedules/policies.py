@@ -6,9 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from rota_scheduler.runs.allocation import ConcurrencyPolicy, allocation_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from uuid import UUID
 
@@ -54,6 +57,7 @@ class SkipReason(StrEnum):
     EXPIRED = "expired"
     BUFFER_FULL = "buffer_full"
     CANCELLED = "cancelled"
+    UNIQUE = "unique"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,22 @@ class Policies:
     priority: int = 0
     concurrency_key: str | None = None
     concurrency_limit: int = 1
+    concurrency_policy: ConcurrencyPolicy = ConcurrencyPolicy.QUEUE
+    concurrency_group: str | None = None
+    rate_limit: Mapping[str, int] | None = None
+    resources: Mapping[str, int] | None = None
+    unique: Mapping[str, Any] | None = None
+
+    @property
+    def allocation(self) -> Mapping[str, Any] | None:
+        """What its runs share beyond the number of their key."""
+        return allocation_of(
+            concurrency_key=self.concurrency_key,
+            concurrency_policy=self.concurrency_policy,
+            concurrency_group=self.concurrency_group,
+            rate_limit=self.rate_limit,
+            resources=self.resources,
+        )
 
     def admits(self, nominal_time: datetime) -> bool:
         """Whether a time is within the bounds."""

@@ -33,6 +33,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_scheduler.calendars import store as calendars
+from rota_scheduler.runs.allocation import ConcurrencyPolicy
 from rota_scheduler.schedules.catchup import due_at
 from rota_scheduler.schedules.domain import Schedule
 from rota_scheduler.schedules.local import DstFold, DstGap
@@ -66,6 +67,11 @@ SCHEDULES = Table(
     Column("priority", SmallInteger, nullable=False),
     Column("concurrency_key", Text),
     Column("concurrency_limit", Integer, nullable=False),
+    Column("concurrency_policy", Text),
+    Column("concurrency_group", Text),
+    Column("rate_limit", JSONB),
+    Column("resources", JSONB),
+    Column("unique", JSONB),
     Column("next_fire_at", DateTime(timezone=True)),
     Column("delayed_until", DateTime(timezone=True)),
     Column("paused", Boolean, nullable=False),
@@ -340,6 +346,7 @@ def _schedule(row: Mapping[str, Any]) -> Schedule:
     same = {name: row[name] for name in _SAME}
     policies = {name: row[name] for name in _OF_POLICIES}
     policies |= {"overlap": Overlap(row["overlap"]), "misfire": Misfire(row["misfire"])}
+    policies["concurrency_policy"] = ConcurrencyPolicy(row["concurrency_policy"] or ConcurrencyPolicy.QUEUE)
     return Schedule(**same, timing=_timing(row), policies=Policies(**policies))
 
 

@@ -158,7 +158,7 @@ async def test_those_who_execute_leave_jobs_alone(claimers: Claimers, make: Call
 async def test_every_key_comes_round_when_there_are_more_than_are_looked_at_at_once(
     claimers: Claimers, make: Callable[..., Run]
 ) -> None:
-    runs = [make(concurrency_key=f"key {number:04}") for number in range(claims.KEYS_AT_ONCE * 2 + 5)]
+    runs = [make(concurrency_key=f"key {number:04}") for number in range(claims.LANES_AT_ONCE * 2 + 5)]
     await claimers.add(*runs)
     seen: list[Run] = []
     while some := await claimers.claim(0, runs[0].workspace_id, limit=1):

@@ -87,7 +87,7 @@ async def test_what_holds_a_key_beyond_its_lease_no_longer_counts(
 async def test_every_key_comes_round_when_there_are_more_than_are_looked_at_at_once(
     database: Database, clock: ManualClock, make_run: MakeRun
 ) -> None:
-    workspace_id, count = uuid7(), claims.KEYS_AT_ONCE * 2 + 5
+    workspace_id, count = uuid7(), claims.LANES_AT_ONCE * 2 + 5
     await add(
         database,
         *(replace(make_run(ACTION), workspace_id=workspace_id, concurrency_key=f"key {n:04}") for n in range(count)),
@@ -99,7 +99,7 @@ async def test_every_key_comes_round_when_there_are_more_than_are_looked_at_at_o
                 work, now=clock.now(), lease_until=clock.now() + LEASE, limit=1000, after=after
             )
         found |= {run.concurrency_key for run in claimed.runs}
-        after = claimed.key
+        after = claimed.lane
         assert claimed.more == (after is not None)
     assert len(found) == count
     assert after is None
