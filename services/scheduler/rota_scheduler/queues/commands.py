@@ -148,6 +148,8 @@ async def _claim(queues: Queues, place: Place, *, limit: int, said: dict[str, An
             claimed = await store.claim(
                 work, place, now=now, limit=limit, said={**said, "reported_at": now.isoformat()}, after=after
             )
+        if claimed.ended:
+            queues.on_runs()
         runs = await _within_attempts(queues, claimed.runs)
         if claimed.contended and not runs and tries < CONTENDED_TRIES:
             tries += 1

@@ -18,13 +18,23 @@ not for ever. It gives each run a lease and the next fence. A process claims as 
 them what it ends within `PREFETCHED_S`; what still waits for a slot when leases are renewed goes back. What came of
 attempts is written in batches (`runs.completions`).
 
+Runs may share something: a concurrency key with its limit, rate and policy, units of resource pools. Such a run has a
+lane, a column that the database makes of what it shares; runs of one lane wait for the same. What is taken is counted
+from the running runs when others are claimed, and what is free is divided by a pure function (`runs.allocation`). When
+more wait than a process has room for, it lets the workspaces take turns (`claims.Backlog`). A run may be the only one
+for a key in a period, or stand for requests that follow each other closely (`runs.uniques`).
+
 A run whose action is a job belongs to a queue of its workspace: those who execute leave it alone, and workers from
 outside claim it by the same columns, for as long a lease as they ask for (`queues`).
 
 The races:
 
-- Two claim at once: rows are locked, and the second skips those of the first. Runs with a concurrency key are claimed
-  by one transaction at a time, under an advisory lock, so each sees how many of a key run.
+- Two claim at once: rows are locked, and the second skips those of the first. Runs with a lane are claimed by one
+  transaction at a time, under an advisory lock, so each sees what the others have taken.
+- A pool shrinks, or the limits of a key change, while runs are claimed: the claim gives out what it has read. What runs
+  goes on; what waits is measured by the new number.
+- Two order a run for one key at once: the second waits for the row of the key, and finds the run of the first. A
+  debounced run is claimed while it is put off: one of the two locks it first, and the other finds it begun, or later.
 - A holder sleeps beyond its lease: the run is claimed again, and what the first holder says carries the old fence and
   is refused, for that run only. It finds out when it renews, and breaks the attempt off.
 - A run is cancelled: it is in the history, so its holder is refused in the same way.
