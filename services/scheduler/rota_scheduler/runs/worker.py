@@ -36,6 +36,7 @@ STOP_GRACE_S = 2.0
 MOST_PREFETCHED = 500
 PACE_S = 0.02
 MOST_UNWRITTEN = 2_000
+TURNS_EVERY_S = 0.5
 _LATENESS = LATENESS_SECONDS.labels("run")
 _LOG = logger(__name__)
 
@@ -74,7 +75,9 @@ class Worker:
         self._pace = _Pace()
         self._prefetched = 0
         self._lane: tuple[UUID, str] | None = None
-        self._backlog: UUID | None = None
+        self._workspace = claims.FROM_THE_FIRST
+        self._is_backlog = False
+        self._turned_at = 0.0
         self._more = False
         self._stopping = False
         self._ticker = Ticker("runs", self.tick, clock)
@@ -108,13 +111,15 @@ class Worker:
             first = await claims.first_available(self._database)
             if first is None or first > self._clock.now():
                 return first
-        now = self._clock.now()
+        now, backlog = self._clock.now(), self._in_backlog()
         async with self._database.transaction() as work:
             claimed = await claims.claim(
-                work, now=now, lease_until=now + LEASE, limit=room, after=self._lane, backlog=self._in_backlog()
+                work, now=now, lease_until=now + LEASE, limit=room, after=self._lane, backlog=backlog
             )
         self._lane, self._more = claimed.lane, claimed.more
-        self._backlog = claimed.workspace if claimed.full else None
+        self._is_backlog = claimed.full
+        if backlog is not None:
+            self._workspace = claimed.workspace
         if claimed.ended:
             self.renew_now()
             self._released()
@@ -167,11 +172,12 @@ class Worker:
         return max(0, self._slots + self._prefetched - len(self._executing) - len(self._waiting))
 
     def _in_backlog(self) -> claims.Backlog | None:
-        """Whose turn it is, when the last claim was as large as it could be."""
-        if self._backlog is None:
+        """Whose turn it is when the last claim was as large as it could be, a few times a second: it costs more."""
+        if not self._is_backlog or time.monotonic() - self._turned_at < TURNS_EVERY_S:
             return None
+        self._turned_at = time.monotonic()
         held = Counter(run.workspace_id for run in chain(self._executing.values(), self._waiting))
-        return claims.Backlog(held, self._backlog)
+        return claims.Backlog(held, self._workspace)
 
     def _start(self) -> None:
         """Execute what waits, as far as slots are free."""
