@@ -32,10 +32,10 @@ from rota_scheduler.actions.workflow import StartWorkflow
 from rota_scheduler.calendars.dependencies import Calendars
 from rota_scheduler.calendars.following import follow_calendars
 from rota_scheduler.calendars.servicer import CalendarServicer
+from rota_scheduler.concurrency_keys.servicer import ConcurrencyKeyServicer
 from rota_scheduler.executions import handlers as execution_handlers
 from rota_scheduler.executions.firing import Executions, fire_task_actions
 from rota_scheduler.executions.servicer import TaskActionServicer
-from rota_scheduler.concurrency_keys.servicer import ConcurrencyKeyServicer
 from rota_scheduler.queues.dependencies import Queues
 from rota_scheduler.queues.servicer import WorkerServicer
 from rota_scheduler.queues.waiting import Waiting

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0014"
-down_revision = "0013"
+revision = "0017"
+down_revision = "0016"
 
 _RANK = "(date_part('epoch', available_at - to_timestamp(0)) - priority * 6)"
 _OF_SCHEDULES = (
