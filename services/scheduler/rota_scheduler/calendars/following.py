@@ -69,7 +69,16 @@ def _moved(found: Sequence[Schedule], now: datetime) -> Sequence[tuple[Schedule,
         most = schedule.policies.max_runs
         if most is not None and schedule.runs_started >= most:
             continue
-        cursor = next_after(schedule.spec, now)
+        cursor = _next(schedule, now)
         if cursor != schedule.next_fire_at:
             moved.append((schedule, cursor))
     return moved
+
+
+def _next(schedule: Schedule, now: datetime) -> datetime | None:
+    """Its next time by its calendars; one that counts from the end of a run only leaves a day that is off now."""
+    cursor = schedule.next_fire_at
+    if schedule.timing.delay_s is None:
+        return next_after(schedule.spec, now)
+    passed = [each for days in schedule.days_off if cursor and (each := days.passed(cursor)) is not None]
+    return next_after(schedule.spec, max(passed)) if passed else cursor

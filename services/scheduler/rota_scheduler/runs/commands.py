@@ -21,6 +21,7 @@ from rota_scheduler.runs.allocation import allocation_of
 from rota_scheduler.runs.domain import Debounce, Run, Status
 from rota_scheduler.runs.messages import run_ended
 from rota_scheduler.schedules import store as schedules
+from rota_scheduler.schedules.rearming import rearm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -129,7 +130,7 @@ async def cancel_run(runs: Runs, user: UserPrincipal, *, run_id: UUID) -> Run:
     now = runs.clock.now()
     async with runs.database.transaction() as work:
         # As whoever ends runs does: the schedule first.
-        await schedules.lock_counts(work, [(run.workspace_id, run.schedule_id)])
+        _, waiting = await schedules.lock_counts(work, [(run.workspace_id, run.schedule_id)])
         found = await calls.lock_open(work, user_id=user.user_id, run_id=run_id)
         if found is None:
             raise Conflict("The run has ended already.", code="RUN_ENDED")
@@ -137,6 +138,7 @@ async def cancel_run(runs: Runs, user: UserPrincipal, *, run_id: UUID) -> Run:
         require_role(role, WRITERS)
         cancelled = await calls.cancel(work, run, error=_CANCELLED, finished_at=now)
         await store.release(work, [(run.workspace_id, run.schedule_id)], available_at=now)
+        await rearm(work, waiting, now)
         work.append(*run_ended(cancelled, now))
     if run.status is Status.RUNNING:
         runs.on_terminated()

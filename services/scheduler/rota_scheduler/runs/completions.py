@@ -27,6 +27,7 @@ from rota_scheduler.runs.messages import run_ended
 from rota_scheduler.schedules import store as schedules
 from rota_scheduler.schedules.domain import after_run
 from rota_scheduler.schedules.messages import event_of
+from rota_scheduler.schedules.rearming import rearm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -232,7 +233,7 @@ async def _finish(
     """End runs; the ids of those that were held, and how many others may start now."""
     of_schedules = {(each.run.workspace_id, each.run.schedule_id) for each, _ in final}
     # Locked first, as when they fire: so a run is buffered either before this one ends, or not at all.
-    locked = await schedules.lock_counts(work, of_schedules)
+    locked, waiting = await schedules.lock_counts(work, of_schedules)
     held = await claims.finish(work, [(each.run, end) for each, end in final], finished_at=now)
     # Those of schedules that are deleted as well.
     released = await store.release(work, list(of_schedules), available_at=now)
@@ -244,6 +245,9 @@ async def _finish(
         if key in locked and (end.status is Status.FAILED or locked[key]):
             locked[key] = await _count_end(work, run, end, now)
         each.context.run(_tell, work, each, end, now)
+    if waiting:
+        ended = {(each.run.workspace_id, each.run.schedule_id) for each, _ in final if each.run.id in held}
+        await rearm(work, sorted(waiting & ended), now)
     return held, released
 
 

@@ -67,6 +67,8 @@ async def backfill_schedule(
         raise _refused("to", "must be later than `from` and not ahead")
 
     async def change(work: UnitOfWork, locked: Schedule) -> Backfilled:
+        if locked.timing.delay_s is not None:
+            raise _refused("from", "is before runs from whose ends the times would count")
         # What has come and waits only for a scheduler fires, or is skipped, as it would have been.
         schedule = locked if dry_run else await settle_all(work, locked, now)
         # In a thread: a rule that hardly ever matches may take a moment.

@@ -98,10 +98,30 @@ def settle(schedule: Schedule, now: datetime, unfinished: Unfinished) -> Settled
     if schedule.next_fire_at is None:
         return Settled(None)
     times = _come(schedule, schedule.next_fire_at, now)
+    if schedule.timing.delay_s is not None:
+        return _settle_one(schedule, times, now, unfinished)
     settled = Settled(next_after(schedule.spec, times[-1]) if times else schedule.next_fire_at)
+    _settle_times(settled, schedule, times, now, unfinished)
+    return settled
+
+
+def _settle_one(schedule: Schedule, times: Sequence[datetime], now: datetime, unfinished: Unfinished) -> Settled:
+    """Settle the one time there is when times count from completions: what follows it depends on its run."""
+    if not times:
+        return Settled(schedule.next_fire_at)
+    settled = Settled(None)
+    _settle_times(settled, schedule, times, now, unfinished)
+    if settled.skips and not settled.starts:
+        settled.cursor = next_after(schedule.spec, now)
+    return settled
+
+
+def _settle_times(
+    settled: Settled, schedule: Schedule, times: Sequence[datetime], now: datetime, unfinished: Unfinished
+) -> None:
     if schedule.paused:
         _skip(settled, schedule, times, now, SkipReason.PAUSED)
-        return settled
+        return
     policies = schedule.policies
     has_ended = policies.ends_at is not None and policies.ends_at <= now
     misfire = Misfire.SKIP if has_ended else policies.misfire
@@ -114,13 +134,14 @@ def settle(schedule: Schedule, now: datetime, unfinished: Unfinished) -> Settled
     if missed and not has_newer and misfire is Misfire.ONE:
         fires = [_give_backlatest_up_to(settled, schedule)]
     _start(settled, schedule, fires, unfinished)
-    return settled
 
 
 def _come(schedule: Schedule, cursor: datetime, now: datetime) -> list[datetime]:
     """The times whose start has come, from the cursor on, at most `MOST`."""
     if cursor > now:
         return []
+    if schedule.timing.delay_s is not None:
+        return [cursor] if due_at(schedule, cursor) <= now else []
     # One by one: most often only the first has come.
     times = islice(chain([cursor], times_after(schedule.spec, cursor)), MOST)
     return list(takewhile(lambda time: due_at(schedule, time) <= now, times))

@@ -296,11 +296,14 @@ async def _edit(work: UnitOfWork, locked: Schedule, edits: Edits, now: datetime)
     if edits.timing or edits.policies:
         hurried = await settle_all(work, hurried, now)
     schedule = replace(hurried, policies=locked.policies)
+    is_running = False
     if edits.timing:
         timing = replace(locked.timing, **edits.timing)
         schedule = replace(schedule, days_off=await _days_off(work, schedule.workspace_id, timing))
+        if timing.delay_s is not None:
+            is_running = bool(await runs.unfinished(work, [(schedule.workspace_id, schedule.id)]))
     with queries.refusing_timing():
-        edited = domain.edit(schedule, edits, now=now)
+        edited = domain.edit(schedule, edits, now=now, is_running=is_running)
     await store.save(work, edited)
     if edited is not schedule:
         work.append(event_of(events_pb2.ScheduleUpdated, edited, now))

@@ -89,6 +89,11 @@ def cursor_of(
     single = spec_of(timing, created_at=created_at, seed=seed)
     if isinstance(single, Once) and policies.admits(single.at) and not any(each.passed(single.at) for each in days_off):
         cursor = single.at
+    if timing.delay_s is not None and policies.starts_at is not None and policies.starts_at > now:
+        once = replace(
+            timing, spec={**(timing.spec or {}), "every_s": None, "anchor": None, "at": policies.starts_at.isoformat()}
+        )
+        cursor = next_after(_spec(once, policies, created_at=created_at, seed=seed, days_off=days_off), now) or cursor
     if cursor is None:
         given = next(name for name in ("cron", "interval_s", "at", "spec") if getattr(timing, name) is not None)
         raise RefusedTiming("SCHEDULE_NEVER_FIRES", given, "has no time from now on")
@@ -110,10 +115,11 @@ class Edits:
     policies: Mapping[str, Any] = field(default_factory=dict)
 
 
-def edit(schedule: Schedule, edits: Edits, *, now: datetime) -> Schedule:
+def edit(schedule: Schedule, edits: Edits, *, now: datetime, is_running: bool = False) -> Schedule:
     """The schedule with the changes made; itself when they change nothing.
 
-    New times, and new bounds of them, count from now on.
+    New times, and new bounds of them, count from now on; from the end of a run, when they count from completions and
+    one has not ended.
 
     Raises:
         RefusedTiming: see `cursor_of`.
@@ -137,7 +143,9 @@ def edit(schedule: Schedule, edits: Edits, *, now: datetime) -> Schedule:
             days_off=edited.days_off,
         )
         most = edited.policies.max_runs
-        edited = replace(edited, next_fire_at=cursor if most is None or edited.runs_started < most else None)
+        goes_on = most is None or edited.runs_started < most
+        waits = is_running and edited.timing.delay_s is not None
+        edited = replace(edited, next_fire_at=cursor if goes_on and not waits else None)
     return replace(edited, updated_at=now, version=schedule.version + 1)
 
 
@@ -164,6 +172,16 @@ def after_run(schedule: Schedule, *, succeeded: bool, now: datetime) -> Schedule
     if most is None or counted.failures_in_row < most or counted.paused:
         return counted
     return pause(counted, f"Paused after {counted.failures_in_row} failed runs in a row.", now=now)
+
+
+def after_completion(schedule: Schedule, *, now: datetime) -> Schedule:
+    """The schedule after one of its runs ended: with its next time, if it waited for that; else itself."""
+    most = schedule.policies.max_runs
+    if schedule.timing.delay_s is None or schedule.next_fire_at is not None:
+        return schedule
+    if most is not None and schedule.runs_started >= most:
+        return schedule
+    return replace(schedule, next_fire_at=next_after(schedule.spec, now))
 
 
 def _bounds_times(schedule: Schedule) -> tuple[Any, ...]:

@@ -160,7 +160,7 @@ async def preview_spec(
             found = await calendars.visible(schedules.database, user_id=user.user_id, ids=ids)
         require_all(ids, found)
         spec = WorkingTimes(spec, list(found.values()))
-    return await asyncio.to_thread(_upcoming, spec, start, count)
+    return await asyncio.to_thread(_upcoming, spec, start, count if timing.delay_s is None else 1)
 
 
 async def preview_schedule(
@@ -172,6 +172,9 @@ async def preview_schedule(
         NotFound: it does not exist, or not for the user.
     """
     schedule = await get_schedule(schedules, user, schedule_id=schedule_id)
+    if schedule.timing.delay_s is not None:
+        ahead = schedule.next_fire_at
+        return schedule, ((ahead, None),) if ahead is not None and (after is None or ahead > after) else ()
     return schedule, await asyncio.to_thread(_upcoming, schedule.spec, after or schedules.clock.now(), count)
 
 

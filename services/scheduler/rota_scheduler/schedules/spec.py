@@ -83,6 +83,21 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
+class Delay:
+    """`every_s` seconds after whatever it is asked for: the end of a run."""
+
+    every_s: int
+
+    def next_after(self, moment: datetime) -> datetime | None:
+        """So much later."""
+        return moment + timedelta(seconds=self.every_s)
+
+    def note(self, _instant: datetime) -> Note | None:
+        """Nothing."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class Exclusions:
     """What is taken out of a sequence.
 

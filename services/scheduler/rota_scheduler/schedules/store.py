@@ -114,7 +114,15 @@ _KEYS = (
     .render_derived()
 )
 _LOCK_COUNTS = statement(
-    select(SCHEDULES.c.workspace_id, SCHEDULES.c.id, SCHEDULES.c.failures_in_row)
+    select(
+        SCHEDULES.c.workspace_id,
+        SCHEDULES.c.id,
+        SCHEDULES.c.failures_in_row,
+        # It waits for the end of a run, if it has not started all of them.
+        and_(SCHEDULES.c.next_fire_at.is_(None), SCHEDULES.c.spec["spec"]["anchor"].astext == "completion").label(
+            "waits"
+        ),
+    )
     .join_from(SCHEDULES, _KEYS, and_(SCHEDULES.c.workspace_id == _KEYS.c.workspace_id, SCHEDULES.c.id == _KEYS.c.id))
     .order_by(SCHEDULES.c.workspace_id, SCHEDULES.c.id)
     .with_for_update(of=SCHEDULES)
@@ -218,11 +226,18 @@ async def lock_alone(work: UnitOfWork, *, workspace_id: UUID, schedule_id: UUID)
     return None if row is None else await _whole_one(work, row)
 
 
-async def lock_counts(work: UnitOfWork, keys: Collection[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], int]:
-    """Lock those of the schedules that exist, by (workspace, id); how many runs of each have failed in a row."""
+async def lock_counts(
+    work: UnitOfWork, keys: Collection[tuple[UUID, UUID]]
+) -> tuple[dict[tuple[UUID, UUID], int], frozenset[tuple[UUID, UUID]]]:
+    """Lock those of the schedules that exist, by (workspace, id).
+
+    Returns:
+        How many runs of each have failed in a row, and which wait for the end of a run to have a next time.
+    """
     workspaces, ids = zip(*keys, strict=True)
     rows = await work.fetch(_LOCK_COUNTS, workspace_ids=workspaces, ids=ids)
-    return {(row["workspace_id"], row["id"]): row["failures_in_row"] for row in rows}
+    counts = {(row["workspace_id"], row["id"]): row["failures_in_row"] for row in rows}
+    return counts, frozenset((row["workspace_id"], row["id"]) for row in rows if row["waits"])
 
 
 async def lock_named(work: UnitOfWork, *, workspace_id: UUID, name: str) -> Sequence[Schedule]:

@@ -12,7 +12,7 @@ from uuid import UUID
 from rota_scheduler.schedules.cron import CronExpression, InvalidCron, NeverFires
 from rota_scheduler.schedules.local import DstFold, DstGap, Zoned
 from rota_scheduler.schedules.recurrence import InvalidRecurrence, NeverRecurs, RecurrenceRule
-from rota_scheduler.schedules.spec import EARLIEST, LATEST, Beat, Exclusions, Interval, Once, Union
+from rota_scheduler.schedules.spec import EARLIEST, LATEST, Beat, Delay, Exclusions, Interval, Once, Union
 from rota_scheduler.schedules.zones import UnknownZone, resolve, zone
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _RULES_KEPT = 10_000
+_COMPLETION = "completion"
 
 
 class RefusedTiming(ValueError):
@@ -62,6 +63,14 @@ class Timing:
     timezone: str = "UTC"
     dst_gap: DstGap = DstGap.GAP_END
     dst_fold: DstFold = DstFold.FIRST
+
+    @property
+    def delay_s(self) -> int | None:
+        """Seconds from the end of a run to the next time, when times count from that; None when they do not."""
+        if self.spec is None or self.spec.get("anchor") != _COMPLETION:
+            return None
+        found: int | None = self.spec["every_s"]
+        return found
 
     @property
     def calendar_ids(self) -> tuple[UUID, ...]:
@@ -114,6 +123,8 @@ class _Words:
         rules = [(f"spec.union[{index}]", rule) for index, rule in enumerate(spec["union"])] or [("spec", spec)]
         if spec["union"]:
             self._check_members(spec, "spec")
+        if spec.get("anchor") is not None and (spec["every_s"] is None or spec["phase_s"] is not None):
+            raise RefusedTiming("INVALID_SPEC", "spec.anchor", "needs an every_s, without a phase_s")
         members = tuple(self._rule(rule, field) for field, rule in rules)
         if len(members) == 1 and not spec["exclude"]:
             return members[0]
@@ -135,6 +146,8 @@ class _Words:
             if not EARLIEST <= at < LATEST:
                 raise RefusedTiming("INVALID_SPEC", f"{field}.at", "is not in the years 1900 to 9899")
             return Once(at)
+        if rule["every_s"] is not None and rule.get("anchor") == _COMPLETION:
+            return Delay(rule["every_s"])
         if rule["every_s"] is not None:
             return Beat(rule["every_s"], rule["phase_s"] or 0)
         if rule["cron"] is not None:

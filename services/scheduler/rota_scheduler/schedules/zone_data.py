@@ -71,6 +71,9 @@ def _moved(schedules: Sequence[Schedule], now: datetime) -> Sequence[tuple[Sched
     """The schedules whose next time is another now, with it."""
     moved = []
     for schedule in schedules:
+        if schedule.timing.delay_s is not None:
+            # It counts from the end of a run, whatever the clocks show.
+            continue
         cursor = next_after(schedule.spec, now)
         if cursor != schedule.next_fire_at:
             moved.append((schedule, cursor))

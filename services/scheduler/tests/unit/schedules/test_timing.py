@@ -112,3 +112,17 @@ ANY_TEXT = st.text(max_size=30) | st.datetimes().map(datetime.isoformat)
 def test_whatever_is_excluded_it_is_a_time_or_refused(text: str, zone: str) -> None:
     with contextlib.suppress(RefusedTiming):
         assert times(1, every_s=60, exclude=[text], timezone=zone)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param({"cron": "0 9 * * *"}, id="cron"),
+        pytest.param({"every_s": 60, "phase_s": 5}, id="phase"),
+        pytest.param({"union": [{"every_s": 60}]}, id="union"),
+    ],
+)
+def test_only_an_interval_counts_from_completions(given: dict[str, Any]) -> None:
+    with pytest.raises(RefusedTiming) as refused:
+        spec_of(Timing(spec=words(anchor="completion", **given)), created_at=NOW)
+    assert (refused.value.code, refused.value.field) == ("INVALID_SPEC", "spec.anchor")
