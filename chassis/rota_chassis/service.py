@@ -24,6 +24,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from rota.events.v1 import inbox_pb2_grpc
 
 from rota_chassis import logs, telemetry
 from rota_chassis.cache import Cache
@@ -32,6 +33,7 @@ from rota_chassis.clock import SystemClock
 from rota_chassis.errors import Unavailable
 from rota_chassis.events.connection import RECONNECT_S, nats_connection
 from rota_chassis.events.consumer import Consumer
+from rota_chassis.events.inbox import InboxServicer
 from rota_chassis.events.relay import Relay
 from rota_chassis.events.stream import ensure_streams
 from rota_chassis.pagination import PageTokens
@@ -104,6 +106,7 @@ class Runtime(Generic[SettingsT]):
     def consume(self, handlers: Mapping[str, Handler], *, after_commit: Callable[[], None] | None = None) -> None:
         """Handle these types of events, once each, under the service's name (see `events.consumer`)."""
         consumer = Consumer(self.name, handlers, database=self.database, nats=self.nats, after_commit=after_commit)
+        self.serve(inbox_pb2_grpc.add_InboxServiceServicer_to_server, InboxServicer(self.database, self.clock))
         self.background("consumer", consumer.run)
 
     def background(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:

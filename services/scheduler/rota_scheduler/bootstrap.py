@@ -107,6 +107,7 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
                 runtime.clock,
                 auth=runtime.channels["auth"],
                 tasks=runtime.channels["tasks"],
+                notifications=runtime.channels["notifications"],
                 kept=Kept(
                     ledger=timedelta(days=runtime.settings.run_history_days),
                     rule_log=timedelta(days=runtime.settings.rule_log_days),

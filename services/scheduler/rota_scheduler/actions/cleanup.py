@@ -6,14 +6,13 @@ Two at once remove different things, or find them removed; dying in between leav
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rota.auth.v1 import auth_pb2, auth_pb2_grpc
+from rota.events.v1 import inbox_pb2, inbox_pb2_grpc
 from rota.tasks.v1 import trash_pb2, trash_pb2_grpc
 from rota_chassis.errors import RotaError
-from rota_chassis.events.consumer import INBOX
-from rota_chassis.events.stream import EVENTS_KEPT_S
+from rota_chassis.events.inbox import FORGET_HANDLED, INBOX_KEPT
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import DateTime, Integer, bindparam, delete, func, select, tuple_
 
@@ -21,12 +20,14 @@ from rota_scheduler.actions.failures import failed_call
 from rota_scheduler.ledger.store import SKIPS
 from rota_scheduler.origins import ORIGINS
 from rota_scheduler.rules.store import LOG
+from rota_scheduler.runs.calls import REQUESTS
 from rota_scheduler.runs.domain import Succeeded
 from rota_scheduler.workflows.fanout import ITEMS
 from rota_scheduler.workflows.store import ACTIONS, RUNS, SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import timedelta
 
     import grpc
     from rota_chassis.clock import Clock
@@ -40,8 +41,6 @@ BATCH = 1_000
 ROUNDS = 500
 """Batches that one run removes at most; the next goes on."""
 CALL_TIMEOUT_S = 20.0
-# Longer than events can be delivered again.
-_INBOX_KEPT = timedelta(seconds=EVENTS_KEPT_S) + timedelta(days=10)
 _HORIZON = bindparam("horizon", type_=DateTime(timezone=True))
 _LIMIT = bindparam("limit", type_=Integer)
 
@@ -82,7 +81,7 @@ _FORGET_RUNS = statement(
 _FORGET_SKIPS = _forget(SKIPS, func.coalesce(SKIPS.c.through, SKIPS.c.nominal_time) < _HORIZON)
 _FORGET_LOG = _forget(LOG, LOG.c.created_at < _HORIZON)
 _FORGET_ORIGINS = _forget(ORIGINS, ORIGINS.c.created_at < _HORIZON)
-_FORGET_INBOX = _forget(INBOX, INBOX.c.received_at < _HORIZON)
+_FORGET_REQUESTS = _forget(REQUESTS, REQUESTS.c.created_at < _HORIZON)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +97,14 @@ class CleanUp:
     """Removes what is over."""
 
     def __init__(
-        self, database: Database, clock: Clock, *, auth: grpc.aio.Channel, tasks: grpc.aio.Channel, kept: Kept
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        auth: grpc.aio.Channel,
+        tasks: grpc.aio.Channel,
+        notifications: grpc.aio.Channel,
+        kept: Kept,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -109,8 +115,11 @@ class CleanUp:
             (_FORGET_ORIGINS, kept.ledger),
             (_FORGET_LOG, kept.rule_log),
             (_FORGET_RUNS, kept.workflow_runs),
-            (_FORGET_INBOX, _INBOX_KEPT),
+            # A run that is over for so long is gone, and its request can only be answered by it.
+            (_FORGET_REQUESTS, kept.ledger),
+            (FORGET_HANDLED, INBOX_KEPT),
         )
+        self._inboxes = tuple(inbox_pb2_grpc.InboxServiceStub(each) for each in (tasks, notifications))
 
     async def __call__(self, run: Run) -> Outcome:
         """Remove what the run is to remove; says how much it was."""
@@ -143,4 +152,9 @@ class CleanUp:
         for forget, kept in self._forgets:
             async with self._database.transaction() as work:
                 forgotten += await work.execute(forget, horizon=now - kept, limit=BATCH)
+        for inbox in self._inboxes:
+            answer = await inbox.ForgetHandledEvents(
+                inbox_pb2.ForgetHandledEventsRequest(limit=BATCH), timeout=CALL_TIMEOUT_S
+            )
+            forgotten += int(answer.forgotten)
         return forgotten

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from rota.auth.v1 import auth_pb2, auth_pb2_grpc
-from rota.events.v1 import events_pb2
+from rota.events.v1 import events_pb2, inbox_pb2, inbox_pb2_grpc
 from rota.scheduler.v1 import schedules_pb2, schedules_pb2_grpc
 from rota.tasks.v1 import trash_pb2, trash_pb2_grpc
 from rota_chassis.errors import Conflict, InvalidArgument, NotFound
@@ -50,14 +50,17 @@ _OLD = (
     "workflow_actions SELECT workspace_id, b, a, 'step' FROM row",
     "run_origins SELECT workspace_id, a, b, NULL, 0, at FROM row",
     "inbox SELECT workspace_id, 'scheduler', a, at FROM row",
+    "run_requests SELECT workspace_id, a, 'key', '', b, at FROM row",
 )
 _UNENDED = "workflow_runs SELECT workspace_id, a, b, 1, '{}', '{}', NULL, NULL, b, at, NULL, 1 FROM row"
 _KEPT = Kept(ledger=timedelta(days=90), rule_log=timedelta(days=30), workflow_runs=timedelta(days=60))
 TRASH, SESSIONS, HISTORY = (str(each) for each in IDS)
 
 
-class Neighbours(trash_pb2_grpc.TrashServiceServicer, auth_pb2_grpc.AuthServiceServicer):
-    """Tasks and auth, with something to purge.
+class Neighbours(
+    trash_pb2_grpc.TrashServiceServicer, auth_pb2_grpc.AuthServiceServicer, inbox_pb2_grpc.InboxServiceServicer
+):
+    """Tasks, auth and notifications, with something to purge.
 
     Attributes:
         issuer: Whose access tokens they believe.
@@ -66,7 +69,7 @@ class Neighbours(trash_pb2_grpc.TrashServiceServicer, auth_pb2_grpc.AuthServiceS
 
     def __init__(self, issuer: TokenIssuer, address: str) -> None:
         self.issuer, self.address = issuer, address
-        self.trash, self.sessions = 2_500, 1
+        self.trash, self.sessions, self.handled = 2_500, 1, 2_500
         self.callers: set[str | None] = set()
 
     async def PurgeTrash(  # noqa: N802 (named by the contract)
@@ -85,6 +88,13 @@ class Neighbours(trash_pb2_grpc.TrashServiceServicer, auth_pb2_grpc.AuthServiceS
         self.sessions -= purged
         return auth_pb2.PurgeSessionsResponse(purged=purged)
 
+    async def ForgetHandledEvents(  # noqa: N802 (named by the contract)
+        self, request: inbox_pb2.ForgetHandledEventsRequest, _context: Any
+    ) -> inbox_pb2.ForgetHandledEventsResponse:
+        forgotten = min(request.limit, self.handled)
+        self.handled -= forgotten
+        return inbox_pb2.ForgetHandledEventsResponse(forgotten=forgotten)
+
 
 @pytest.fixture
 async def neighbours(issuer: TokenIssuer) -> AsyncIterator[Neighbours]:
@@ -94,6 +104,7 @@ async def neighbours(issuer: TokenIssuer) -> AsyncIterator[Neighbours]:
         server = RpcServer(TokenVerifier(issuer.keys, DEVELOPMENT_SECRET))
         server.add(trash_pb2_grpc.add_TrashServiceServicer_to_server, found)
         server.add(auth_pb2_grpc.add_AuthServiceServicer_to_server, found)
+        server.add(inbox_pb2_grpc.add_InboxServiceServicer_to_server, found)
         await server.start(found.address)
         try:
             yield found
@@ -133,6 +144,7 @@ async def world(
                 issuer=neighbours.issuer,
                 auth_address=auth.address,
                 tasks_address=neighbours.address,
+                notifications_address=neighbours.address,
             )
         )
         world.stub = schedules_pb2_grpc.ScheduleServiceStub(channel)
@@ -226,7 +238,7 @@ async def test_a_run_of_the_trash_purges_until_there_is_nothing_more(world: Worl
 def clean_up(database: Database, clock: ManualClock, neighbours: Neighbours) -> CleanUp:
     """What executes clean-ups."""
     channel = open_channel(neighbours.address, ServiceTokens("scheduler", DEVELOPMENT_SECRET))
-    return CleanUp(database, clock, auth=channel, tasks=channel, kept=_KEPT)
+    return CleanUp(database, clock, auth=channel, tasks=channel, notifications=channel, kept=_KEPT)
 
 
 async def test_sessions_that_are_over_are_forgotten(clean_up: CleanUp, make_run: Any, neighbours: Neighbours) -> None:
@@ -237,7 +249,7 @@ async def test_sessions_that_are_over_are_forgotten(clean_up: CleanUp, make_run:
 
 
 async def test_history_is_forgotten_when_it_has_been_kept_long_enough(
-    database: Database, clean_up: CleanUp, clock: ManualClock, make_run: Any
+    database: Database, clean_up: CleanUp, clock: ManualClock, make_run: Any, neighbours: Neighbours
 ) -> None:
     workspace_id, now = uuid7(), clock.now()
     async with database.transaction() as work:
@@ -248,11 +260,13 @@ async def test_history_is_forgotten_when_it_has_been_kept_long_enough(
         await work.connection.execute(_ROW + _UNENDED, workspace_id, uuid7(), uuid7(), now - timedelta(days=400))
     run = make_run({"cleanup": {"what": "history"}})
     outcomes = await asyncio.gather(*(clean_up(replace(run, id=uuid7())) for _ in range(3)))
-    assert sum(int(outcome.response.split()[0]) for outcome in outcomes if isinstance(outcome, Succeeded)) == 7
+    assert sum(int(outcome.response.split()[0]) for outcome in outcomes if isinstance(outcome, Succeeded)) == 2_508
+    assert neighbours.handled == 0
     left = {}
-    for table in ("skips", "rule_log", "workflow_runs", "workflow_actions", "run_origins", "inbox"):
+    for table in ("skips", "rule_log", "workflow_runs", "workflow_actions", "run_origins", "inbox", "run_requests"):
         count = statement(text(f"SELECT count(*) FROM {table}"))  # noqa: S608 (names of tables, from above)
         left[table] = await database.fetch_value(count)
     assert left == {
-        "skips": 2, "rule_log": 1, "workflow_runs": 3, "workflow_actions": 2, "run_origins": 2, "inbox": 1
+        "skips": 2, "rule_log": 1, "workflow_runs": 3, "workflow_actions": 2, "run_origins": 2, "inbox": 1,
+        "run_requests": 2,
     }  # fmt: skip
