@@ -19,6 +19,7 @@ from rota_scheduler.runs.allocation import Allotted, Candidate, ConcurrencyPolic
 from rota_scheduler.runs.messages import run_ended
 from rota_scheduler.runs.tables import RANK
 from rota_scheduler.schedules import store as schedules
+from rota_scheduler.schedules.rearming import rearm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -238,12 +239,13 @@ async def end_others(work: UnitOfWork, allotted: Allotted, *, now: datetime) -> 
         return []
     of_schedules = {(each.workspace_id, each.schedule_id) for each in allotted.cancelled}
     # As whoever ends runs does: the schedules first.
-    await schedules.lock_counts(work, of_schedules)
+    _, waiting = await schedules.lock_counts(work, of_schedules)
     ends = [(each.workspace_id, each.id, each.reason) for each in allotted.cancelled]
     ended = await store.cancel_these(work, ends, finished_at=now)
     await store.release(work, list(of_schedules), available_at=now)
     for run in ended:
         work.append(*run_ended(run, now))
+    await rearm(work, sorted(waiting & {(run.workspace_id, run.schedule_id) for run in ended}), now)
     return ended
 
 
