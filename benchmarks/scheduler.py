@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import asyncpg
 import psutil
+from cpu import Cpu
 from queues.peer import Celery, awa, pgqueuer, procrastinate
 from queues.rota_runs import ACTION, Rota
 from rota_chassis.embedded.postgres import Postgres
@@ -73,29 +74,6 @@ SYSTEMS: dict[str, Callable[[], System]] = {
     "procrastinate": procrastinate,
     "celery": Celery,
 }
-
-
-class Cpu:
-    """CPU time of a process and what it started, from now on; of a PostgreSQL server with its ended backends too."""
-
-    def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
-        self._before = self._total()
-
-    def used_s(self) -> float:
-        """So many seconds."""
-        return self._total() - self._before
-
-    def _total(self) -> float:
-        own = self._process.cpu_times()
-        total = own.user + own.system + own.children_user + own.children_system
-        for child in self._process.children(recursive=True):
-            try:
-                times = child.cpu_times()
-            except psutil.NoSuchProcess:
-                continue
-            total += times.user + times.system
-        return total
 
 
 async def drain(system: System, server: int, count: int) -> None:

@@ -1,8 +1,8 @@
-"""How fast the tasks service answers in a large workspace.
+"""How fast the tasks service imports, and answers in a large workspace.
 
 It is asked through gRPC by one caller after another; times are those of the caller, CPU that of service and caller.
 
-Usage: python benchmarks/tasks.py [--tasks 1000000] [--calls 100]
+Usage: python benchmarks/tasks.py [--imported 10000] [--tasks 1000000] [--calls 100]
 """
 
 from __future__ import annotations
@@ -13,8 +13,21 @@ import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
+import orjson
+import uvloop
+from cpu import Cpu
 from plans import connect
-from rota.tasks.v1 import boards_pb2, boards_pb2_grpc, search_pb2, search_pb2_grpc, tasks_pb2, tasks_pb2_grpc
+from rota.tasks.v1 import (
+    boards_pb2,
+    boards_pb2_grpc,
+    imports_pb2,
+    imports_pb2_grpc,
+    search_pb2,
+    search_pb2_grpc,
+    tasks_pb2,
+    tasks_pb2_grpc,
+)
+from rota_chassis.ids import uuid7
 from rota_chassis.postgres.migrations import migrate
 from rota_chassis.settings import database_url
 from rota_chassis.testing import servers
@@ -29,20 +42,24 @@ if TYPE_CHECKING:
 
     import grpc
 
+BODY = {"description": "The basil too, please.", "priority": "high", "status": "todo"}
+PART = 900_000
+GOING_ON = {imports_pb2.IMPORT_STATUS_QUEUED, imports_pb2.IMPORT_STATUS_RUNNING}
+
 
 def main() -> None:
-    """Print the table."""
+    """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=1_000_000)
     parser.add_argument("--calls", type=int, default=100)
+    parser.add_argument("--imported", type=int, default=10_000)
     options = parser.parse_args()
-    asyncio.run(ask_large(options.tasks, options.calls))
+    uvloop.run(measure_service(options))
 
 
-async def ask_large(number: int, calls: int) -> None:
-    """Times of the service in a workspace of so many tasks."""
+async def measure_service(options: argparse.Namespace) -> None:
+    """Run the service on servers of its own, import into one workspace, and ask in another."""
     issuer = TokenIssuer()
-    user = User(issuer)
     with servers.server_folder() as folder:
         async with (
             servers.running(servers.postgres(folder)) as postgres,
@@ -52,16 +69,12 @@ async def ask_large(number: int, calls: int) -> None:
         ):
             await migrate("tasks", postgres.url, database="tasks")
             url = database_url(postgres.url, "tasks")
-            workspace = Workspace(
-                number, id=user.workspace_id, users=[user.id, *(User(issuer).id for _ in range(USERS))]
-            )
+            user, importing = User(issuer), User(issuer)
             auth.add_user(user)
-            connection = await connect(url)
-            await workspace.fill(connection)
-            # So long as they are unpublished, the relay would have them all to do beside.
-            await connection.execute("UPDATE events SET published_at = now()", timeout=600)
-            await connection.execute("VACUUM events", timeout=600)
-            await connection.close()
+            auth.add_user(importing)
+            workspace = Workspace(
+                options.tasks, id=user.workspace_id, users=[user.id, *(User(issuer).id for _ in range(USERS))]
+            )
             async with running(
                 SERVICE,
                 server_url=postgres.url,
@@ -71,11 +84,60 @@ async def ask_large(number: int, calls: int) -> None:
                 issuer=issuer,
                 auth_address=auth.address,
             ) as channel:
-                print(f"{number:,} tasks{'':43} {'min':>7} {'p50':>7} {'p99':>7} ms   CPU ms")
-                for name, call in questions(channel, workspace, user).items():
-                    times, cpu = await measure(call, calls)
-                    p99 = times[max(0, round(len(times) * 0.99) - 1)]
-                    print(f"{name:55} {times[0]:7.1f} {statistics.median(times):7.1f} {p99:7.1f}      {cpu:6.1f}")
+                if options.imported:
+                    server = int((folder / "postgres" / "postmaster.pid").read_text().split()[0])
+                    await import_many(channel, importing, options.imported, Cpu(server))
+                if options.tasks:
+                    await fill(url, workspace)
+                    await ask_large(channel, workspace, user, options.calls)
+
+
+async def import_many(channel: grpc.aio.Channel, user: User, number: int, of_server: Cpu) -> None:
+    """Import so many tasks from a file of Rota's own format, three times, and print what it costs."""
+    imports = imports_pb2_grpc.ImportServiceStub(channel)
+    print(f"{'imported':10} {'tasks/s':>10} {'CPU us, process':>16} {'CPU us, server':>16}")
+    for each in range(3):
+        lines = (
+            {"kind": "task", "data": {**BODY, "id": str(uuid7()), "title": f"Water plant {place} of {each}"}}
+            for place in range(number)
+        )
+        file = [{"kind": "rota", "data": {"version": 1}}, *lines, {"kind": "end", "data": None}]
+        content = b"\n".join(orjson.dumps(line) for line in file).decode()
+        cpu, before, started = time.process_time(), of_server.used_s(), time.perf_counter()
+        request = imports_pb2.CreateImportRequest(format=imports_pb2.IMPORT_FORMAT_ROTA, source=str(each))
+        job = (await imports.CreateImport(request, metadata=user.metadata)).job
+        for part, start in enumerate(range(0, len(content), PART), start=1):
+            given = {"number": part, "content": content[start : start + PART], "last": start + PART >= len(content)}
+            request = imports_pb2.AddImportPartRequest(id=job.id, **given)
+            job = (await imports.AddImportPart(request, metadata=user.metadata)).job
+        while job.status in GOING_ON:
+            await asyncio.sleep(0.05)
+            request = imports_pb2.GetImportRequest(id=job.id)
+            job = (await imports.GetImport(request, metadata=user.metadata)).job
+        passed_s = time.perf_counter() - started
+        assert job.created == number, job
+        of_process_us = (time.process_time() - cpu) * 1e6 / number
+        of_server_us = (of_server.used_s() - before) * 1e6 / number
+        print(f"{number:10,} {number / passed_s:10.0f} {of_process_us:16.0f} {of_server_us:16.0f}", flush=True)
+
+
+async def fill(url: str, workspace: Workspace) -> None:
+    """Put the tasks of a workspace into the database, as the service would have."""
+    connection = await connect(url)
+    await workspace.fill(connection)
+    # So long as they are unpublished, the relay would have them all to do beside.
+    await connection.execute("UPDATE events SET published_at = now()", timeout=600)
+    await connection.execute("VACUUM events", timeout=600)
+    await connection.close()
+
+
+async def ask_large(channel: grpc.aio.Channel, workspace: Workspace, user: User, calls: int) -> None:
+    """Times of the service in a large workspace."""
+    print(f"\n{workspace.tasks:,} tasks{'':43} {'min':>7} {'p50':>7} {'p99':>7} ms   CPU ms")
+    for name, call in questions(channel, workspace, user).items():
+        times, cpu = await measure(call, calls)
+        p99 = times[max(0, round(len(times) * 0.99) - 1)]
+        print(f"{name:55} {times[0]:7.1f} {statistics.median(times):7.1f} {p99:7.1f}      {cpu:6.1f}")
 
 
 def questions(channel: grpc.aio.Channel, workspace: Workspace, user: User) -> dict[str, Callable[[], Awaitable[Any]]]:
