@@ -42,7 +42,12 @@ def operation(route: Route, schemas: Schemas, comments: Mapping[str, str]) -> Sc
     if route.transfer is Transfer.UP:
         described["requestBody"] = {"required": True, "content": files.upload_content()}
     elif route.body:
-        described["requestBody"] = {"required": True, "content": _body_content(route, schemas)}
+        schema = _body_schema(route, schemas)
+        types = (_PATCH_TYPE, _JSON_TYPE) if route.method == "PATCH" else (_JSON_TYPE,)
+        described["requestBody"] = {
+            "required": route.method != "POST" or schemas.has_required(schema),
+            "content": {media_type: {"schema": schema} for media_type in types},
+        }
     described["responses"] = {**_success(route, schemas, comments), **problem_references(route)}
     if route.policy.errors:
         described["x-rota-errors"] = list(route.policy.errors)
@@ -98,14 +103,11 @@ def _parameter(
     return parameter
 
 
-def _body_content(route: Route, schemas: Schemas) -> Schema:
+def _body_schema(route: Route, schemas: Schemas) -> Schema:
     request: Any = route.request_class.DESCRIPTOR
     if route.body == "*":
-        schema = schemas.request(request, route.not_in_body)
-    else:
-        schema = schemas.request(request.fields_by_name[route.body].message_type)
-    types = (_PATCH_TYPE, _JSON_TYPE) if route.method == "PATCH" else (_JSON_TYPE,)
-    return {media_type: {"schema": schema} for media_type in types}
+        return schemas.request(request, route.not_in_body)
+    return schemas.request(request.fields_by_name[route.body].message_type)
 
 
 def _success(route: Route, schemas: Schemas, comments: Mapping[str, str]) -> Schema:

@@ -76,6 +76,11 @@ class Schemas:
         name = message.name if message.name.endswith("Request") else f"{message.name}Input"
         return self._refer(message, exclude, name, request=True)
 
+    def has_required(self, reference: Schema) -> bool:
+        """Whether whatever meets a schema that `request` returned has some member."""
+        schema = self.components[reference["$ref"].rpartition("/")[2]]
+        return all("required" in branch for branch in schema.get("oneOf", [schema]))
+
     def answer_field(self, field: FieldDescriptor) -> Schema:
         """What an answer has for a field."""
         return self._field(field, request=False, nullable=self._is_null_when_unset(field))

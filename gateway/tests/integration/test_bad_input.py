@@ -70,8 +70,17 @@ async def test_a_body_that_is_wrong_is_refused_with_a_pointer_and_goes_nowhere(
     assert not system.tasks.asked
 
 
-async def test_a_body_is_required_where_the_contract_has_one(system: System) -> None:
-    assert_problem(await send(system, system.user(), b""), 400, "BODY_REQUIRED")
+async def test_an_absent_body_is_an_empty_one(system: System) -> None:
+    problem = assert_problem(await send(system, system.user(), b""), 400, "INVALID_FIELDS")
+    assert [each["pointer"] for each in problem["errors"]] == ["/title"]
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+async def test_what_changes_a_thing_needs_a_body(system: System, method: str) -> None:
+    answer = await system.http.request(
+        method, f"/api/v1/tasks/{uuid7()}", headers=system.user().headers | {"content-type": "application/json"}
+    )
+    assert_problem(answer, 400, "BODY_REQUIRED")
 
 
 async def test_a_body_is_refused_where_the_contract_has_none(system: System) -> None:
