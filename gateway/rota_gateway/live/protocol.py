@@ -48,6 +48,7 @@ AGGREGATES = {
         "custom_field",
         "label",
         "saved_filter",
+        "template",
         "relation",
         "checklist_item",
         "comment",

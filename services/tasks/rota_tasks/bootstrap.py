@@ -30,6 +30,7 @@ from rota.tasks.v1 import (
     sharing_pb2_grpc,
     sync_pb2_grpc,
     tasks_pb2_grpc,
+    templates_pb2_grpc,
     trash_pb2_grpc,
 )
 from rota_chassis.memberships import Memberships
@@ -70,6 +71,7 @@ from rota_tasks.sharing.servicer import SharingServicer
 from rota_tasks.sync.servicer import SyncServicer
 from rota_tasks.tasks.dependencies import Tasks
 from rota_tasks.tasks.servicer import TaskServicer
+from rota_tasks.templates.servicer import TemplateServicer
 from rota_tasks.trash.dependencies import Trash
 from rota_tasks.trash.servicer import TrashServicer
 
@@ -153,6 +155,10 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
     )
     runtime.background("exports", exporter.run)
     runtime.serve(copies_pb2_grpc.add_CopyServiceServicer_to_server, CopyServicer(projects))
+    runtime.serve(
+        templates_pb2_grpc.add_TemplateServiceServicer_to_server,
+        TemplateServicer(projects, tasks, runtime.page_tokens),
+    )
     runtime.serve(series_pb2_grpc.add_SeriesServiceServicer_to_server, SeriesServicer(tasks, runtime.page_tokens))
     runtime.background("unblocking", partial(unblocking.run, tasks))
     runtime.consume({**memberships.handlers(), **series_handlers.handlers(tasks), **execution_handlers.handlers(tasks)})

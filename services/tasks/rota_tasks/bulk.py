@@ -19,6 +19,7 @@ from rota_tasks.checklists.domain import ChecklistItem, ChecklistItemCreated
 from rota_tasks.comments import messages as comment_messages
 from rota_tasks.comments import store as comment_store
 from rota_tasks.comments.domain import Comment, CommentCreated
+from rota_tasks.executions import unblocking
 from rota_tasks.fields import messages as field_messages
 from rota_tasks.fields import store as field_store
 from rota_tasks.fields.domain import CustomField, CustomFieldCreated
@@ -72,11 +73,17 @@ class Bulk:
     comments: Sequence[Comment] = ()
 
 
-async def add(work: UnitOfWork, new: Bulk) -> None:
-    """Write it all, search documents and series included."""
+async def add(work: UnitOfWork, new: Bulk) -> Sequence[Task]:
+    """Write it all, search documents and series included.
+
+    Returns:
+        The tasks, with their numbers.
+    """
     await add_frame(work, new)
-    for tasks in _some(new.tasks):
-        await add_tasks(work, tasks)
+    written: list[Task] = []
+    for some in _some(new.tasks):
+        tasks = await add_tasks(work, some)
+        written.extend(tasks)
         await occurrences.write(work, tasks)
         for task in tasks:
             if task.recurrence is not None:
@@ -86,12 +93,14 @@ async def add(work: UnitOfWork, new: Bulk) -> None:
     for relations_ in _some(new.relations):
         await relation_store.save(work, relations_)
         work.append(*(relation_messages.event_message(relations.add(each)) for each in relations_))
+    await unblocking.follow(work, [TaskCreated(task) for task in written if task.execution is not None])
     titles = {task.id: task.title for task in new.tasks}
     for comments in _some(new.comments):
         await add_comments(work, comments, titles)
-    for tasks in _some(new.tasks):
+    for tasks in _some(written):
         ids = [task.id for task in tasks]
         await documents.write_of_tasks(work, workspace_id=tasks[0].workspace_id, task_ids=ids)
+    return written
 
 
 async def add_frame(work: UnitOfWork, new: Bulk) -> None:
@@ -110,11 +119,16 @@ async def add_frame(work: UnitOfWork, new: Bulk) -> None:
         await label_store.project(work, LabelCreated(label))
 
 
-async def add_tasks(work: UnitOfWork, tasks: Sequence[Task]) -> None:
-    """Write tasks, with the next numbers of their projects; their search documents are left to the caller."""
+async def add_tasks(work: UnitOfWork, tasks: Sequence[Task]) -> Sequence[Task]:
+    """Write tasks, with the next numbers of their projects; their search documents are left to the caller.
+
+    Returns:
+        The tasks, with their numbers.
+    """
     tasks = await keys.numbered(work, tasks)
     await task_store.add_many(work, tasks)
     work.append(*(task_messages.event_message(TaskCreated(task)) for task in tasks))
+    return tasks
 
 
 async def add_items(work: UnitOfWork, items: Sequence[ChecklistItem]) -> None:

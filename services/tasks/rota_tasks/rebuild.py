@@ -51,6 +51,9 @@ from rota_tasks.shadow import Shadow
 from rota_tasks.tasks import store as tasks
 from rota_tasks.tasks.domain import TaskDeleted
 from rota_tasks.tasks.messages import task_of
+from rota_tasks.templates import store as templates
+from rota_tasks.templates.domain import TemplateDeleted, TemplateUpdated
+from rota_tasks.templates.messages import template_of
 from rota_tasks.trash import store as trash
 
 if TYPE_CHECKING:
@@ -214,6 +217,11 @@ async def _project_series(work: UnitOfWork, _kind: str, data: Any) -> None:
     await series.project(work, SeriesUpdated(series_of(data.series)))
 
 
+async def _project_template(work: UnitOfWork, kind: str, data: Any) -> None:
+    event = TemplateDeleted if kind == "template.deleted" else TemplateUpdated
+    await templates.project(work, event(template_of(data.template)))
+
+
 async def _project_task(work: UnitOfWork, kind: str, data: Any) -> None:
     task = task_of(data.task)
     await _keep_number(work, task)
@@ -241,6 +249,7 @@ _TABLES = {
     "task_keys": "workspace_id, project_id, number",
     "labels": "workspace_id, id",
     "saved_filters": "workspace_id, id",
+    "templates": "workspace_id, id",
     "sections": "workspace_id, id",
     "states": "workspace_id, id",
     "custom_fields": "workspace_id, id",
@@ -283,4 +292,5 @@ _PROJECTIONS: Mapping[str, Callable[[UnitOfWork, str, Any], Awaitable[None]]] = 
     "state": _project_state,
     "task": _project_task,
     "task_series": _project_series,
+    "template": _project_template,
 }

@@ -28,6 +28,7 @@ from rota.tasks.v1 import (
     sync_pb2_grpc,
     tasks_pb2,
     tasks_pb2_grpc,
+    templates_pb2_grpc,
     trash_pb2_grpc,
 )
 from rota_chassis.testing.auth import SmallAuth, small_auth
@@ -66,6 +67,7 @@ class Stage:
     sharing: sharing_pb2_grpc.SharingServiceStub
     exports: exports_pb2_grpc.ExportServiceStub
     copies: copies_pb2_grpc.CopyServiceStub
+    templates: templates_pb2_grpc.TemplateServiceStub
     auth: SmallAuth
     issuer: TokenIssuer
     ada: User
@@ -136,6 +138,7 @@ async def stage(
             sharing_pb2_grpc.SharingServiceStub(channel),
             exports_pb2_grpc.ExportServiceStub(channel),
             copies_pb2_grpc.CopyServiceStub(channel),
+            templates_pb2_grpc.TemplateServiceStub(channel),
             auth,
             issuer,
             ada,

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 MAX_TASKS = 5_000
 MAX_OTHERS = 20_000
 """Checklist items, relations and comments together."""
-_MOVED = ("start_on", "start_at", "due_on", "due_at", "deadline_at", "remind_at")
-_BEGIN = ("start_on", "start_at", "due_on", "due_at")
+MOVED = ("start_on", "start_at", "due_on", "due_at", "deadline_at", "remind_at")
+BEGIN = ("start_on", "start_at", "due_on", "due_at")
 
 
 class Part(StrEnum):
@@ -136,7 +136,7 @@ class Copier:
         self._made: dict[str, Any] = {"created_by": by, "created_at": now, "updated_at": now, "version": 1}
         self._by, self._now = by, now
         self._strangers = strangers
-        self._tasks = _chosen(content.tasks, wish.completed)
+        self._tasks = chosen(content.tasks, wish.completed)
         self._going_on = _newest_occurrences(self._tasks)
         self._days = timedelta(0)
         if wish.start_on is not None:
@@ -237,7 +237,7 @@ class Copier:
         return _begun_anew(copied, states) if self._anew else copied
 
     def _dates(self, task: Task) -> dict[str, Any]:
-        dates = {name: getattr(task, name) for name in _MOVED}
+        dates = {name: getattr(task, name) for name in MOVED}
         if self._days and task.id not in self._going_on:
             zone: tzinfo = ZoneInfo(task.time_zone) if task.time_zone else UTC
             dates = {name: _moved(value, self._days, zone) for name, value in dates.items()}
@@ -289,7 +289,7 @@ class Copier:
         )
 
 
-def _chosen(tasks: Sequence[Task], completed: Completed) -> Sequence[Task]:
+def chosen(tasks: Sequence[Task], completed: Completed) -> Sequence[Task]:
     """The tasks that come along, those above others first."""
     if completed is Completed.KEEP:
         return tasks
@@ -349,15 +349,22 @@ def _begun_anew(task: Task, states: Sequence[State]) -> Task:
 
 def _distance(start_on: date, tasks: Iterable[Task]) -> timedelta:
     """How far the earliest start or due date of the tasks is from a day."""
+    begin = earliest(tasks, BEGIN)
+    return timedelta(0) if begin is None else start_on - begin
+
+
+def earliest(tasks: Iterable[Task], dates: Iterable[str]) -> date | None:
+    """The first day that one of the named dates of the tasks falls on, in the time zone of its task."""
+    names = tuple(dates)
     days = [
         value.astimezone(ZoneInfo(task.time_zone) if task.time_zone else UTC).date()
         if isinstance(value, datetime)
         else value
         for task in tasks
-        for value in (getattr(task, name) for name in _BEGIN)
+        for value in (getattr(task, name) for name in names)
         if value is not None
     ]
-    return start_on - min(days) if days else timedelta(0)
+    return min(days, default=None)
 
 
 def _moved(value: Any, days: timedelta, zone: tzinfo) -> Any:

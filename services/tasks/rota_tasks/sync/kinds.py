@@ -39,6 +39,8 @@ from rota_tasks.series.store import SERIES
 from rota_tasks.sync.domain import Change
 from rota_tasks.tasks.messages import task_message
 from rota_tasks.tasks.tables import TASKS, is_favourite, shown, task_of_row
+from rota_tasks.templates.messages import template_message
+from rota_tasks.templates.store import TEMPLATES, template_of_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -98,6 +100,7 @@ KINDS: Mapping[str, Kind] = {
     "saved_filter": _kind(
         SAVED_FILTERS, lambda row: saved_filter_message(SavedFilter(**row)), IS_VISIBLE, personal=True
     ),
+    "template": _kind(TEMPLATES, lambda row: template_message(template_of_row(row))),
     "section": _kind(SECTIONS, lambda row: section_message(column_of_row(Section, row))),
     "state": _kind(STATES, lambda row: state_message(column_of_row(State, row))),
     "task_series": _kind(SERIES, lambda row: series_message(series_of_json(row["data"]))),
