@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from rota.events.v1 import events_pb2
-from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PreconditionFailed, Violation
+from rota_chassis.errors import Conflict, InvalidArgument, PreconditionFailed, Violation
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS, require_role
 
@@ -230,7 +230,7 @@ async def _advance(
         run, role = found
         require_role(role, WRITERS)
         if isinstance(event, Retry) and event.step is not None and event.step not in run.state.steps:
-            raise NotFound("The run has no step of that name.", code="WORKFLOW_STEP_NOT_FOUND")
+            raise queries.no_such_step()
         if request_key is not None and not await store.record_call(work, run, request_key=request_key):
             return run
         if isinstance(event, Signalled):

@@ -46,12 +46,6 @@ _KEEP = statement(
 )
 _SOME = statement(select(ITEMS).where(*_OF_STEP, ITEMS.c.place == func.any(bindparam("places", type_=ARRAY(Integer)))))
 _ALL = statement(select(ITEMS.c.output, ITEMS.c.error).where(*_OF_STEP).order_by(ITEMS.c.place))
-_PAGE = statement(
-    select(ITEMS)
-    .where(*_OF_STEP, ITEMS.c.place > bindparam("after", type_=Integer))
-    .order_by(ITEMS.c.place)
-    .limit(bindparam("limit", type_=Integer))
-)
 
 
 async def keep_items(work: UnitOfWork, run: WorkflowRun, *, step: str, values: Sequence[Any]) -> None:
@@ -87,11 +81,6 @@ async def some(
 async def outcomes(reader: Reader, run: WorkflowRun, *, step: str) -> Sequence[Mapping[str, Any]]:
     """What came of all items of a step, in their order: `output`, `error`."""
     return list(await reader.fetch(_ALL, **_of(run, step)))
-
-
-async def page(reader: Reader, run: WorkflowRun, *, step: str, limit: int, after: int) -> Sequence[Mapping[str, Any]]:
-    """The first items of a step behind a place, at most `limit`: `place`, `item`, `output`, `error`."""
-    return list(await reader.fetch(_PAGE, **_of(run, step), after=after, limit=limit))
 
 
 def _of(run: WorkflowRun, step: str) -> dict[str, Any]:

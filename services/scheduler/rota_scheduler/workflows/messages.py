@@ -11,19 +11,21 @@ from rota_chassis.events.log import NewEvent
 
 from rota_scheduler.actions.contract import KINDS
 from rota_scheduler.workflows.definition import parse, shown
+from rota_scheduler.workflows.graph import Graph
 from rota_scheduler.workflows.schema import SCHEMA
 from rota_scheduler.workflows.state import Item, Key, StepStatus
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from rota_scheduler.workflows.model import Workflow, WorkflowRun
+    from rota_scheduler.workflows.model import Workflow, WorkflowItem, WorkflowRun
     from rota_scheduler.workflows.state import StepState
     from rota_scheduler.workflows.steps import Step
 
 _decode_workflow = codec.decoder(workflows_pb2.Workflow)
 _decode_run = codec.decoder(workflows_pb2.WorkflowRun)
 _decode_schema = codec.decoder(workflows_pb2.GetWorkflowSchemaResponse)
+_decode_item = codec.decoder(workflows_pb2.WorkflowItem)
 _decode_step = codec.decoder(workflows_pb2.WorkflowStep)
 
 
@@ -89,27 +91,29 @@ def event_of(message: Any, run: WorkflowRun, now: datetime) -> NewEvent:
     )
 
 
-def graph_message(run: WorkflowRun) -> workflows_pb2.GetWorkflowRunGraphResponse:
-    """The steps of a run and what they need."""
-    edges = [(need, step.id) for step in parse(run.definition, KINDS).steps.values() for need in step.needs]
-    nodes = _steps(run)
-    # The names of steps are of a-z, 0-9 and _; a prefix keeps them apart from the words of Mermaid.
-    lines = [
-        "flowchart TD",
-        *(f'  s_{node.name}["{node.name}: {_standing(run.state.steps[node.name])}"]' for node in nodes),
-        *(f"  s_{before} --> s_{after}" for before, after in edges),
-    ]
-    message = workflows_pb2.GetWorkflowRunGraphResponse(nodes=nodes, mermaid="\n".join(lines))
-    message.edges.extend(workflows_pb2.WorkflowEdge(**{"from": before, "to": after}) for before, after in edges)
+def item_message(item: WorkflowItem) -> workflows_pb2.WorkflowItem:
+    """The item as the API shows it."""
+    message: workflows_pb2.WorkflowItem = _decode_item(
+        {
+            "index": item.place,
+            "status": item.status.name.lower(),
+            "item": item.item,
+            "output": item.output,
+            "error": item.error,
+            "run_id": None if item.run_id is None else str(item.run_id),
+        }
+    )
     return message
 
 
-def _standing(step: StepState) -> str:
-    return step.status if step.items is None else f"{step.status}, {_ended(step.items)} of {len(step.items)}"
-
-
-def _ended(items: str) -> int:
-    return len(items) - items.count(Item.PENDING) - items.count(Item.RUNNING)
+def graph_message(run: WorkflowRun, *, with_svg: bool) -> workflows_pb2.GetWorkflowRunGraphResponse:
+    """The steps of a run and what they need."""
+    graph = Graph.of(parse(run.definition, KINDS), run.state)
+    message = workflows_pb2.GetWorkflowRunGraphResponse(
+        nodes=_steps(run), mermaid=graph.mermaid(), svg=graph.svg() if with_svg else ""
+    )
+    message.edges.extend(workflows_pb2.WorkflowEdge(**{"from": before, "to": after}) for before, after in graph.edges)
+    return message
 
 
 def _steps(run: WorkflowRun) -> list[workflows_pb2.WorkflowStep]:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from rota_scheduler.workflows.state import State
+    from rota_scheduler.workflows.state import Item, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,23 @@ class Workflow:
     def etag(self) -> str:
         """Strong entity tag of this version, quotes included."""
         return f'"v{self.version}"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowItem:
+    """An item of a step of a run.
+
+    Attributes:
+        place: In the list, from 0.
+        run_id: The run of its action, or of its workflow; None before it begins.
+    """
+
+    place: int
+    status: Item
+    item: Any
+    output: Any
+    error: str | None
+    run_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,8 @@ from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
 
 from rota_scheduler.workflows import commands, queries
-from rota_scheduler.workflows.messages import graph_message, run_message, schema_message, workflow_message
-from rota_scheduler.workflows.state import Order
+from rota_scheduler.workflows.messages import graph_message, item_message, run_message, schema_message, workflow_message
+from rota_scheduler.workflows.state import Item, Order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rota_chassis.pagination import PageTokens
 
     from rota_scheduler.workflows.dependencies import Workflows
+
+_ITEM_STATUSES = {workflows_pb2.WorkflowItemStatus.Value(f"WORKFLOW_ITEM_STATUS_{item.name}"): item for item in Item}
 
 
 class WorkflowServicer(workflows_pb2_grpc.WorkflowServiceServicer):
@@ -143,7 +145,30 @@ class WorkflowServicer(workflows_pb2_grpc.WorkflowServiceServicer):
     async def GetWorkflowRunGraph(
         self, request: workflows_pb2.GetWorkflowRunGraphRequest, _context: Any
     ) -> workflows_pb2.GetWorkflowRunGraphResponse:
-        return graph_message(await queries.get_run(self._workflows, require_user(), run_id=UUID(request.id)))
+        run = await queries.get_run(self._workflows, require_user(), run_id=UUID(request.id))
+        return graph_message(run, with_svg=request.with_svg)
+
+    async def ListWorkflowItems(
+        self, request: workflows_pb2.ListWorkflowItemsRequest, _context: Any
+    ) -> workflows_pb2.ListWorkflowItemsResponse:
+        user, run_id = require_user(), UUID(request.id)
+        status = _ITEM_STATUSES[request.status] if request.HasField("status") else None
+        bound_to = ["workflow_items", user.user_id, run_id, request.step, str(status)]
+        before = self._before(request, bound_to)
+        limit = page_size(request.page_size)
+        found = await queries.list_items(
+            self._workflows,
+            user,
+            run_id=run_id,
+            step=request.step,
+            status=status,
+            limit=limit + 1,
+            after=int(before) if before else -1,
+        )
+        answer = workflows_pb2.ListWorkflowItemsResponse(items=map(item_message, found[:limit]))
+        if len(found) > limit:
+            answer.next_page_token = self._page_tokens.encode([str(found[limit - 1].place)], bound_to=bound_to)
+        return answer
 
     async def PauseWorkflowRun(
         self, request: workflows_pb2.PauseWorkflowRunRequest, _context: Any

@@ -185,6 +185,11 @@ _NEW_ACTION = given("action", **{column.name: column.type for column in ACTIONS.
 _ADD_ACTIONS = statement(
     insert(ACTIONS).from_select([c.name for c in ACTIONS.c], select(*(_NEW_ACTION.c[c.name] for c in ACTIONS.c)))
 )
+_TAKEN = statement(
+    select(ACTIONS.c.run_id).where(
+        ACTIONS.c.workspace_id == _WORKSPACE, ACTIONS.c.run_id == func.any(bindparam("ids", type_=ARRAY(PgUUID)))
+    )
+)
 _RECORD_CALL = statement(_insert(SIGNALS).on_conflict_do_nothing())
 _ACTION = statement(
     select(ACTIONS).where(ACTIONS.c.workspace_id == _WORKSPACE, ACTIONS.c.run_id == bindparam("run_id"))
@@ -333,6 +338,12 @@ async def add_actions(work: UnitOfWork, run: WorkflowRun, keys: Mapping[UUID, st
             for run_id, key in keys.items()
         ]
         await work.execute(_ADD_ACTIONS, **by_column(rows))
+
+
+async def taken(reader: Reader, *, workspace_id: UUID, run_ids: Iterable[UUID]) -> frozenset[UUID]:
+    """Those of the runs that take actions of steps, or are workflows within a run."""
+    rows = await reader.fetch(_TAKEN, workspace_id=workspace_id, ids=list(run_ids))
+    return frozenset(row["run_id"] for row in rows)
 
 
 async def record_call(work: UnitOfWork, run: WorkflowRun, *, request_key: str) -> bool:

@@ -27,12 +27,7 @@ if TYPE_CHECKING:
     from rota_scheduler.workflows.dependencies import Workflows
 
 _TERMINATE = statement(select(func.pg_terminate_backend(bindparam("pid"))))
-STEPS = {
-    "steps": {
-        "a": {"action": {"create_task": {"title": "a"}}},
-        "b": {"action": {"create_task": {"title": "after ${steps.a.output.task_id}"}}, "needs": ["a"]},
-    }
-}
+A = {"action": {"create_task": {"title": "a"}}}
 
 
 def consumer_of(workflows: Workflows) -> Consumer:
@@ -54,11 +49,26 @@ class Making:
         return Succeeded(task_id=str(uuid7()))
 
 
+@pytest.mark.parametrize(
+    ("a", "made_by"),
+    [(A, "steps.a.output.task_id"), (A | {"for_each": {"in": "['x']"}}, "steps.a.output[0].task_id")],
+    ids=["step", "item"],
+)
 async def test_a_step_goes_on_when_its_worker_and_who_hears_of_its_end_are_killed(
-    replicas: Sequence[Database], clock: ManualClock, events: Any, user: UserPrincipal, workflows_of: Any
+    replicas: Sequence[Database],
+    clock: ManualClock,
+    events: Any,
+    user: UserPrincipal,
+    workflows_of: Any,
+    *,
+    a: dict[str, Any],
+    made_by: str,
 ) -> None:
+    steps = {"a": a, "b": {"action": {"create_task": {"title": f"after ${{{made_by}}}"}}, "needs": ["a"]}}
     dying, living = (workflows_of(database) for database in replicas[:2])
-    made = await commands.create_workflow(dying, user, workspace_id=user.workspace_id, name="Ship", definition=STEPS)
+    made = await commands.create_workflow(
+        dying, user, workspace_id=user.workspace_id, name="Ship", definition={"steps": steps}
+    )
     run = await commands.start_workflow(dying, user, workflow_id=made.id, content=None, request_id=None)
     # A worker dies in the middle of the first step: it says nothing more.
     hanging, making = Making(hangs=True), Making()

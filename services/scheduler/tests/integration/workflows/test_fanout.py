@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from google.protobuf.json_format import MessageToDict, ParseDict
 from rota.scheduler.v1 import workflows_pb2
+from rota_chassis.errors import NotFound
 from rota_chassis.ids import uuid7
 from rota_chassis.testing.waiting import eventually
 from rota_scheduler.rules.domain import MAX_DEPTH
@@ -40,9 +42,10 @@ async def test_a_step_is_taken_for_each_item_and_later_steps_know_what_came_of_i
     (pack,) = [step for step in ended.steps if step.name == "pack"]
     assert (pack.items.total, pack.items.succeeded) == (7, 7)
     graph = await world.stub.GetWorkflowRunGraph(
-        workflows_pb2.GetWorkflowRunGraphRequest(id=run.id), metadata=world.owner.metadata
+        workflows_pb2.GetWorkflowRunGraphRequest(id=run.id, with_svg=True), metadata=world.owner.metadata
     )
     assert 's_pack["pack: succeeded, 7 of 7"]' in graph.mermaid
+    assert graph.svg.startswith("<svg")
 
 
 async def test_what_items_did_is_undone_from_the_last_when_one_fails(world: Any) -> None:
@@ -61,6 +64,34 @@ async def test_what_items_did_is_undone_from_the_last_when_one_fails(world: Any)
     a, b = ended.steps
     assert (a.status, a.items.compensated) == (workflows_pb2.WORKFLOW_STEP_STATUS_COMPENSATED, 2)
     assert (b.status, b.items.compensated, b.items.failed) == (workflows_pb2.WORKFLOW_STEP_STATUS_FAILED, 2, 1)
+
+
+async def items(world: Any, run: Any, step: str, **which: Any) -> Any:
+    request = workflows_pb2.ListWorkflowItemsRequest(id=run.id, step=step, **which)
+    return await world.stub.ListWorkflowItems(request, metadata=world.owner.metadata)
+
+
+async def test_the_items_of_a_step_are_listed_with_what_came_of_them(world: Any) -> None:
+    step = each("${item}", **{"in": "['x', 'refuse', 'y', 'refuse', 'z']", "on_item_failure": "continue"})
+    run = await world.finished(await world.start({"steps": {"a": step, "b": {"wait": {"for_s": 1}}}}))
+    first = await items(world, run, "a", page_size=2)
+    rest = await items(world, run, "a", page_size=3, page_token=first.next_page_token)
+    assert [MessageToDict(each)["item"] for each in (*first.items, *rest.items)] == ["x", "refuse", "y", "refuse", "z"]
+    assert not rest.next_page_token
+    assert first.items[0].run_id
+    assert MessageToDict(first.items[0])["output"]["task_id"] in world.tasks.ids
+    failed = await items(world, run, "a", status=workflows_pb2.WORKFLOW_ITEM_STATUS_FAILED)
+    assert [(each.index, each.error) for each in failed.items] == [
+        (1, "INVALID_ARGUMENT: No."),
+        (3, "INVALID_ARGUMENT: No."),
+    ]
+    assert not (await items(world, run, "b")).items
+    with pytest.raises(NotFound):
+        await items(world, run, "c")
+    request = workflows_pb2.ListWorkflowItemsRequest(id=run.id, step="a")
+    with pytest.raises(NotFound):
+        await world.stub.ListWorkflowItems(request, metadata=world.stranger.metadata)
+    assert (await world.stub.ListWorkflowItems(request, metadata=world.viewer.metadata)).items
 
 
 async def test_what_items_yield_is_bounded(world: Any, listening: Any) -> None:
