@@ -31,6 +31,16 @@ _encode = codec.encoder(schedules_pb2.Action)
 _VALIDATOR = Validator()
 
 
+def unknown_member(content: Mapping[str, Any]) -> str | None:
+    """Where an action in its JSON form, or a template of one, has a member that its kind does not know."""
+    for kind in KINDS:
+        message = schedules_pb2.Action.DESCRIPTOR.fields_by_name[kind].message_type
+        for name in content.get(kind) or ():
+            if message is not None and name not in message.fields_by_name:
+                return f"{kind}.{name}"
+    return None
+
+
 class RefusedAction(Exception):
     """Something that is no action; the message says why."""
 

@@ -16,7 +16,8 @@ from rota_chassis.errors import Conflict, InvalidArgument, PreconditionFailed, V
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS, require_role
 
-from rota_scheduler.actions.contract import KINDS
+from rota_scheduler import expressions
+from rota_scheduler.actions.contract import KINDS, RefusedAction, action_of, unknown_member
 from rota_scheduler.actions.templates import RefusedDefinition
 from rota_scheduler.expressions import MAX_RESULT_BYTES
 from rota_scheduler.workflows import queries, store
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from rota_chassis.identity import UserPrincipal
 
+    from rota_scheduler.actions.egress import EgressPolicy
     from rota_scheduler.workflows.dependencies import Workflows
 
 ANY_ETAG = "*"
@@ -49,7 +51,7 @@ async def create_workflow(
         NotFound: the workspace does not exist for the user.
         PermissionDenied: the user's role does not allow writing.
     """
-    content = await asyncio.to_thread(_checked, definition)
+    content = await asyncio.to_thread(_checked, definition, workflows.egress)
     await workflows.memberships.require(user.user_id, workspace_id, WRITERS)
     workflow = Workflow(
         workspace_id=workspace_id,
@@ -80,7 +82,7 @@ async def put_workflow(
         NotFound: the workflow does not exist, or not for the user.
         PermissionDenied: the user's role does not allow writing.
     """
-    content = await asyncio.to_thread(_checked, definition)
+    content = await asyncio.to_thread(_checked, definition, workflows.egress)
     await queries.get_workflow(workflows, user, workflow_id=workflow_id)
     async with workflows.database.transaction() as work:
         found = await store.lock(work, user_id=user.user_id, workflow_id=workflow_id)
@@ -251,10 +253,14 @@ def _check_signal(run: WorkflowRun, event: Signalled) -> None:
         )
 
 
-def _checked(definition: Mapping[str, Any] | str) -> Mapping[str, Any]:
+def _checked(definition: Mapping[str, Any] | str, egress: EgressPolicy) -> Mapping[str, Any]:
     try:
         content = from_yaml(definition) if isinstance(definition, str) else definition
-        parse(content, KINDS)
+        for step in parse(content, KINDS).steps.values():
+            asked = step.approval.action if step.approval else None
+            for name, action in (("action", step.action), ("approval", asked), ("compensate", step.compensate)):
+                if action is not None:
+                    _check_action(action, f"steps.{step.id}.{name}", egress)
     except RefusedDefinition as error:
         raise InvalidArgument(
             str(error),
@@ -262,6 +268,18 @@ def _checked(definition: Mapping[str, Any] | str) -> Mapping[str, Any]:
             violations=[Violation(_field(error.path), str(error), "invalid_definition")],
         ) from error
     return content
+
+
+def _check_action(action: Mapping[str, Any], path: str, egress: EgressPolicy) -> None:
+    """As far as that can be known before its expressions have values."""
+    unknown = unknown_member(action)
+    if unknown is not None:
+        raise RefusedDefinition(f"{path}.{unknown}", "is not known")
+    if not any(expressions.expressions(action)):
+        try:
+            action_of(action, egress)
+        except RefusedAction as error:
+            raise RefusedDefinition(path, f"will not do: {str(error).rstrip('.')}") from error
 
 
 def _field(path: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf.json_format import MessageToDict, ParseDict
@@ -11,6 +11,15 @@ from rota_chassis.errors import NotFound
 from rota_chassis.ids import uuid7
 from rota_chassis.testing.waiting import eventually
 from rota_scheduler.rules.domain import MAX_DEPTH
+from rota_scheduler.workflows import commands
+from rota_scheduler.workflows.domain import busy
+from rota_scheduler.workflows.engine import apply
+from rota_scheduler.workflows.orders import MAX_OUTPUTS_BYTES
+from rota_scheduler.workflows.state import ActionEnded, RunStatus
+
+if TYPE_CHECKING:
+    from rota_chassis.identity import UserPrincipal
+    from rota_chassis.postgres.database import Database
 
 
 def each(title: str, *, undo: str | None = None, **for_each: Any) -> dict[str, Any]:
@@ -94,12 +103,18 @@ async def test_the_items_of_a_step_are_listed_with_what_came_of_them(world: Any)
     assert (await world.stub.ListWorkflowItems(request, metadata=world.viewer.metadata)).items
 
 
-async def test_what_items_yield_is_bounded(world: Any, listening: Any) -> None:
-    async with listening(200) as endpoint:
-        endpoint.body = b'"' + b"x" * 60_000 + b'"'
-        call = {"action": {"http": {"url": endpoint.url}}, "for_each": {"in": str(list(range(100)))}}
-        ended = await world.finished(await world.start({"steps": {"a": call}}))
-    assert "bytes together" in ended.error
+async def test_what_items_yield_is_bounded(database: Database, workflows_of: Any, user: UserPrincipal) -> None:
+    workflows = workflows_of(database)
+    steps = {"a": each("x", **{"in": "[1, 2, 3, 4, 5]"})}
+    made = await commands.create_workflow(
+        workflows, user, workspace_id=user.workspace_id, name="w", definition={"steps": steps}
+    )
+    run = await commands.start_workflow(workflows, user, workflow_id=made.id, content=None, request_id=None)
+    async with database.transaction() as work:
+        for key in busy(run.state):
+            run = await apply(workflows, work, run, ActionEnded(str(key), output="x" * 60_000))
+    assert run.state.status is RunStatus.FAILED
+    assert f"larger than {MAX_OUTPUTS_BYTES} bytes together" in (run.state.error or "")
 
 
 async def test_a_step_runs_a_workflow_to_its_end_and_takes_its_output(world: Any) -> None:

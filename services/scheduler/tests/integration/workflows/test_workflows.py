@@ -274,11 +274,31 @@ async def test_others_see_nothing_and_viewers_change_nothing(world: Any) -> None
         ({"steps": {"a": task("x", nedes=[])}}, "steps.a.nedes"),
         ({"steps": {"a": task("${1 + }")}}, "character"),
         ({"steps": {"a": {"action": {"fly": {}}}}}, "fly"),
+        (
+            {"steps": {"a": {"action": {"create_task": {"titel": "${input}"}}}}},
+            "steps.a.action.create_task.titel is not",
+        ),
+        ({"steps": {"a": {"action": {"http": {"url": "ftp://x"}}}}}, "steps.a.action will not do: .* http or https"),
+        ({"steps": {"a": task("x", compensate={"create_task": {}})}}, "steps.a.compensate will not do"),
+        ({"steps": {"a": {"approval": {"title": "x", "assignee_ids": ["eva"]}}}}, "steps.a.approval will not do"),
         ({"steps": {}}, "1 to 200"),
         ("a: &a [x]\nb: *a", "alias in line 2"),
         ("steps: [", "cannot be read"),
     ],
-    ids=["cycle", "missing", "unknown-key", "expression", "kind", "empty", "alias", "yaml"],
+    ids=[
+        "cycle",
+        "missing",
+        "unknown-key",
+        "expression",
+        "kind",
+        "member",
+        "url",
+        "no-title",
+        "assignee",
+        "empty",
+        "alias",
+        "yaml",
+    ],
 )
 async def test_a_definition_that_will_not_do_is_refused_with_the_place(
     world: Any, definition: dict[str, Any] | str, words: str
