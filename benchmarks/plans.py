@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from rota_chassis.postgres.statements import Statement
 
-LARGE = frozenset({"tasks", "search_documents", "events", "trash", "favourite_changes"})
+LARGE = frozenset({"tasks", "search_documents", "events", "trash", "favourite_changes", "task_keys"})
 """Tables that have a row for each task, or each deleted one."""
 PAGE = 51
 FILTERS = (
@@ -60,6 +60,7 @@ FILTERS = (
     "project_id = {large_project} AND status = todo",
     "section_id = {section}",
     "parent_id = {parent}",
+    'key = "P0-100"',
     "is_blocked = true",
     "blocked_by = {parent}",
     "updated_at > now-1d",

@@ -36,7 +36,7 @@ WHERE i.indrelid = ANY(ARRAY['tasks', 'search_documents', 'events']::regclass[])
 _TASKS = """
 INSERT INTO tasks (workspace_id, id, project_id, title, description, status, priority, due_at, start_at, deadline_at,
     due, start, assignee_ids, label_ids, watcher_ids, created_by, created_at, updated_at, completed_at, completed_by,
-    estimate_s, progress, category, parent_id, section_id, version)
+    estimate_s, progress, category, parent_id, section_id, number, version)
 SELECT $1, pg_temp.id(n),
     CASE WHEN place = 0 THEN ($2::uuid[])[1] WHEN place < 7 THEN ($2::uuid[])[1 + pg_temp.any(n, 2, {PROJECTS})] END,
     (ARRAY['Prepare', 'Review', 'Order'])[1 + pg_temp.any(n, 3, 3)] || ' '
@@ -56,7 +56,7 @@ SELECT $1, pg_temp.id(n),
     CASE WHEN status = 'done' THEN now() END, CASE WHEN status = 'done' THEN ($4::uuid[])[1] END,
     CASE WHEN pg_temp.any(n, 13, 6) = 0 THEN pg_temp.any(n, 14, 9) * 600 END, 0, '',
     CASE WHEN n % 100 = 0 THEN pg_temp.id(1) WHEN n % 20 = 0 THEN pg_temp.id(n - 3) END,
-    CASE WHEN place = 0 AND n % 2 = 0 THEN $6::uuid END, 1
+    CASE WHEN place = 0 AND n % 2 = 0 THEN $6::uuid END, CASE WHEN place < 7 THEN n END, 1
 FROM (
     SELECT n, pg_temp.any(n, 1, 10) AS place,
         (ARRAY['done', 'done', 'done', 'done', 'done', 'done', 'todo', 'todo', 'in_progress', 'cancelled'])
@@ -65,6 +65,10 @@ FROM (
             AS due
     FROM generate_series(1, $5::bigint) n
 ) made
+"""
+_KEYS = """
+INSERT INTO task_keys (workspace_id, project_id, number, task_id)
+SELECT workspace_id, project_id, number, id FROM tasks WHERE workspace_id = $1 AND number IS NOT NULL
 """
 _DOCUMENTS = """
 INSERT INTO search_documents SELECT workspace_id, id,
@@ -136,9 +140,17 @@ class Workspace:
             [(self.id, user) for user in self.users],
         )
         await connection.executemany(
-            "INSERT INTO projects (workspace_id, id, name, created_by, created_at, updated_at, version)"
-            " VALUES ($1, $2, $3, $4, now(), now(), 1)",
-            [(self.id, project, f"project {number}", me) for number, project in enumerate(self.projects)],
+            "INSERT INTO projects"
+            " (workspace_id, id, name, key, last_number, created_by, created_at, updated_at, version)"
+            " VALUES ($1, $2, $3, $4, $5, $6, now(), now(), 1)",
+            [
+                (self.id, project, f"project {number}", f"P{number}", self.tasks, me)
+                for number, project in enumerate(self.projects)
+            ],
+        )
+        await connection.executemany(
+            "INSERT INTO project_keys (workspace_id, key, project_id) VALUES ($1, $2, $3)",
+            [(self.id, f"P{number}", project) for number, project in enumerate(self.projects)],
         )
         await connection.executemany(
             "INSERT INTO labels VALUES ($1, $2, $3, $3, '', $4, now(), now(), 1)",
@@ -161,6 +173,7 @@ class Workspace:
                 await connection.execute(f"DROP INDEX {index['name']}")
             fill = _TASKS.format(PROJECTS=PROJECTS, USERS=USERS)
             await connection.execute(fill, self.id, self.projects, self.labels, self.users, self.tasks, self.section)
+            await connection.execute(_KEYS, self.id)
             await connection.execute(_DOCUMENTS, self.id)
             await connection.execute(_EVENTS, self.id)
             await connection.execute(_COMMENTS, self.id, self.tasks)

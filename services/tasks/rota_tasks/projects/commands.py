@@ -67,6 +67,9 @@ async def edit_project(
     """
     await queries.get_project(projects, user, project_id=project_id)
     async with projects.database.transaction() as work:
+        if "key" in changes:
+            # What its tasks are found by is written anew: who holds more than one of them holds the board.
+            await board_store.lock(work, project_id)
         project = await _lock(work, user, project_id, if_match)
         if changes.get("key", project.key) != project.key:
             await keys.claim(work, workspace_id=project.workspace_id, project_id=project.id, key=changes["key"])

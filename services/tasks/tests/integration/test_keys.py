@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
-from rota.tasks.v1 import batch_pb2, history_pb2, projects_pb2, search_pb2, sync_pb2, tasks_pb2, trash_pb2
+from rota.tasks.v1 import batch_pb2, copies_pb2, history_pb2, projects_pb2, search_pb2, sync_pb2, tasks_pb2, trash_pb2
 from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied
 from rota_chassis.postgres.database import Database
 from rota_tasks.rebuild import rebuild
@@ -280,4 +280,46 @@ async def test_whatever_happens_a_rebuild_gives_the_same_keys(stage: Stage) -> N
                 await stage.history.UndoTask(history_pb2.UndoTaskRequest(id=task.id), metadata=stage.ada.metadata) if (
                     await got(stage, task.id)
                 ).version > 1 else None
+    assert await differences(stage) == 0
+
+
+async def test_a_copy_of_a_project_has_a_key_and_numbers_of_its_own(stage: Stage) -> None:
+    project = await a_project(stage)
+    parent = await stage.create(project_id=project.id)
+    await stage.create(project_id=project.id, parent_id=parent.id)
+    copied = await stage.copies.CopyProject(
+        copies_pb2.CopyProjectRequest(id=project.id, name="Summer house"), metadata=stage.ada.metadata
+    )
+    assert copied.project.key == "SH"
+    assert (await by_key(stage, "SH-2")).parent_id == (await by_key(stage, "SH-1")).id
+    assert (await stage.create(project_id=copied.project.id)).key == "SH-3"
+    assert (await stage.create(project_id=project.id)).key == "HOME-3"
+    assert await differences(stage) == 0
+
+
+async def test_keys_change_beside_batches_that_change_and_create(stage: Stage) -> None:
+    project = await a_project(stage)
+    tasks = [await stage.create(project_id=project.id) for _ in range(4)]
+    batches = [
+        [
+            *(
+                batch_pb2.BatchOperation(
+                    update=tasks_pb2.UpdateTaskRequest(id=each.id, title="x", update_mask=FieldMask(paths=["title"]))
+                )
+                for each in tasks
+            ),
+            batch_pb2.BatchOperation(create=tasks_pb2.CreateTaskRequest(title="new", project_id=project.id)),
+        ]
+        for _ in range(6)
+    ]
+    await asyncio.gather(
+        *(
+            stage.batches.BatchTasks(
+                batch_pb2.BatchTasksRequest(operations=operations, atomic=True), metadata=stage.ada.metadata
+            )
+            for operations in batches
+        ),
+        *(renamed(stage, project, f"K{number}") for number in range(6)),
+    )
+    assert {(await got(stage, each.id)).number for each in tasks} == {1, 2, 3, 4}
     assert await differences(stage) == 0
