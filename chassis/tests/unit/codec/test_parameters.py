@@ -122,6 +122,18 @@ def test_a_path_of_protovalidate_becomes_a_pointer(path: str, pointer: str) -> N
     assert violation_pointer(CreateScheduleRequest.DESCRIPTOR, path) == pointer
 
 
+@pytest.mark.parametrize(
+    ("path", "pointer"),
+    [
+        ("action.http.headers[1].name", "/action/http/headers/1/name"),
+        ("action", "/action"),
+        ("action.http.x-y", "/action/http/x"),
+    ],
+)
+def test_a_path_goes_on_within_json(path: str, pointer: str) -> None:
+    assert violation_pointer(CreateTaskRequest.DESCRIPTOR, path) == pointer
+
+
 def test_the_key_of_a_map_is_escaped_in_a_pointer(everything_class: Any) -> None:
     path = r'map_itself["a/\"b~"].keys_int32[-7]'
     assert violation_pointer(everything_class.DESCRIPTOR, path) == '/map_itself/a~1"b~0/keys_int32/-7'

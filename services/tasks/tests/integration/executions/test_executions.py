@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
+import grpc.aio
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
+from rota.events.v1 import events_pb2
 from rota.tasks.v1 import (
     batch_pb2,
     copies_pb2,
@@ -25,10 +28,18 @@ from rota.tasks.v1 import (
     trash_pb2,
 )
 from rota_chassis.errors import InvalidArgument, NotFound, PermissionDenied
+from rota_chassis.events.consumer import Consumer
+from rota_chassis.events.envelope import Event
+from rota_chassis.ids import uuid7
+from rota_chassis.memberships import Memberships
 from rota_chassis.postgres.database import Database
+from rota_chassis.postgres.statements import statement
 from rota_chassis.testing.services import User
 from rota_chassis.testing.waiting import eventually
+from rota_tasks.executions.handlers import handlers
 from rota_tasks.rebuild import rebuild
+from rota_tasks.tasks.dependencies import Tasks
+from sqlalchemy import bindparam, func, select
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -51,6 +62,8 @@ PENDING, SUCCEEDED, FAILED, CANCELLED = (
     for name in ("PENDING", "SUCCEEDED", "FAILED", "CANCELLED")
 )
 DONE, TODO = tasks_pb2.TASK_STATUS_DONE, tasks_pb2.TASK_STATUS_TODO
+
+_TERMINATE = statement(select(func.pg_terminate_backend(bindparam("pid"))))
 
 
 @pytest.fixture(autouse=True)
@@ -423,3 +436,58 @@ async def test_a_copy_of_a_task_does_the_same_and_has_not_done_it_yet(stage: Sta
     assert copy.action == task.action
     assert not copy.action_state.HasField("unblocked_at")
     assert (await ended(stage, copy.id, FAILED)).run.id != (await get(stage, task.id)).run.id
+
+
+async def test_dying_while_an_end_is_noted_leaves_it_to_the_next_and_it_is_noted_once(
+    stage: Stage, clock: ManualClock
+) -> None:
+    # A job that nobody takes: its end is told here, as the scheduler would.
+    task = await stage.create(action={"job": {"queue": "watering"}}, due_at=after(clock, 0))
+    task = await ended(stage, task.id, PENDING)
+    database = await Database.connect(stage.database_url)
+    killer = await Database.connect(stage.database_url)
+    channel = grpc.aio.insecure_channel("unix:/nowhere")
+    try:
+        tasks = Tasks(
+            database, Memberships(database, channel), clock, times=cast("Any", None), actions=cast("Any", None)
+        )
+        told = events_pb2.TaskRunEnded(task_id=task.id, action_id=task.action_state.id, run=task.run)
+        told.run.status = SUCCEEDED
+        event = Event(
+            id=uuid7(),
+            type="task_run.ended",
+            source="/rota/scheduler",
+            workspace_id=stage.ada.workspace_id,
+            aggregate_id=uuid7(),
+            aggregate_version=2,
+            actor="system",
+            time=clock.now(),
+            data=told,
+        )
+        handle = handlers(tasks)["task_run.ended"]
+
+        async def die(work: Any, heard: Event) -> None:
+            await handle(work, heard)
+            await killer.fetch(_TERMINATE, pid=work.connection.get_server_pid())
+
+        dying = Consumer("tasks", {"task_run.ended": die}, database=database, nats=None)  # type: ignore[arg-type]
+        with pytest.raises(Exception, match="database does not answer"):
+            await dying.handle(event)
+        assert (await get(stage, task.id)).run.status == PENDING
+        living = Consumer("tasks", handlers(tasks), database=database, nats=None)  # type: ignore[arg-type]
+        assert sorted(await asyncio.gather(*(living.handle(event) for _ in range(3)))) == [
+            "duplicate",
+            "duplicate",
+            "handled",
+        ]
+        done = await get(stage, task.id)
+        assert (done.status, done.run.status, done.version) == (DONE, SUCCEEDED, task.version + 2)
+        # An action that the task has no more is not its business.
+        told.action_id = str(uuid7())
+        told.run.status = FAILED
+        await living.handle(replace(event, id=uuid7()))
+        assert (await get(stage, task.id)).version == done.version
+    finally:
+        await channel.close()
+        await killer.close()
+        await database.close()
