@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 class ResourcePool:
     """The fields are those of rota.scheduler.v1.ResourcePool; the last two are of the moment in which it was read."""
 
+    id: UUID
     workspace_id: UUID
     name: str
     units: int

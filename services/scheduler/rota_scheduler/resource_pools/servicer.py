@@ -9,6 +9,7 @@ from rota.scheduler.v1 import allocation_pb2, allocation_pb2_grpc
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
+from rota_chassis.requests import request_of
 
 from rota_scheduler.resource_pools import commands, queries
 from rota_scheduler.resource_pools.messages import pool_message
@@ -38,6 +39,7 @@ class ResourcePoolServicer(allocation_pb2_grpc.ResourcePoolServiceServicer):
             name=request.name,
             units=request.units,
             description=request.description,
+            request=request_of(request),
         )
         return allocation_pb2.CreateResourcePoolResponse(resource_pool=pool_message(pool))
 

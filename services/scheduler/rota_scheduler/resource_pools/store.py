@@ -6,7 +6,20 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text, bindparam, delete, select, text, update
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from sqlalchemy.sql import func
@@ -25,19 +38,30 @@ POOLS = Table(
     MetaData(),
     Column("workspace_id", PgUUID, primary_key=True),
     Column("name", Text, primary_key=True),
+    Column("id", PgUUID, nullable=False),
     Column("units", Integer, nullable=False),
     Column("description", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("version", Integer, nullable=False),
+    Column("request_key", Text),
+    Column("fingerprint", LargeBinary),
 )
-_FIELDS = tuple(column.name for column in POOLS.c)
+_FIELDS = tuple(column.name for column in POOLS.c if column.name not in {"request_key", "fingerprint"})
+_POOL = tuple(POOLS.c[name] for name in _FIELDS)
 _CHANGED = ("units", "description", "updated_at", "version")
 _WORKSPACE, _NAME = bindparam("workspace_id", type_=PgUUID), bindparam("name", type_=Text)
 _THIS = (POOLS.c.workspace_id == _WORKSPACE, POOLS.c.name == _NAME)
 
-_ADD = statement(insert(POOLS).values({name: bindparam(name) for name in _FIELDS}).on_conflict_do_nothing())
-_LOCK = statement(select(POOLS).where(*_THIS).with_for_update())
+_ADD = statement(
+    insert(POOLS).values({column.name: bindparam(column.name) for column in POOLS.c}).on_conflict_do_nothing()
+)
+_REQUESTED = statement(
+    select(*_POOL, POOLS.c.fingerprint).where(
+        POOLS.c.workspace_id == _WORKSPACE, POOLS.c.request_key == bindparam("request_key", type_=Text)
+    )
+)
+_LOCK = statement(select(*_POOL).where(*_THIS).with_for_update())
 _UPDATE = statement(
     update(POOLS)
     .where(
@@ -56,7 +80,8 @@ _UNITS = statement(
 _PAGE = statement(
     text("""
     WITH pools AS (
-        SELECT * FROM resource_pools
+        SELECT id, workspace_id, name, units, description, created_at, updated_at, version
+        FROM resource_pools
         WHERE workspace_id = :workspace_id AND name > CAST(:after AS text) COLLATE "C"
             AND (CAST(:name AS text) IS NULL OR name = :name)
         ORDER BY name LIMIT :limit
@@ -82,9 +107,17 @@ _PAGE = statement(
 )
 
 
-async def add(work: UnitOfWork, pool: ResourcePool) -> bool:
-    """Write a new pool; returns whether there was none of its name."""
-    return bool(await work.execute(_ADD, **_columns(pool, _FIELDS)))
+async def add(work: UnitOfWork, pool: ResourcePool, *, request_key: str | None, fingerprint: bytes | None) -> bool:
+    """Write a new pool and the call that makes it; returns whether there was none of its name, nor of the call."""
+    return bool(await work.execute(_ADD, **_columns(pool, _FIELDS), request_key=request_key, fingerprint=fingerprint))
+
+
+async def requested(
+    reader: Reader, *, workspace_id: UUID, request_key: str | None
+) -> tuple[ResourcePool, bytes] | None:
+    """The pool that a call made, and the fingerprint of the call."""
+    row = await reader.fetch_one(_REQUESTED, workspace_id=workspace_id, request_key=request_key)
+    return None if row is None else (ResourcePool(**{name: row[name] for name in _FIELDS}), row["fingerprint"])
 
 
 async def lock(work: UnitOfWork, *, workspace_id: UUID, name: str) -> ResourcePool | None:
@@ -98,9 +131,9 @@ async def save(work: UnitOfWork, pool: ResourcePool) -> None:
     await work.execute(_UPDATE, of_workspace=pool.workspace_id, of_name=pool.name, **_columns(pool, _CHANGED))
 
 
-async def remove(work: UnitOfWork, *, workspace_id: UUID, name: str) -> bool:
-    """Delete a pool; returns whether there was one."""
-    return bool(await work.execute(_DELETE, workspace_id=workspace_id, name=name))
+async def remove(work: UnitOfWork, pool: ResourcePool) -> None:
+    """Delete a locked pool."""
+    await work.execute(_DELETE, workspace_id=pool.workspace_id, name=pool.name)
 
 
 async def units(reader: Reader, *, workspace_id: UUID, names: Collection[str]) -> Mapping[str, int]:

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -26,11 +27,17 @@ from rota_chassis.errors import (
     NotFound,
     PermissionDenied,
     PreconditionFailed,
+    Unprocessable,
 )
+from rota_chassis.events.log import EVENTS
+from rota_chassis.events.types import event_types
+from rota_chassis.postgres.database import Database
+from rota_chassis.postgres.statements import statement
 from rota_chassis.testing.auth import small_auth
 from rota_chassis.testing.services import User, running
 from rota_chassis.testing.waiting import eventually
 from rota_scheduler.bootstrap import SERVICE
+from sqlalchemy import select
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -55,6 +62,7 @@ class Stage:
     clock: ManualClock
     ada: User
     viewer: User
+    database_url: str
 
     async def pool(self, name: str = "gpus", units: int = 2, **fields: Any) -> allocation_pb2.ResourcePool:
         """A new pool."""
@@ -119,13 +127,14 @@ async def stage(
     issuer: TokenIssuer,
     clock: ManualClock,
 ) -> AsyncIterator[Stage]:
+    database_url = await make_database("scheduler")
     async with AsyncExitStack() as stack:
         auth = await stack.enter_async_context(small_auth())
         channel = await stack.enter_async_context(
             running(
                 SERVICE,
                 server_url=postgres_url,
-                database_url=await make_database("scheduler"),
+                database_url=database_url,
                 redis_url=redis_url,
                 nats_url=fresh_nats_url,
                 issuer=issuer,
@@ -146,6 +155,7 @@ async def stage(
             clock,
             ada,
             viewer,
+            database_url,
         )
 
 
@@ -177,6 +187,35 @@ async def test_a_pool_is_made_read_changed_listed_and_deleted(stage: Stage) -> N
         await stage.pools.DeleteResourcePool(gone, metadata=stage.ada.metadata)
     with pytest.raises(NotFound):
         await stage.resize("gpus", 1)
+
+
+async def test_a_pool_that_is_made_again_with_its_idempotency_key_is_the_same(stage: Stage) -> None:
+    made = await asyncio.gather(*(stage.pool(request_id="one") for _ in range(10)))
+    assert len({pool.id for pool in made}) == 1
+    await stage.resize("gpus", 5)
+    assert (await stage.pool(request_id="one")).units == 5
+    with pytest.raises(Unprocessable):
+        await stage.pool("other", request_id="one")
+    with pytest.raises(AlreadyExists):
+        await stage.pool(request_id="two")
+
+
+async def test_what_becomes_of_a_pool_is_told(stage: Stage) -> None:
+    pool = await stage.pool()
+    await stage.resize("gpus", 7)
+    await stage.pools.DeleteResourcePool(
+        allocation_pb2.DeleteResourcePoolRequest(name="gpus"), metadata=stage.ada.metadata
+    )
+    of_pool = statement(select(EVENTS).where(EVENTS.c.aggregate_id == UUID(pool.id)).order_by(EVENTS.c.position))
+    database = await Database.connect(stage.database_url, size=1)
+    rows = await database.fetch(of_pool)
+    await database.close()
+    told = [event_types()[row["type"]].decode(row["data"]).resource_pool for row in rows]
+    assert [(row["type"], each.units, each.version) for row, each in zip(rows, told, strict=True)] == [
+        ("resource_pool.created", 2, 1),
+        ("resource_pool.updated", 7, 2),
+        ("resource_pool.deleted", 7, 3),
+    ]
 
 
 async def test_others_do_not_see_the_pools_of_a_workspace_and_viewers_change_none(stage: Stage) -> None:

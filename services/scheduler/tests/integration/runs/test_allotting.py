@@ -72,9 +72,15 @@ async def make_pool(database: Database, clock: ManualClock, workspace_id: UUID, 
     async with database.transaction() as work:
         now = clock.now()
         pool = ResourcePool(
-            workspace_id=workspace_id, name=name, units=units, description="", created_at=now, updated_at=now
+            id=uuid7(),
+            workspace_id=workspace_id,
+            name=name,
+            units=units,
+            description="",
+            created_at=now,
+            updated_at=now,
         )
-        assert await pools.add(work, pool)
+        assert await pools.add(work, pool, request_key=None, fingerprint=None)
 
 
 async def look(database: Database, clock: ManualClock, *, limit: int = 100, **how: Any) -> Claimed:
