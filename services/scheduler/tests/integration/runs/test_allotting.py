@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,20 +14,23 @@ from rota.events.v1 import events_pb2
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.database import Database
 from rota_chassis.postgres.statements import statement
+from rota_chassis.testing.waiting import eventually
 from rota_scheduler.resource_pools import store as pools
 from rota_scheduler.resource_pools.domain import ResourcePool
 from rota_scheduler.runs import claims, store
 from rota_scheduler.runs.allocation import NO_PLACE, SUPERSEDED, allocation_of
 from rota_scheduler.runs.claims import FROM_THE_FIRST, Backlog, Claimed
-from rota_scheduler.runs.domain import LEASE, End, Run, Status
+from rota_scheduler.runs.domain import LEASE, End, Run, Status, Succeeded
 from rota_scheduler.runs.history import tend_history
+from rota_scheduler.runs.worker import Worker
 from sqlalchemy import text
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from rota_chassis.testing.clock import ManualClock
     from rota_chassis.testing.service_plugin import MakeDatabase
+    from rota_scheduler.runs.domain import Execute, Outcome
 
 ACTION = {"create_task": {"title": "Water the plants"}}
 CLAIMERS = 50
@@ -326,6 +329,66 @@ async def test_claiming_reads_few_of_many_runs_by_the_indexes(
             await transaction.rollback()
         plan = "\n".join(row[0] for row in rows)
         assert "Seq Scan on runs" not in plan, plan
+
+
+@asynccontextmanager
+async def working(database: Database, clock: ManualClock, act: Execute, *, slots: int) -> AsyncIterator[Worker]:
+    """A worker that executes runs within the block."""
+    worker = Worker(database, clock, {"create_task": act}, slots=slots)
+    task = asyncio.create_task(worker.run())
+    try:
+        yield worker
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_the_attempt_of_a_run_that_another_has_ended_is_broken_off(
+    database: Database, clock: ManualClock, make: Callable[..., Run]
+) -> None:
+    broken_off, begun = list[UUID](), list[UUID]()
+
+    async def act(run: Run) -> Outcome:
+        begun.append(run.id)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            broken_off.append(run.id)
+            raise
+        return Succeeded()
+
+    how = {"concurrency_key": "deploy", "concurrency_policy": "cancel_in_progress"}
+    old, new = make(**how), make(**how)
+    async with working(database, clock, act, slots=4) as worker:
+        for run in (old, new):
+            await add(database, run)
+            worker.wake()
+            await eventually(lambda run=run: run.id in begun)
+        await eventually(lambda: broken_off == [old.id])
+
+
+async def test_a_process_that_is_busy_with_one_workspace_lets_another_have_its_turn(
+    database: Database, clock: ManualClock, make: Callable[..., Run]
+) -> None:
+    order, go_on = list[UUID](), asyncio.Semaphore(0)
+
+    async def act(run: Run) -> Outcome:
+        order.append(run.workspace_id)
+        await go_on.acquire()
+        return Succeeded()
+
+    crowd, single = [make() for _ in range(500)], make(workspace_id=uuid7())
+    await add(database, *crowd)
+    async with working(database, clock, act, slots=2):
+        await eventually(lambda: len(order) == 2)
+        await add(database, single)
+
+        async def has_had_its_turn() -> bool:
+            go_on.release()
+            return single.workspace_id in order
+
+        await eventually(has_had_its_turn)
+    assert len(order) < 250
 
 
 async def test_the_workspaces_come_round_when_there_are_more_than_are_looked_at_at_once(
