@@ -15,6 +15,7 @@ from rota_scheduler.runs.domain import Run, Status, as_claimed
 from rota_scheduler.runs.messages import run_finished
 from rota_scheduler.schedules import catchup, store
 from rota_scheduler.schedules.policies import Overlap, SkipReason
+from rota_scheduler.schedules.spec import next_after
 from rota_scheduler.ticker import next_tick
 
 if TYPE_CHECKING:
@@ -109,8 +110,11 @@ async def _keep_unique(
     if not wanted:
         return
     refused = {each.run_id for each in wanted} - await uniques.take(work, wanted, now=now)
-    for (_, found), new in zip(settled, runs_of, strict=True):
+    for (schedule, found), new in zip(settled, runs_of, strict=True):
         skipped = [run.nominal_time for run in new if run.id in refused]
+        if skipped and found.cursor is None:
+            # It was not the last time of all, and no run will end after which there would be another.
+            found.cursor = next_after(schedule.spec, now if schedule.timing.delay_s else new[-1].nominal_time)
         found.skips += [catchup.Skip(time, time, SkipReason.UNIQUE) for time in skipped]
         new[:] = [run for run in new if run.id not in refused]
 

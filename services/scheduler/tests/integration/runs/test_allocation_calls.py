@@ -108,12 +108,10 @@ class Stage:
 
     async def schedule(self, **fields: Any) -> schedules_pb2.Schedule:
         """A new schedule, every minute."""
-        request = schedules_pb2.CreateScheduleRequest(
-            name="Bake",
-            interval_s=60,
-            action=schedules_pb2.Action(job=schedules_pb2.JobAction(queue=QUEUE)),
-            **fields,
-        )
+        action = schedules_pb2.Action(job=schedules_pb2.JobAction(queue=QUEUE))
+        if "spec" not in fields:
+            fields["interval_s"] = 60
+        request = schedules_pb2.CreateScheduleRequest(name="Bake", action=action, **fields)
         return (await self.schedules.CreateSchedule(request, metadata=self.ada.metadata)).schedule
 
 
@@ -392,6 +390,29 @@ async def test_a_schedule_skips_the_times_for_whose_key_there_is_a_run(stage: St
     assert len(await stage.claim()) == 2
     # What is ordered meets what a schedule has started.
     run = await stage.order(unique=unique)
+    assert run.schedule_id == schedule.id
+
+
+FROM_COMPLETION = schedules_pb2.ScheduleSpec(every_s=60, anchor=schedules_pb2.INTERVAL_ANCHOR_COMPLETION)
+
+
+@pytest.mark.parametrize("how", [{"max_runs": 1}, {"spec": FROM_COMPLETION}], ids=["max_runs", "from completion"])
+async def test_a_schedule_goes_on_after_a_time_that_was_skipped_for_a_run_of_its_key(
+    stage: Stage, how: dict[str, Any]
+) -> None:
+    unique = allocation_pb2.Unique(key="bake", period_s=90)
+    await stage.order(unique=unique)
+    assert len(await stage.claim()) == 1
+    schedule = await stage.schedule(unique=unique, **how)
+
+    async def skipped() -> bool:
+        request = schedules_pb2.ListLedgerRequest(id=schedule.id)
+        return bool((await stage.schedules.ListLedger(request, metadata=stage.ada.metadata)).entries)
+
+    stage.clock.advance(60)
+    await eventually(skipped)
+    stage.clock.advance(60)
+    (run,) = await eventually(stage.claim)
     assert run.schedule_id == schedule.id
 
 
