@@ -120,6 +120,7 @@ async def _replay(work: UnitOfWork, rows: Sequence[Mapping[str, Any]]) -> None:
 
     async def write() -> None:
         if written:
+            await _keep_numbers(work, written)
             await tasks.save(work, written)
             written.clear()
 
@@ -127,7 +128,6 @@ async def _replay(work: UnitOfWork, rows: Sequence[Mapping[str, Any]]) -> None:
         data = data_of(row)
         if row["aggregate"] == "task" and row["type"] not in _MOVED:
             task = task_of(data.task)
-            await _keep_number(work, task)
             if written and written[0].workspace_id != task.workspace_id:
                 await write()
             written.append(task)
@@ -137,15 +137,13 @@ async def _replay(work: UnitOfWork, rows: Sequence[Mapping[str, Any]]) -> None:
     await write()
 
 
-async def _keep_number(work: UnitOfWork, task: Task) -> None:
-    if task.project_id is not None and task.number is not None:
-        await keys.keep(
-            work,
-            workspace_id=task.workspace_id,
-            project_id=task.project_id,
-            number=task.number,
-            task_id=task.id,
-        )
+async def _keep_numbers(work: UnitOfWork, told: Sequence[Task]) -> None:
+    numbers = [
+        (task.id, task.project_id, task.number)
+        for task in told
+        if task.project_id is not None and task.number is not None
+    ]
+    await keys.keep(work, workspace_id=told[0].workspace_id, told=numbers)
 
 
 async def _project_attachment(work: UnitOfWork, kind: str, data: Any) -> None:
@@ -224,7 +222,7 @@ async def _project_template(work: UnitOfWork, kind: str, data: Any) -> None:
 
 async def _project_task(work: UnitOfWork, kind: str, data: Any) -> None:
     task = task_of(data.task)
-    await _keep_number(work, task)
+    await _keep_numbers(work, [task])
     match kind:
         case "task.deleted" if data.HasField("root_id"):
             await trash.add(work, [TaskDeleted(task, UUID(data.root_id), UUID(data.deleted_by))])

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from rota_chassis.postgres.database import Reader, UnitOfWork
 
 _WORKSPACE, _PROJECT = bindparam("workspace_id", type_=PgUUID), bindparam("project_id", type_=PgUUID)
-_NUMBER, _TASK = bindparam("number", type_=Integer), bindparam("task_id", type_=PgUUID)
 _TASKS, _PROJECTS = bindparam("task_ids", type_=ARRAY(PgUUID)), bindparam("project_ids", type_=ARRAY(PgUUID))
 _CLAIM = statement(
     insert(PROJECT_KEYS).values({each.name: bindparam(each.name) for each in PROJECT_KEYS.c}).on_conflict_do_nothing()
@@ -74,16 +73,20 @@ _NUMBER_TASKS = statement(
 _KEEP = statement(
     text(
         """
-        WITH counted AS (
-            UPDATE projects SET last_number = greatest(last_number, :number)
-            WHERE workspace_id = :workspace_id AND id = :project_id
-            RETURNING workspace_id, id
+        WITH told AS (
+            SELECT * FROM unnest(:task_ids, :project_ids, :numbers) AS told (task_id, project_id, number)
+        ), counted AS (
+            UPDATE projects SET last_number = greatest(last_number, highest.number)
+            FROM (SELECT project_id, max(number) AS number FROM told GROUP BY project_id) AS highest
+            WHERE projects.workspace_id = :workspace_id AND projects.id = highest.project_id
+            RETURNING projects.id
         )
         INSERT INTO task_keys (workspace_id, project_id, number, task_id)
-        SELECT workspace_id, id, :number, :task_id FROM counted
+        SELECT :workspace_id, told.project_id, told.number, told.task_id
+        FROM told JOIN counted ON counted.id = told.project_id
         ON CONFLICT DO NOTHING
         """
-    ).bindparams(_WORKSPACE, _PROJECT, _NUMBER, _TASK)
+    ).bindparams(_WORKSPACE, _TASKS, _PROJECTS, bindparam("numbers", type_=ARRAY(Integer)))
 )
 _FORGET = statement(
     delete(TASK_KEYS).where(TASK_KEYS.c.workspace_id == _WORKSPACE, TASK_KEYS.c.task_id == func.any(_TASKS))
@@ -142,9 +145,17 @@ async def number(
     return {row["task_id"]: (row["number"], row["key"]) for row in rows}
 
 
-async def keep(work: UnitOfWork, *, workspace_id: UUID, project_id: UUID, number: int, task_id: UUID) -> None:
-    """Remember the number that a task has, or had: what an event says, for the rebuild."""
-    await work.execute(_KEEP, workspace_id=workspace_id, project_id=project_id, number=number, task_id=task_id)
+async def keep(work: UnitOfWork, *, workspace_id: UUID, told: Sequence[tuple[UUID, UUID, int]]) -> None:
+    """Remember the numbers that tasks have, or had, in their projects: what events say, for the rebuild."""
+    if told:
+        task_ids, project_ids, numbers = zip(*told, strict=True)
+        await work.execute(
+            _KEEP,
+            workspace_id=workspace_id,
+            task_ids=list(task_ids),
+            project_ids=list(project_ids),
+            numbers=list(numbers),
+        )
 
 
 async def forget(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> None:
