@@ -1,7 +1,6 @@
 """How long a rebuild of the read tables keeps writers waiting.
 
-A service with many tasks, made through its own API, so that the log is what really comes of that; writers that change
-tasks one after another, each waiting for its answer; and `python -m rota_tasks rebuild` in a process of its own: once
+A service with many tasks; writers that change some of them, each one after another and waiting for its answer; and `python -m rota_tasks rebuild` in a process of its own: once
 with nothing to repair, once with every task broken. Times are those of the writers' calls.
 
 Usage: python benchmarks/rebuild.py [--tasks 100000] [--writers 50]
@@ -33,6 +32,23 @@ if TYPE_CHECKING:
     import grpc
 
 _BATCH = 500
+_COPIES = (
+    """
+    INSERT INTO tasks SELECT made.* FROM tasks t, generate_series(1, $1::int) n,
+        jsonb_populate_record(t, jsonb_build_object('id', md5(t.id::text || n)::uuid)) made
+    """,
+    """
+    INSERT INTO search_documents SELECT d.workspace_id, md5(d.task_id::text || n)::uuid, d.document
+    FROM search_documents d, generate_series(1, $1::int) n
+    """,
+    """
+    INSERT INTO events (workspace_id, id, aggregate, aggregate_id, aggregate_version, type, schema_version, data,
+        actor, time, published_at)
+    SELECT e.workspace_id, gen_random_uuid(), e.aggregate, md5(e.aggregate_id::text || n)::uuid, 1, e.type, 1,
+        jsonb_set(e.data, '{task,id}', to_jsonb(md5(e.aggregate_id::text || n)::uuid)), e.actor, e.time, now()
+    FROM events e, generate_series(1, $1::int) n WHERE e.aggregate = 'task'
+    """,
+)
 _BESIDE_S = 20.0
 
 
@@ -68,33 +84,34 @@ async def measure(number: int, writers: int) -> None:
                 issuer=issuer,
                 auth_address=auth.address,
             ) as channel:
-                ids = await fill(channel, user, number)
+                ids = await fill(channel, user, number, url)
                 print(f"{number:,} tasks, {writers} writers{'':14} {'calls':>7} {'p50':>7} {'p99':>7} {'max':>7} ms")
                 await beside(channel, user, ids, writers, name="by themselves", what=asyncio.sleep(_BESIDE_S))
                 await beside(channel, user, ids, writers, name="beside a rebuild", what=rebuild(postgres.url))
                 connection = await asyncpg.connect(url)
                 await connection.execute("UPDATE tasks SET category = 'broken'", timeout=600)
                 await connection.close()
-                await beside(
-                    channel, user, ids[:1000], writers, name="beside a repair of all", what=rebuild(postgres.url)
-                )
+                await beside(channel, user, ids, writers, name="beside a repair of all", what=rebuild(postgres.url))
 
 
-async def fill(channel: grpc.aio.Channel, user: User, number: int) -> list[str]:
-    """Make so many tasks; their ids."""
-    batches, ids = batch_pb2_grpc.BatchServiceStub(channel), []
-    for start in range(0, number, _BATCH):
-        request = batch_pb2.BatchTasksRequest(
-            operations=[
-                batch_pb2.BatchOperation(
-                    create=tasks_pb2.CreateTaskRequest(title=f"Order the basil {n}", description="As told." * 8)
-                )
-                for n in range(start, min(start + _BATCH, number))
-            ]
-        )
-        answer = await batches.BatchTasks(request, metadata=user.metadata, timeout=60)
-        ids += [each.task.id for each in answer.results]
-    return ids
+async def fill(channel: grpc.aio.Channel, user: User, number: int, url: str) -> list[str]:
+    """Make some tasks through the API, and as many like them in the database, with their events; ids of some."""
+    batches = batch_pb2_grpc.BatchServiceStub(channel)
+    request = batch_pb2.BatchTasksRequest(
+        operations=[
+            batch_pb2.BatchOperation(
+                create=tasks_pb2.CreateTaskRequest(title=f"Order the basil {n}", description="As told." * 8)
+            )
+            for n in range(_BATCH)
+        ]
+    )
+    answer = await batches.BatchTasks(request, metadata=user.metadata, timeout=60)
+    connection = await asyncpg.connect(url)
+    for statement in _COPIES:
+        await connection.execute(statement, number // _BATCH - 1, timeout=600)
+    await connection.execute("ANALYZE", timeout=600)
+    await connection.close()
+    return [each.task.id for each in answer.results]
 
 
 async def beside(channel: grpc.aio.Channel, user: User, ids: list[str], writers: int, *, name: str, what: Any) -> None:

@@ -63,6 +63,7 @@ from rota_tasks.projects.servicer import ProjectServicer
 from rota_tasks.reactions.servicer import ReactionServicer
 from rota_tasks.relations.servicer import RelationServicer
 from rota_tasks.saved_filters.servicer import SavedFilterServicer
+from rota_tasks.search import refreshing
 from rota_tasks.search.servicer import SearchServicer
 from rota_tasks.series import handlers as series_handlers
 from rota_tasks.series.servicer import SeriesServicer
@@ -161,6 +162,7 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
     )
     runtime.serve(series_pb2_grpc.add_SeriesServiceServicer_to_server, SeriesServicer(tasks, runtime.page_tokens))
     runtime.background("unblocking", partial(unblocking.run, tasks))
+    runtime.background("documents", partial(refreshing.run, runtime.database))
     runtime.consume({**memberships.handlers(), **series_handlers.handlers(tasks), **execution_handlers.handlers(tasks)})
 
 

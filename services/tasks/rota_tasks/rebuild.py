@@ -44,6 +44,7 @@ from rota_tasks.relations.messages import relation_of
 from rota_tasks.saved_filters import store as saved_filters
 from rota_tasks.saved_filters.domain import SavedFilterDeleted, SavedFilterUpdated
 from rota_tasks.saved_filters.messages import saved_filter_of
+from rota_tasks.search import documents
 from rota_tasks.series import store as series
 from rota_tasks.series.domain import SeriesUpdated
 from rota_tasks.series.messages import series_of
@@ -72,7 +73,7 @@ class Rebuilt:
 
     Attributes:
         events: Events read.
-        rows: Rows that the log gives the tables, those apart that follow from other rows.
+        rows: Rows that the log gives the tables, search documents apart.
         differences: Rows that were missing, too many or different, likewise; they have been repaired.
         longest_wait_s: How long it kept writers waiting at most, at once.
     """
@@ -88,30 +89,37 @@ async def rebuild(database: Database, projection: str | None = None) -> Rebuilt:
 
     Args:
         database: Where; it needs one connection.
-        projection: One table by its name; absent means all.
+        projection: One table by its name; absent means all, and the search documents.
 
     Raises:
         Conflict: another rebuild runs (code REBUILD_RUNS).
         LookupError: there is no such projection.
         Unavailable: the database does not answer, or rows could not be repaired (code REBUILD_INCOMPLETE).
     """
-    names = [*_TABLES, *_DERIVED] if projection is None else [projection]
-    if not {*_TABLES, *_DERIVED}.issuperset(names):
-        raise LookupError(f"there is no projection {projection}; there are: {', '.join([*_TABLES, *_DERIVED])}")
-    alone = _OF_ONE_AGGREGATE.get(projection) if projection is not None else None
-    aggregates = [alone] if alone is not None else list(_PROJECTIONS)
+    known = (*_TABLES, _DOCUMENTS)
+    if projection not in (None, *known):
+        raise LookupError(f"there is no projection {projection}; there are: {', '.join(known)}")
+    rebuilt = Rebuilt(0, 0, 0)
+    if projection != _DOCUMENTS:
+        rebuilt = await _rebuild_tables(database, list(_TABLES) if projection is None else [projection])
+    if projection in (None, _DOCUMENTS):
+        await documents.rebuild(database)
+    return rebuilt
+
+
+async def _rebuild_tables(database: Database, names: Sequence[str]) -> Rebuilt:
+    alone = _OF_ONE_AGGREGATE.get(names[0]) if len(names) == 1 else None
     # Nobody else's session afterwards: its names mean other tables.
     async with database.connection(discard=True) as connection:
         if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
             raise Conflict("Another rebuild runs; wait until it has ended.", code="REBUILD_RUNS")
-        shadow = Shadow(connection, _TABLES | _DERIVED, _BESIDES, aggregates, _replay)
+        shadow = Shadow(connection, _TABLES, _BESIDES, [alone] if alone else list(_PROJECTIONS), _replay)
         await shadow.create()
         await shadow.follow()
         repaired = await shadow.repair(names)
-        rows = sum([await shadow.count(name) for name in names if name in _TABLES])
+        rows = sum([await shadow.count(name) for name in names])
         await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
-    differences = sum(number for name, number in repaired.items() if name in _TABLES)
-    return Rebuilt(shadow.events, rows, differences, shadow.longest_wait_s)
+    return Rebuilt(shadow.events, rows, sum(repaired.values()), shadow.longest_wait_s)
 
 
 async def _replay(work: UnitOfWork, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -263,10 +271,10 @@ _TABLES = {
     "trashed_comments": "workspace_id, id",
     "trashed_relations": "workspace_id, id",
 }
-# What follows from rows of those, and is not counted.
-_DERIVED = {"search_documents": "workspace_id, task_id"}
-# What projections write although it does not come from the log.
-_BESIDES = ("favourites", "favourite_changes")
+# What follows from the rows of those as they are, and is looked at after them.
+_DOCUMENTS = "search_documents"
+# What projections write although it does not come from the log, or not as it is.
+_BESIDES = (_DOCUMENTS, "stale_documents", "favourites", "favourite_changes")
 # Tables that events of one aggregate alone make; for any other the whole log is read.
 _OF_ONE_AGGREGATE = {
     "labels": "label",

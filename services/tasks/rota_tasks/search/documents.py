@@ -5,25 +5,40 @@ They are weighted: title and keys A, labels B, description and names of attachme
 A document is made anew from the task's rows, in the transaction that changes one of them. Two that change one task at
 once take turns on the document's row before they read, so that the second sees what the first wrote. Whoever gives a
 task labels holds these first, so that a label that is renamed meanwhile is read by its new name.
+
+What many tasks have in common, a label's name or a project's key, is in all their documents. Where these are more than
+`AT_ONCE`, the transaction that changes it leaves a note, and `refresh` makes them anew afterwards, some at a time. A
+document is always made from the rows as they are, so it does no harm to do that twice, or while the next change comes:
+that leaves a note of its own.
 """
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
+from uuid import UUID
 
+from rota_chassis.ids import uuid7
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import bindparam, text
+from sqlalchemy import Integer, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from uuid import UUID
 
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.database import Database, UnitOfWork
+    from rota_chassis.postgres.statements import Statement
+
+AT_ONCE = 500
+"""How many documents one transaction makes anew at most, for what their tasks have in common."""
 
 _WORKSPACE = bindparam("workspace_id", type_=PgUUID)
 _TASKS = bindparam("task_ids", type_=ARRAY(PgUUID))
+_LABEL, _PROJECT = bindparam("label_id", type_=PgUUID), bindparam("project_id", type_=PgUUID)
+_NOTE_ID, _LAST = bindparam("id", type_=PgUUID), bindparam("last_id", type_=PgUUID)
+_LIMIT = bindparam("limit", type_=Integer)
 _HOLD_LABELS = statement(
     text(
         """
@@ -42,42 +57,92 @@ _LOCK = statement(
         """
     ).bindparams(_WORKSPACE, _TASKS)
 )
+_MADE = """
+    SELECT workspace_id, id AS task_id,
+        setweight(to_tsvector('simple', title || ' ' || (
+            SELECT coalesce(string_agg(p.key || '-' || k.number, ' ' ORDER BY p.key, k.number), '')
+            FROM task_keys k JOIN project_keys p ON p.workspace_id = k.workspace_id AND p.project_id = k.project_id
+            WHERE k.workspace_id = t.workspace_id AND k.task_id = t.id)), 'A')
+        || setweight(to_tsvector('simple', (
+            SELECT coalesce(string_agg(l.name, ' ' ORDER BY l.id), '') FROM labels l
+            WHERE l.workspace_id = t.workspace_id AND l.id = ANY(t.label_ids))), 'B')
+        || setweight(to_tsvector('simple', description), 'C')
+        || setweight(to_tsvector('simple', left((
+            SELECT coalesce(string_agg(a.name || ' ' || translate(a.name, '._-/', '    '), ' ' ORDER BY a.id), '')
+            FROM attachments a WHERE a.workspace_id = t.workspace_id AND a.task_id = t.id), 50000)), 'C')
+        || setweight(to_tsvector('simple', left((
+            SELECT coalesce(string_agg(c.text, ' ' ORDER BY c.id DESC), '') FROM comments c
+            WHERE c.workspace_id = t.workspace_id AND c.task_id = t.id), 50000)), 'D') AS document
+    FROM tasks t WHERE workspace_id = :workspace_id AND id = ANY(:task_ids)
+"""
 _WRITE = statement(
     text(
-        """
-        INSERT INTO search_documents (workspace_id, task_id, document)
-        SELECT workspace_id, id,
-            setweight(to_tsvector('simple', title || ' ' || (
-                SELECT coalesce(string_agg(p.key || '-' || k.number, ' ' ORDER BY p.key, k.number), '')
-                FROM task_keys k JOIN project_keys p ON p.workspace_id = k.workspace_id AND p.project_id = k.project_id
-                WHERE k.workspace_id = t.workspace_id AND k.task_id = t.id)), 'A')
-            || setweight(to_tsvector('simple', (
-                SELECT coalesce(string_agg(l.name, ' ' ORDER BY l.id), '') FROM labels l
-                WHERE l.workspace_id = t.workspace_id AND l.id = ANY(t.label_ids))), 'B')
-            || setweight(to_tsvector('simple', description), 'C')
-            || setweight(to_tsvector('simple', left((
-                SELECT coalesce(string_agg(a.name || ' ' || translate(a.name, '._-/', '    '), ' ' ORDER BY a.id), '')
-                FROM attachments a WHERE a.workspace_id = t.workspace_id AND a.task_id = t.id), 50000)), 'C')
-            || setweight(to_tsvector('simple', left((
-                SELECT coalesce(string_agg(c.text, ' ' ORDER BY c.id DESC), '') FROM comments c
-                WHERE c.workspace_id = t.workspace_id AND c.task_id = t.id), 50000)), 'D')
-        FROM tasks t WHERE workspace_id = :workspace_id AND id = ANY(:task_ids)
+        f"""
+        INSERT INTO search_documents (workspace_id, task_id, document) {_MADE}
         ON CONFLICT (workspace_id, task_id) DO UPDATE SET document = excluded.document
             WHERE search_documents.document IS DISTINCT FROM excluded.document
         """
     ).bindparams(_WORKSPACE, _TASKS)
 )
-_WITH_LABEL = statement(
-    text("SELECT id FROM tasks WHERE workspace_id = :workspace_id AND label_ids @> ARRAY[:label_id]").bindparams(
-        _WORKSPACE, bindparam("label_id", type_=PgUUID)
-    )
+_WRONG = statement(
+    text(
+        f"""
+        SELECT made.task_id FROM ({_MADE}) made LEFT JOIN search_documents found USING (workspace_id, task_id)
+        WHERE found.document IS DISTINCT FROM made.document
+        """  # noqa: S608 (the statement above)
+    ).bindparams(_WORKSPACE, _TASKS)
 )
-
-
+_ALL = statement(
+    text(
+        """
+        SELECT workspace_id, id FROM tasks WHERE (workspace_id, id) > (:workspace_id, :last_id)
+        ORDER BY workspace_id, id LIMIT :limit
+        """
+    ).bindparams(_WORKSPACE, _LAST, _LIMIT)
+)
+_WITH_LABEL = statement(
+    text(
+        "SELECT id FROM tasks WHERE workspace_id = :workspace_id AND label_ids @> ARRAY[:label_id] LIMIT :limit"
+    ).bindparams(_WORKSPACE, _LABEL, _LIMIT)
+)
 _OF_PROJECT = statement(
     text(
         "SELECT id FROM tasks WHERE workspace_id = :workspace_id AND project_id = :project_id AND number > 0"
-    ).bindparams(_WORKSPACE, bindparam("project_id", type_=PgUUID))
+        " LIMIT :limit"
+    ).bindparams(_WORKSPACE, _PROJECT, _LIMIT)
+)
+_NOTE = statement(
+    text(
+        """
+        INSERT INTO stale_documents (workspace_id, id, label_id, project_id)
+        VALUES (:workspace_id, :id, :label_id, :project_id)
+        """
+    ).bindparams(_WORKSPACE, _NOTE_ID, _LABEL, _PROJECT)
+)
+# A note is worked off by one at a time, by whoever comes first.
+_NEXT_NOTE = statement(
+    text(
+        """
+        SELECT workspace_id, id, label_id, project_id, last_id FROM stale_documents
+        ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
+        """
+    )
+)
+_NEXT_TASKS = statement(
+    text(
+        """
+        SELECT id, coalesce(label_ids @> ARRAY[:label_id], false) OR coalesce(project_id = :project_id, false) AS stale
+        FROM tasks WHERE workspace_id = :workspace_id AND id > :last_id ORDER BY id LIMIT :limit
+        """
+    ).bindparams(_WORKSPACE, _LABEL, _PROJECT, _LAST, _LIMIT)
+)
+_GO_ON = statement(
+    text("UPDATE stale_documents SET last_id = :last_id WHERE workspace_id = :workspace_id AND id = :id").bindparams(
+        _WORKSPACE, _NOTE_ID, _LAST
+    )
+)
+_DONE = statement(
+    text("DELETE FROM stale_documents WHERE workspace_id = :workspace_id AND id = :id").bindparams(_WORKSPACE, _NOTE_ID)
 )
 
 
@@ -94,14 +159,53 @@ async def write_of_tasks(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequ
 
 
 async def write_of_label(work: UnitOfWork, *, workspace_id: UUID, label_id: UUID) -> None:
-    """Bring the documents of the tasks up to date that have a label."""
-    rows = await work.fetch(_WITH_LABEL, workspace_id=workspace_id, label_id=label_id)
-    if rows:
-        await write(work, workspace_id=workspace_id, task_ids=[row["id"] for row in rows])
+    """Bring the documents of the tasks up to date that have a label, or leave a note to."""
+    await _write_or_note(work, _WITH_LABEL, workspace_id, label_id=label_id)
 
 
 async def write_of_project(work: UnitOfWork, *, workspace_id: UUID, project_id: UUID) -> None:
-    """Bring the documents of the tasks of a project up to date, whose keys have become more."""
-    rows = await work.fetch(_OF_PROJECT, workspace_id=workspace_id, project_id=project_id)
-    if rows:
+    """Bring the documents of the tasks of a project up to date, whose keys have become more, or leave a note to."""
+    await _write_or_note(work, _OF_PROJECT, workspace_id, project_id=project_id)
+
+
+async def refresh(work: UnitOfWork) -> bool:
+    """Go on with a note, for the next `AT_ONCE` tasks of its workspace; whether there was one.
+
+    Dying before the commit leaves it where it was. Two at once take different notes.
+    """
+    note = await work.fetch_one(_NEXT_NOTE)
+    if note is None:
+        return False
+    scope = {"workspace_id": note["workspace_id"]}
+    of = {"label_id": note["label_id"], "project_id": note["project_id"]}
+    rows = await work.fetch(_NEXT_TASKS, **scope, **of, last_id=note["last_id"], limit=AT_ONCE)
+    stale = [row["id"] for row in rows if row["stale"]]
+    if stale:
+        await write(work, **scope, task_ids=stale)
+    if len(rows) < AT_ONCE:
+        await work.execute(_DONE, **scope, id=note["id"])
+    else:
+        await work.execute(_GO_ON, **scope, id=note["id"], last_id=rows[-1]["id"])
+    return True
+
+
+async def rebuild(database: Database) -> None:
+    """Make those documents anew that are not what the rows of their tasks give, a few at a time."""
+    workspace_id = task_id = UUID(int=0)
+    while rows := await database.fetch(_ALL, workspace_id=workspace_id, last_id=task_id, limit=AT_ONCE):
+        for workspace_id, group in groupby(rows, key=itemgetter("workspace_id")):
+            task_ids = [row["id"] for row in group]
+            wrong = await database.fetch(_WRONG, workspace_id=workspace_id, task_ids=task_ids)
+            if wrong:
+                async with database.transaction() as work:
+                    await write(work, workspace_id=workspace_id, task_ids=[row["task_id"] for row in wrong])
+        task_id = rows[-1]["id"]
+
+
+async def _write_or_note(work: UnitOfWork, query: Statement, workspace_id: UUID, **of: UUID) -> None:
+    rows = await work.fetch(query, workspace_id=workspace_id, limit=AT_ONCE + 1, **of)
+    if len(rows) > AT_ONCE:
+        note = {"label_id": None, "project_id": None} | of
+        await work.execute(_NOTE, workspace_id=workspace_id, id=uuid7(), **note)
+    elif rows:
         await write(work, workspace_id=workspace_id, task_ids=[row["id"] for row in rows])

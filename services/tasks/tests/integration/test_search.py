@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
-from rota.tasks.v1 import comments_pb2, labels_pb2, search_pb2, tasks_pb2
+from rota.tasks.v1 import batch_pb2, comments_pb2, labels_pb2, search_pb2, tasks_pb2
 from rota_chassis.errors import InvalidArgument, NotFound
+from rota_chassis.ids import uuid7
 from rota_chassis.postgres.database import Database
+from rota_chassis.testing.waiting import eventually
 from rota_tasks.rebuild import rebuild
+from rota_tasks.search import documents as documents_module
+from rota_tasks.search import refreshing
 
 if TYPE_CHECKING:
     from conftest import Stage
+    from rota_chassis.testing.service_plugin import MakeDatabase
     from rota_chassis.testing.services import User
 
 
@@ -128,6 +133,95 @@ async def test_those_who_change_one_task_at_once_all_end_in_its_document_and_a_r
     finally:
         await database.close()
     assert await documents(stage) == before
+
+
+async def many_labelled(stage: Stage, mark: labels_pb2.Label, number: int) -> None:
+    operations = [
+        batch_pb2.BatchOperation(create=tasks_pb2.CreateTaskRequest(title=f"task {each}", label_ids=[mark.id]))
+        for each in range(number)
+    ]
+    for start in range(0, number, 100):
+        request = batch_pb2.BatchTasksRequest(operations=operations[start : start + 100])
+        await stage.batches.BatchTasks(request, metadata=stage.ada.metadata)
+
+
+async def rename(stage: Stage, mark: labels_pb2.Label, name: str) -> None:
+    request = labels_pb2.UpdateLabelRequest(id=mark.id, name=name, update_mask=FieldMask(paths=["name"]))
+    await stage.labels.UpdateLabel(request, metadata=stage.ada.metadata)
+
+
+async def documents_with(stage: Stage, word: str) -> int:
+    return sum(f"'{word}'" in document for _, document in await documents(stage))
+
+
+async def test_a_label_of_very_many_tasks_is_renamed_in_their_documents_afterwards(stage: Stage) -> None:
+    mark, other = await label(stage, "garden"), await label(stage, "lawn")
+    await many_labelled(stage, mark, documents_module.AT_ONCE + 1)
+    await stage.create("apart", label_ids=[other.id])
+    await asyncio.gather(*(rename(stage, mark, name) for name in ("yard", "court", "patio")))
+    (found,) = (
+        each.name
+        for each in (await stage.labels.ListLabels(labels_pb2.ListLabelsRequest(), metadata=stage.ada.metadata)).labels
+        if each.id == mark.id
+    )
+
+    async def renamed() -> bool:
+        return await documents_with(stage, found) == documents_module.AT_ONCE + 1
+
+    await eventually(renamed, timeout_s=30)
+    assert await documents_with(stage, "lawn") == 1
+    await stage.labels.DeleteLabel(labels_pb2.DeleteLabelRequest(id=mark.id), metadata=stage.ada.metadata)
+
+    async def forgotten() -> bool:
+        return not await documents_with(stage, found)
+
+    await eventually(forgotten, timeout_s=30)
+    connection = await asyncpg.connect(stage.database_url)
+
+    async def worked_off() -> bool:
+        return not await connection.fetchval("SELECT count(*) FROM stale_documents")
+
+    await eventually(worked_off)
+    await connection.close()
+
+
+async def test_dying_while_documents_are_made_anew_loses_no_rename(
+    make_database: MakeDatabase,
+) -> None:
+    database = await Database.connect(await make_database("tasks"), size=2)
+    workspace_id, label_id = uuid7(), uuid7()
+    async with database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO labels SELECT $1, $2, 'garden', 'garden', '', $1, now(), now(), 1", workspace_id, label_id
+        )
+        await connection.execute(
+            "INSERT INTO tasks (workspace_id, id, title, description, status, priority, assignee_ids, created_by,"
+            " created_at, updated_at, version, label_ids) SELECT $1, gen_random_uuid(), 'one', '', 'todo', 'none',"
+            " '{}', $1, now(), now(), 1, ARRAY[$2::uuid] FROM generate_series(1, $3::int)",
+            workspace_id,
+            label_id,
+            2 * documents_module.AT_ONCE + 1,
+        )
+    async with database.transaction() as work:
+        await documents_module.write_of_label(work, workspace_id=workspace_id, label_id=label_id)
+
+    async def die() -> None:
+        async with database.transaction() as work:
+            assert await documents_module.refresh(work)
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await die()
+    # What one has in hand no other takes.
+    async with database.transaction() as one, database.transaction() as other:
+        assert await documents_module.refresh(one)
+        assert not await documents_module.refresh(other)
+    while await refreshing.refresh(database):
+        pass
+    async with database.connection() as connection:
+        query = "SELECT count(*) FROM search_documents WHERE document @@ to_tsquery('simple', 'garden')"
+        assert await connection.fetchval(query) == 2 * documents_module.AT_ONCE + 1
+    await database.close()
 
 
 async def test_a_search_that_breaks_the_contract_is_refused(stage: Stage) -> None:
