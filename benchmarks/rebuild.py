@@ -1,7 +1,8 @@
 """How long a rebuild of the read tables keeps writers waiting.
 
-A service with many tasks; writers that change some of them, each one after another and waiting for its answer; and `python -m rota_tasks rebuild` in a process of its own: once
-with nothing to repair, once with every task broken. Times are those of the writers' calls.
+A service with many tasks; writers that change some of them, each one after another and waiting for its answer; and
+`python -m rota_tasks rebuild` in a process of its own: once with nothing to repair, once with every task broken. Times
+are those of the writers' calls.
 
 Usage: python benchmarks/rebuild.py [--tasks 100000] [--writers 50]
 """
