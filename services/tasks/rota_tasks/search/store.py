@@ -2,7 +2,8 @@
 
 Of each workspace the newest matches are ranked, `RANKED` at most. How to find them depends on how many there are: those
 of a rare word are read from the index of words, which must be read to the end before one is known to be the newest; for
-a common word it is less to go through the newest tasks until there are enough. A sample of the newest tasks says which.
+a common word it is less to go through the newest tasks until there are enough; and where a filter leaves a part of
+these only, through the newest that it lets through. A sample of the newest tasks says which (`Sample.way`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    and_,
     bindparam,
     cast,
     exists,
@@ -54,6 +56,10 @@ _SAMPLE = 1_000
 _COMMON = 0.025
 """From which share of the sample on it is less to go through the newest: of a million, the way by the index would read
 as many (25,000) as the other goes through (500 / 0.025)."""
+_PRIOR = 0.05
+"""Which share of the sample more is taken to be let through, and to have the words as often as all."""
+_LOOKUP = 3
+"""How many documents are gone through in the time in which one is looked up for a task that the filter lets through."""
 _SLACK = 3
 """How far beyond what the sample promises the newest are gone through, before the index is asked for the rest."""
 
@@ -95,21 +101,39 @@ class Sample:
 
     Attributes:
         words: Which share has the words.
-        both: Which share the filter lets through as well.
+        passing: Which share the filter lets through.
+        both: Which share has the words and is let through.
     """
 
     words: float = 0.0
+    passing: float = 0.0
     both: float = 0.0
 
     @property
-    def by_filter(self) -> bool:
-        """Whether the filter leaves few although the words are common, so that it is better to begin with it."""
-        return self.both < _COMMON <= self.words
+    def way(self) -> Way:
+        """How to find the newest matches with the least to look at."""
+        if self.words < _COMMON:
+            return Way()
+        # Few may have been let through: then they are taken to have the words like all others.
+        of_passing = (self.both + self.words * _PRIOR) / (self.passing + _PRIOR)
+        if of_passing < _COMMON:
+            return Way(by_filter=True)
+        if self.both >= _COMMON and of_passing <= _LOOKUP * self.both:
+            return Way(newest=int(_SLACK * RANKED / self.both))
+        return Way(by_filter=True, newest=int(_SLACK * RANKED / of_passing))
 
-    @property
-    def newest(self) -> int:
-        """How many of the newest tasks of a workspace to go through."""
-        return int(_SLACK * RANKED / self.both) if self.both >= _COMMON else 0
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How to find the newest matches of a workspace.
+
+    Attributes:
+        by_filter: Whether to begin with the tasks that the filter lets through, rather than with the words.
+        newest: How many to go through before all others, the newest; 0 means all at once.
+    """
+
+    by_filter: bool = False
+    newest: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +157,8 @@ async def page(
     """The tasks that match best and that the user may see, at most `limit`, after `after`."""
     sampled = await reader.fetch_one(statement(sample_query(words, where, workspace_id)), user_id=user_id)
     sample = Sample(*sampled) if sampled is not None else Sample()
-    query = page_query(words, where, workspace_id, after, by_filter=sample.by_filter)
-    rows = await reader.fetch(statement(query, replan=True), user_id=user_id, limit=limit, newest=sample.newest)
+    query = page_query(words, where, workspace_id, after, sample.way)
+    rows = await reader.fetch(statement(query, replan=True), user_id=user_id, limit=limit)
     return [Found(task_of_row(row), row["score"], row["title_headline"], row["description_headline"]) for row in rows]
 
 
@@ -149,18 +173,19 @@ def sample_query(words: str, where: Filter | None, workspace_id: UUID | None) ->
         .lateral("newest")
     )
     matching = newest.c.document.bool_op("@@")(_asked(words))
-    found: list[Any] = [func.count().filter(matching), func.count().filter(matching, _let_through(where, newest))]
+    passing = _let_through(where, newest)
+    found = [func.count().filter(each) for each in (matching, passing, and_(matching, passing))]
     number = func.nullif(func.count(), 0)
     shares: list[Any] = [func.coalesce(cast(each, Double) / number, literal(0.0, Double)) for each in found]
     return select(*shares).select_from(MEMBERSHIPS.join(newest, true())).where(*_visible(workspace_id))
 
 
 def page_query(
-    words: str, where: Filter | None, workspace_id: UUID | None, after: Place | None, *, by_filter: bool
+    words: str, where: Filter | None, workspace_id: UUID | None, after: Place | None, way: Way
 ) -> Select[Any]:
-    """The query for a page; its parameters are user_id, limit and newest."""
+    """The query for a page; its parameters are user_id and limit."""
     asked = _asked(words)
-    newest = _newest_matches(asked, where, by_filter=by_filter)
+    newest = _newest_matches(asked, where, way)
     score = cast(func.ts_rank(newest.c.document, asked), Double)
     ranked = (
         select(newest.c.workspace_id, newest.c.task_id.label("id"), score.label("score"))
@@ -189,35 +214,70 @@ def page_query(
     ).order_by(rows.c.score.desc(), rows.c.id.desc())
 
 
-def _newest_matches(asked: Any, where: Filter | None, *, by_filter: bool) -> Any:
-    """The newest matches of each workspace: among its newest tasks, and if these have too few, among the others."""
-    number = bindparam("newest", type_=Integer)
-    in_workspace = DOCUMENTS.c.workspace_id == MEMBERSHIPS.c.workspace_id
-    newest = select(DOCUMENTS).where(in_workspace).order_by(DOCUMENTS.c.task_id.desc())
-    gone_through = newest.limit(number).correlate(MEMBERSHIPS).subquery("gone_through")
+def _newest_matches(asked: Any, where: Filter | None, way: Way) -> Any:
+    """The newest matches of each workspace: among the newest, and if these have too few, among the others."""
+    if not way.newest:
+        others = _all_matches(asked, where, way)
+        return select(others).order_by(others.c.task_id.desc()).limit(RANKED).correlate(MEMBERSHIPS).lateral("newest")
+    candidates = _passing(where) if way.by_filter else _documents()
+    newest = candidates.order_by(candidates.selected_columns.task_id.desc())
+    gone_through = newest.limit(way.newest).correlate(MEMBERSHIPS).subquery("gone_through")
+    if way.by_filter:
+        # As a function it is not looked up in the index.
+        found = select(DOCUMENTS).join_from(gone_through, DOCUMENTS, _same(gone_through, DOCUMENTS))
+        found = found.where(func.ts_match_vq(DOCUMENTS.c.document, asked))
+    else:
+        found = select(gone_through).where(gone_through.c.document.bool_op("@@")(asked))
+        found = found.where(_let_through(where, gone_through))
     among = (
-        select(gone_through)
-        .where(gone_through.c.document.bool_op("@@")(asked), _let_through(where, gone_through))
-        .order_by(gone_through.c.task_id.desc())
-        .limit(RANKED)
-        .correlate(MEMBERSHIPS)
-        .cte("among", nesting=True)
+        found.order_by(gone_through.c.task_id.desc()).limit(RANKED).correlate(MEMBERSHIPS).cte("among", nesting=True)
     )
-    # The newest of those that were not gone through.
-    rest = newest.with_only_columns(DOCUMENTS.c.task_id).offset(number).limit(1).correlate(MEMBERSHIPS)
-    found = select(func.count()).select_from(among).scalar_subquery()
+    # The newest of those that were not gone through, if there are more.
+    rest = (
+        newest.with_only_columns(candidates.selected_columns.task_id)
+        .offset(way.newest)
+        .limit(1)
+        .correlate(MEMBERSHIPS)
+        .cte("rest", nesting=True)
+    )
+    newest_left = select(rest.c.task_id).scalar_subquery()
+    needed = and_(select(func.count()).select_from(among).scalar_subquery() < RANKED, newest_left.is_not(None))
+    others = _all_matches(asked, where, way, needed, newest_left, among, rest)
+    last = select(others).order_by(others.c.task_id.desc()).limit(RANKED).correlate(MEMBERSHIPS, among, rest)
+    both = union_all(select(among), select(last.subquery("others"))).subquery("both")
+    return select(both).order_by(both.c.task_id.desc()).limit(RANKED).correlate(MEMBERSHIPS).lateral("newest")
+
+
+def _all_matches(asked: Any, where: Filter | None, way: Way, needed: Any = None, rest: Any = None, *outer: Any) -> Any:
+    """Every match, when `needed`, from the task `rest` on to the oldest; neither given means all."""
     # As a function it is not looked up in the index.
-    matching = func.ts_match_vq(DOCUMENTS.c.document, asked) if by_filter else DOCUMENTS.c.document.bool_op("@@")(asked)
-    others = select(DOCUMENTS).where(in_workspace, matching, found < RANKED)
-    others = others.where(DOCUMENTS.c.task_id <= rest.scalar_subquery())
+    has_words = func.ts_match_vq if way.by_filter else DOCUMENTS.c.document.bool_op("@@")
+    matching = has_words(DOCUMENTS.c.document, asked) if way.by_filter else has_words(asked)
+    found = _documents().where(matching)
     if where is not None:
         of_task = (TASKS.c.workspace_id == DOCUMENTS.c.workspace_id) & (TASKS.c.id == DOCUMENTS.c.task_id)
-        others = others.join_from(DOCUMENTS, TASKS, of_task).where(matches(where))
+        found = found.join_from(DOCUMENTS, TASKS, of_task).where(matches(where))
+    if needed is not None:
+        # Not as a comparison, for which the index of ids would be read, from one end to the other.
+        found = found.where(needed, (DOCUMENTS.c.task_id <= rest).is_(True))
     # An offset keeps the order out of it: else it would look as if going through all of them found enough soon.
-    unordered = others.offset(literal_column("0")).correlate(MEMBERSHIPS, among).subquery("unordered")
-    others = select(unordered).order_by(unordered.c.task_id.desc()).limit(RANKED).correlate(MEMBERSHIPS, among)
-    both = union_all(select(among), select(others.subquery("others"))).subquery("both")
-    return select(both).order_by(both.c.task_id.desc()).limit(RANKED).correlate(MEMBERSHIPS).lateral("newest")
+    return found.offset(literal_column("0")).correlate(MEMBERSHIPS, *outer).subquery("unordered")
+
+
+def _documents() -> Select[Any]:
+    return select(DOCUMENTS).where(DOCUMENTS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
+
+
+def _passing(where: Filter | None) -> Select[Any]:
+    """The tasks of a workspace that the filter lets through, as documents have their keys."""
+    tasks = select(TASKS.c.workspace_id, TASKS.c.id.label("task_id")).where(
+        TASKS.c.workspace_id == MEMBERSHIPS.c.workspace_id
+    )
+    return tasks if where is None else tasks.where(matches(where))
+
+
+def _same(keys: Any, documents: Any) -> Any:
+    return (documents.c.workspace_id == keys.c.workspace_id) & (documents.c.task_id == keys.c.task_id)
 
 
 def _let_through(where: Filter | None, documents: Any) -> Any:

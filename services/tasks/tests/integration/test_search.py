@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -10,12 +11,15 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from rota.tasks.v1 import batch_pb2, comments_pb2, labels_pb2, search_pb2, tasks_pb2
 from rota_chassis.errors import InvalidArgument, NotFound
+from rota_chassis.filters.literals import Context
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.database import Database
+from rota_chassis.postgres.statements import statement
 from rota_chassis.testing.waiting import eventually
 from rota_tasks.rebuild import rebuild
 from rota_tasks.search import documents as documents_module
-from rota_tasks.search import refreshing
+from rota_tasks.search import refreshing, store
+from rota_tasks.tasks.filtering import filter_of
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -230,3 +234,43 @@ async def test_a_search_that_breaks_the_contract_is_refused(stage: Stage) -> Non
             await search(stage, **fields)  # type: ignore[arg-type]
     with pytest.raises(NotFound):
         await search(stage, "x", workspace_id=str(stage.grace.workspace_id))
+
+
+async def test_each_way_to_the_newest_matches_finds_the_same(stage: Stage) -> None:
+    for number in range(24):
+        title = ("Prune roses", "Water roses", "Mow")[number % 3]
+        await stage.create(f"{title} {number}", category="garden" if number % 2 else "")
+    database = await Database.connect(stage.database_url, size=1)
+    where = filter_of("category = garden", Context(datetime.now(UTC), "UTC", stage.ada.id), {}, {})
+    for text, only in (("roses", None), ("roses", where), ("roses -water ", where), ("mow 5", where), ("weed", None)):
+        found = []
+        for way in (
+            store.Way(),
+            *(store.Way(by_filter, newest) for by_filter in (False, True) for newest in (0, 3, 99)),
+        ):
+            query = statement(store.page_query(text, only, None, None, way))
+            rows = await database.fetch(query, user_id=stage.ada.id, limit=30)
+            found.append([(row["id"], row["score"]) for row in rows])
+        assert all(each == found[0] for each in found)
+        assert bool(found[0]) == (text != "weed")
+    await database.close()
+
+
+@pytest.mark.parametrize(
+    ("sample", "way"),
+    [
+        (store.Sample(), store.Way()),
+        (store.Sample(words=0.001, passing=1.0, both=0.001), store.Way()),
+        (store.Sample(words=1.0, passing=1.0, both=1.0), store.Way(newest=1_500)),
+        (store.Sample(words=1.0, passing=0.5, both=0.5), store.Way(newest=3_000)),
+        # Of those that the filter lets through one in twenty has the words: fewer to look at than one of a hundred.
+        (store.Sample(words=0.05, passing=0.2, both=0.01), store.Way(by_filter=True, newest=30_000)),
+        # None of the sample is let through: a rare label.
+        (store.Sample(words=0.5, passing=0.0, both=0.0), store.Way(by_filter=True, newest=3_000)),
+        # Those that the filter lets through hardly have the words.
+        (store.Sample(words=0.1, passing=0.5, both=0.0), store.Way(by_filter=True)),
+    ],
+    ids=str,
+)
+def test_the_sample_says_what_is_least_to_look_at(sample: store.Sample, way: store.Way) -> None:
+    assert sample.way == way
