@@ -251,8 +251,8 @@ def _newest_matches(asked: Any, where: Filter | None, way: Way) -> Any:
 def _all_matches(asked: Any, where: Filter | None, way: Way, needed: Any = None, rest: Any = None, *outer: Any) -> Any:
     """Every match, when `needed`, from the task `rest` on to the oldest; neither given means all."""
     # As a function it is not looked up in the index.
-    has_words = func.ts_match_vq if way.by_filter else DOCUMENTS.c.document.bool_op("@@")
-    matching = has_words(DOCUMENTS.c.document, asked) if way.by_filter else has_words(asked)
+    document = DOCUMENTS.c.document
+    matching = func.ts_match_vq(document, asked) if way.by_filter else document.bool_op("@@")(asked)
     found = _documents().where(matching)
     if where is not None:
         of_task = (TASKS.c.workspace_id == DOCUMENTS.c.workspace_id) & (TASKS.c.id == DOCUMENTS.c.task_id)
