@@ -232,7 +232,7 @@ def _serve_calendars(runtime: Runtime[SchedulerSettings], memberships: Membershi
 
 
 def _both(first: Mapping[str, Handler], second: Mapping[str, Handler]) -> Mapping[str, Handler]:
-    """Handlers of the same events, one after the other."""
+    """Handlers of two kinds; of the same events, one after the other."""
 
     def handling(name: str) -> Handler:
         async def handle(work: UnitOfWork, event: Event) -> None:
@@ -241,7 +241,7 @@ def _both(first: Mapping[str, Handler], second: Mapping[str, Handler]) -> Mappin
 
         return handle
 
-    return {name: handling(name) for name in first}
+    return {**first, **second, **{name: handling(name) for name in first.keys() & second.keys()}}
 
 
 def _serve_runs(runtime: Runtime[SchedulerSettings], runs: Runs) -> None:

@@ -17,6 +17,7 @@ from rota_chassis.postgres.statements import statement
 from sqlalchemy import DateTime, Integer, bindparam, delete, func, select, tuple_
 
 from rota_scheduler.actions.failures import failed_call
+from rota_scheduler.executions import store as executions
 from rota_scheduler.ledger.store import SKIPS
 from rota_scheduler.origins import ORIGINS
 from rota_scheduler.rules.store import LOG
@@ -152,6 +153,8 @@ class CleanUp:
         for forget, kept in self._forgets:
             async with self._database.transaction() as work:
                 forgotten += await work.execute(forget, horizon=now - kept, limit=BATCH)
+        async with self._database.transaction() as work:
+            forgotten += await executions.forget_secrets(work, before=now - INBOX_KEPT, limit=BATCH)
         for inbox in self._inboxes:
             answer = await inbox.ForgetHandledEvents(
                 inbox_pb2.ForgetHandledEventsRequest(limit=BATCH), timeout=CALL_TIMEOUT_S

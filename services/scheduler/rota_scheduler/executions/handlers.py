@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from rota_chassis.postgres.database import UnitOfWork
 
 _EVENTS = ("task.created", "task.updated", "task.assigned", "task.completed", "task.reopened", "task.restored")
-_DELETED = "task.deleted"
+_DELETED, _PURGED = "task.deleted", "task.purged"
 _OPEN = frozenset({tasks_pb2.TASK_STATUS_BACKLOG, tasks_pb2.TASK_STATUS_TODO, tasks_pb2.TASK_STATUS_IN_PROGRESS})
 _NOT_WANTED = "The task was closed or changed before it began."
 
 
 def handlers(clock: Clock) -> Mapping[str, Handler]:
     """The events that arm actions, for `Runtime.consume`."""
-    return dict.fromkeys((*_EVENTS, _DELETED), partial(_on_task, clock))
+    return dict.fromkeys((*_EVENTS, _DELETED, _PURGED), partial(_on_task, clock))
 
 
 async def _on_task(clock: Clock, work: UnitOfWork, event: Event) -> None:
@@ -69,7 +69,7 @@ def _was_cleared(event: Event) -> bool:
 def _armed(event: Event) -> Armed:
     task: tasks_pb2.Task = event.data.task
     armed = Armed(workspace_id=event.workspace_id, task_id=event.aggregate_id, version=event.aggregate_version)
-    if not task.HasField("action"):
+    if not task.HasField("action") or event.type == _PURGED:
         return armed
     return replace(
         armed,

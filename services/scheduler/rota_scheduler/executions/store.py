@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from rota_chassis.memberships import MEMBERSHIPS
 from rota_chassis.postgres.statements import statement
@@ -16,10 +17,12 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    delete,
     func,
     literal_column,
     null,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
@@ -32,7 +35,6 @@ from rota_scheduler.runs.tables import FIELDS, RUNS, run_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
-    from uuid import UUID
 
     from rota_chassis.postgres.database import Reader, UnitOfWork
 
@@ -62,6 +64,8 @@ ACTION_SECRETS = Table(
     Column("id", PgUUID, primary_key=True),
     Column("action", JSONB, nullable=False),
 )
+# Bits of a UUIDv7 below its milliseconds.
+_BELOW_TIME = 80
 _KEY = ("workspace_id", "task_id")
 _TOLD = ("version", "action_id", "acts_for", "action", "fire_at", "causation_depth")
 _NEW = insert(TASK_ACTIONS).values({name: bindparam(name) for name in (*_KEY, *_TOLD)})
@@ -124,6 +128,25 @@ _FIRED = statement(
 )
 _NEXT = statement(select(func.min(TASK_ACTIONS.c.fire_at)).where(TASK_ACTIONS.c.fire_at.is_not(None)))
 _KEEP = statement(insert(ACTION_SECRETS).values({each.name: bindparam(each.name) for each in ACTION_SECRETS.c}))
+_FORGET_SECRETS = statement(
+    delete(ACTION_SECRETS).where(
+        tuple_(ACTION_SECRETS.c.workspace_id, ACTION_SECRETS.c.id).in_(
+            select(ACTION_SECRETS.c.workspace_id, ACTION_SECRETS.c.id)
+            .where(
+                # The ids grow with time (UUIDv7).
+                ACTION_SECRETS.c.id < bindparam("before_id", type_=PgUUID),
+                ~select(literal_column("1"))
+                .where(
+                    TASK_ACTIONS.c.workspace_id == ACTION_SECRETS.c.workspace_id,
+                    TASK_ACTIONS.c.action_id == ACTION_SECRETS.c.id,
+                )
+                .exists(),
+            )
+            .limit(bindparam("limit", type_=Integer))
+            .with_for_update(skip_locked=True)
+        )
+    )
+)
 _LOCK_WAITING = statement(
     select(*(RUNS.c[name] for name in FIELDS))
     .where(
@@ -174,6 +197,12 @@ async def keep_secrets(work: UnitOfWork, workspace_id: UUID, actions: Mapping[UU
         _KEEP,
         [{"workspace_id": workspace_id, "id": each, "action": dict(action)} for each, action in actions.items()],
     )
+
+
+async def forget_secrets(work: UnitOfWork, *, before: datetime, limit: int) -> int:
+    """Forget at most `limit` secrets that were kept before a time and that no task has; returns how many."""
+    before_id = UUID(int=int(before.timestamp() * 1000) << _BELOW_TIME)
+    return await work.execute(_FORGET_SECRETS, before_id=before_id, limit=limit)
 
 
 async def lock_waiting(work: UnitOfWork, *, workspace_id: UUID, run_id: UUID) -> Run | None:

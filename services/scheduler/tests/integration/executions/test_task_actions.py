@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 import grpc.aio
 import pytest
@@ -17,6 +18,7 @@ from rota_chassis.ids import uuid7
 from rota_chassis.memberships import MEMBERSHIPS, Memberships
 from rota_chassis.postgres.statements import statement
 from rota_scheduler.actions.egress import EgressPolicy
+from rota_scheduler.executions import store
 from rota_scheduler.executions.firing import Executions, fire_task_actions
 from rota_scheduler.executions.handlers import handlers
 from rota_scheduler.runs.domain import Status, Succeeded
@@ -182,3 +184,25 @@ async def test_an_action_that_is_cleared_and_given_anew_is_taken_once_for_each(
     assert await runs(database) == [Status.CANCELLED]
     await fire_task_actions(executions_of(database, clock))
     assert sorted(await runs(database)) == [Status.CANCELLED, Status.PENDING]
+
+
+@pytest.mark.usefixtures("doing")
+async def test_a_secret_is_forgotten_when_it_is_old_and_no_task_has_its_action(
+    database: Database, clock: ManualClock, task: Any
+) -> None:
+    kept, unused = UUID(task.message.action_state.id), uuid7()
+    async with database.transaction() as work:
+        await store.keep_secrets(work, task.workspace_id, {kept: {"http": {}}, unused: {"http": {}}})
+    await receive(database, clock, task.event("task.created", 1))
+
+    async def forget(before: datetime) -> int:
+        async with database.transaction() as work:
+            return await store.forget_secrets(work, before=before, limit=10)
+
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    assert await forget(datetime.now(UTC) - timedelta(hours=1)) == 0
+    assert [await forget(soon), await forget(soon)] == [1, 0]
+    await receive(database, clock, task.event("task.deleted", 2))
+    assert await forget(soon) == 0
+    await receive(database, clock, task.event("task.purged", 3))
+    assert await forget(soon) == 1
