@@ -24,7 +24,7 @@ from rota_scheduler.rules.store import LOG
 from rota_scheduler.runs.calls import REQUESTS
 from rota_scheduler.runs.domain import Succeeded
 from rota_scheduler.workflows.fanout import ITEMS
-from rota_scheduler.workflows.store import ACTIONS, RUNS, SIGNALS
+from rota_scheduler.workflows.tables import ACTIONS, RUNS, SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -3,98 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.memberships import MEMBERSHIPS, newest_visible, visible_workspaces
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import (
-    Column,
-    DateTime,
-    Integer,
-    MetaData,
-    SmallInteger,
-    Table,
-    Text,
-    bindparam,
-    func,
-    or_,
-    select,
-    update,
-)
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy import DateTime, Integer, bindparam, func, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_scheduler.runs.tables import by_column, given
-from rota_scheduler.workflows.model import Workflow, WorkflowRun
-from rota_scheduler.workflows.state import RunStatus, State, StepState, StepStatus
+from rota_scheduler.workflows.tables import (
+    ACTIONS,
+    RUNS,
+    SIGNALS,
+    VERSIONS,
+    WORKFLOWS,
+    run_of,
+    state_json,
+    state_of_json,
+    workflow_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from rota_chassis.postgres.database import Reader, UnitOfWork
+    from sqlalchemy import Table
 
-_METADATA = MetaData()
+    from rota_scheduler.workflows.model import Workflow, WorkflowRun
+    from rota_scheduler.workflows.state import State
 
-
-def _of_version() -> list[Column[Any]]:
-    return [
-        Column("name", Text, nullable=False),
-        Column("definition", JSONB, nullable=False),
-        Column("created_by", PgUUID, nullable=False),
-        Column("created_at", DateTime(timezone=True), nullable=False),
-    ]
-
-
-WORKFLOWS = Table(
-    "workflows",
-    _METADATA,
-    Column("workspace_id", PgUUID, primary_key=True),
-    Column("id", PgUUID, primary_key=True),
-    *_of_version(),
-    Column("version", Integer, nullable=False),
-)
-VERSIONS = Table(
-    "workflow_versions",
-    _METADATA,
-    Column("workspace_id", PgUUID, primary_key=True),
-    Column("id", PgUUID, primary_key=True),
-    Column("version", Integer, primary_key=True),
-    *_of_version(),
-)
-RUNS = Table(
-    "workflow_runs",
-    _METADATA,
-    Column("workspace_id", PgUUID, primary_key=True),
-    Column("id", PgUUID, primary_key=True),
-    Column("workflow_id", PgUUID, nullable=False),
-    Column("workflow_version", Integer, nullable=False),
-    Column("definition", JSONB, nullable=False),
-    Column("state", JSONB, nullable=False),
-    Column("wake_at", DateTime(timezone=True)),
-    Column("request_key", Text),
-    Column("started_by", PgUUID, nullable=False),
-    Column("created_at", DateTime(timezone=True), nullable=False),
-    Column("finished_at", DateTime(timezone=True)),
-    Column("version", Integer, nullable=False),
-    Column("causation_depth", SmallInteger, nullable=False),
-)
-ACTIONS = Table(
-    "workflow_actions",
-    _METADATA,
-    Column("workspace_id", PgUUID, primary_key=True),
-    Column("run_id", PgUUID, primary_key=True),
-    Column("workflow_run_id", PgUUID, nullable=False),
-    Column("key", Text, nullable=False),
-)
-SIGNALS = Table(
-    "workflow_signals",
-    _METADATA,
-    Column("workspace_id", PgUUID, primary_key=True),
-    Column("workflow_run_id", PgUUID, primary_key=True),
-    Column("request_key", Text, primary_key=True),
-)
 _WORKSPACE = bindparam("workspace_id", type_=PgUUID)
 _ID = bindparam("id", type_=PgUUID)
 _NOW = bindparam("now", type_=DateTime(timezone=True))
@@ -212,19 +152,19 @@ async def save(work: UnitOfWork, workflow: Workflow) -> None:
 async def get(reader: Reader, *, user_id: UUID, workflow_id: UUID) -> Workflow | None:
     """The workflow, if the user may see it."""
     row = await reader.fetch_one(_GET, user_id=user_id, id=workflow_id)
-    return None if row is None else _workflow(row)
+    return None if row is None else workflow_of(row)
 
 
 async def find(reader: Reader, *, workspace_id: UUID, workflow_id: UUID) -> Workflow | None:
     """The workflow of a workspace, whoever asks."""
     row = await reader.fetch_one(_FIND, workspace_id=workspace_id, id=workflow_id)
-    return None if row is None else _workflow(row)
+    return None if row is None else workflow_of(row)
 
 
 async def lock(work: UnitOfWork, *, user_id: UUID, workflow_id: UUID) -> tuple[Workflow, str] | None:
     """The workflow, locked until the transaction ends, and the user's role in its workspace."""
     row = await work.fetch_one(_LOCK, user_id=user_id, id=workflow_id)
-    return None if row is None else (_workflow(row), row["role"])
+    return None if row is None else (workflow_of(row), row["role"])
 
 
 async def page(
@@ -232,7 +172,7 @@ async def page(
 ) -> Sequence[Workflow]:
     """The newest workflows that the user may see, at most `limit`, older than `before`."""
     rows = await reader.fetch(_LIST, user_id=user_id, limit=limit, before=before, workspace_id=workspace_id)
-    return [_workflow(row) for row in rows]
+    return [workflow_of(row) for row in rows]
 
 
 async def versions(
@@ -240,19 +180,19 @@ async def versions(
 ) -> Sequence[Workflow]:
     """The newest versions of a workflow, at most `limit`, lower than `before`."""
     rows = await reader.fetch(_LIST_VERSIONS, workspace_id=workspace_id, id=workflow_id, limit=limit, before=before)
-    return [_workflow(row) for row in rows]
+    return [workflow_of(row) for row in rows]
 
 
 async def add_run(work: UnitOfWork, run: WorkflowRun, *, wake_at: datetime | None = None) -> WorkflowRun | None:
     """Write a new run, to be woken at a time if one is given; the one that has its request key, if there is one."""
     columns = {each.name: getattr(run, each.name) for each in fields(run)}
-    columns |= {"state": _state_json(run.state), "wake_at": wake_at}
+    columns |= {"state": state_json(run.state), "wake_at": wake_at}
     if await work.execute(_ADD_RUN, **columns):
         return None
     row = await work.fetch_one(
         _REQUESTED, workspace_id=run.workspace_id, workflow_id=run.workflow_id, request_key=run.request_key
     )
-    return None if row is None else _run(row)
+    return None if row is None else run_of(row)
 
 
 async def save_run(work: UnitOfWork, run: WorkflowRun) -> None:
@@ -261,7 +201,7 @@ async def save_run(work: UnitOfWork, run: WorkflowRun) -> None:
         _SAVE_RUN,
         of_workspace=run.workspace_id,
         of_id=run.id,
-        state=_state_json(run.state),
+        state=state_json(run.state),
         wake_at=run.state.wake_at,
         finished_at=run.finished_at,
         version=run.version,
@@ -271,24 +211,24 @@ async def save_run(work: UnitOfWork, run: WorkflowRun) -> None:
 async def get_run(reader: Reader, *, user_id: UUID, run_id: UUID) -> WorkflowRun | None:
     """The run, if the user may see it."""
     row = await reader.fetch_one(_GET_RUN, user_id=user_id, id=run_id)
-    return None if row is None else _run(row)
+    return None if row is None else run_of(row)
 
 
 async def lock_run(work: UnitOfWork, *, user_id: UUID, run_id: UUID) -> tuple[WorkflowRun, str] | None:
     """The run, locked until the transaction ends, and the user's role in its workspace."""
     row = await work.fetch_one(_LOCK_RUN, user_id=user_id, id=run_id)
-    return None if row is None else (_run(row), row["role"])
+    return None if row is None else (run_of(row), row["role"])
 
 
 async def lock_alone(work: UnitOfWork, *, workspace_id: UUID, run_id: UUID) -> WorkflowRun | None:
     """The run, locked until the transaction ends, whoever asks."""
     row = await work.fetch_one(_LOCK_ALONE, workspace_id=workspace_id, id=run_id)
-    return None if row is None else _run(row)
+    return None if row is None else run_of(row)
 
 
 async def lock_some(work: UnitOfWork, *, workspace_id: UUID, run_ids: Iterable[UUID]) -> Sequence[WorkflowRun]:
     """Those of the runs that there still are, locked until the transaction ends."""
-    return [_run(row) for row in await work.fetch(_LOCK_SOME, workspace_id=workspace_id, ids=list(run_ids))]
+    return [run_of(row) for row in await work.fetch(_LOCK_SOME, workspace_id=workspace_id, ids=list(run_ids))]
 
 
 async def children(reader: Reader, *, workspace_id: UUID, run_id: UUID) -> Mapping[UUID, str]:
@@ -300,7 +240,7 @@ async def children(reader: Reader, *, workspace_id: UUID, run_id: UUID) -> Mappi
 async def state_of(reader: Reader, *, workspace_id: UUID, run_id: UUID) -> State | None:
     """The state of a run, whoever asks."""
     stored = await reader.fetch_value(_STATE, workspace_id=workspace_id, id=run_id)
-    return None if stored is None else _state(stored)
+    return None if stored is None else state_of_json(stored)
 
 
 async def page_of_runs(
@@ -316,12 +256,12 @@ async def page_of_runs(
     rows = await reader.fetch(
         _LIST_RUNS, user_id=user_id, limit=limit, before=before, workspace_id=workspace_id, workflow_id=workflow_id
     )
-    return [_run(row) for row in rows]
+    return [run_of(row) for row in rows]
 
 
 async def take_due(work: UnitOfWork, *, now: datetime, limit: int) -> Sequence[WorkflowRun]:
     """Lock at most `limit` runs that have waited long enough and that nobody else has locked."""
-    return [_run(row) for row in await work.fetch(_TAKE_DUE, now=now, limit=limit)]
+    return [run_of(row) for row in await work.fetch(_TAKE_DUE, now=now, limit=limit)]
 
 
 async def next_due(reader: Reader) -> datetime | None:
@@ -357,47 +297,3 @@ async def action_of(work: UnitOfWork, *, workspace_id: UUID, run_id: UUID) -> tu
     """The workflow run that a run takes an action for, and the action's key."""
     row = await work.fetch_one(_ACTION, workspace_id=workspace_id, run_id=run_id)
     return None if row is None else (row["workflow_run_id"], row["key"])
-
-
-def _workflow(row: Mapping[str, Any]) -> Workflow:
-    return Workflow(**{each.name: row[each.name] for each in fields(Workflow)})
-
-
-def _run(row: Mapping[str, Any]) -> WorkflowRun:
-    columns = {each.name: row[each.name] for each in fields(WorkflowRun)}
-    return WorkflowRun(**columns | {"state": _state(row["state"])})
-
-
-# What was not there from the beginning is left out where it says nothing, so that replicas from before can read it.
-_LATER = {each.name: each.default for each in fields(StepState)[7:]}
-
-
-def _state_json(state: State) -> dict[str, Any]:
-    steps = {name: _step_json(step) for name, step in state.steps.items()}
-    rest = {each.name: getattr(state, each.name) for each in fields(state) if each.name != "steps"}
-    if state.attempt == 1:
-        del rest["attempt"]
-    return {**rest, "signals": [list(signal) for signal in state.signals], "steps": steps}
-
-
-def _step_json(step: StepState) -> dict[str, Any]:
-    members = {each.name: getattr(step, each.name) for each in fields(step)}
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else value
-        for name, value in members.items()
-        if name not in _LATER or value != _LATER[name]
-    }
-
-
-def _state(stored: Mapping[str, Any]) -> State:
-    steps = {
-        name: StepState(**step | _instants(step) | {"status": StepStatus(step["status"])})
-        for name, step in stored["steps"].items()
-    }
-    signals = tuple((name, data) for name, data in stored["signals"])
-    return State(**{**stored, "status": RunStatus(stored["status"]), "steps": steps, "signals": signals})
-
-
-def _instants(step: Mapping[str, Any]) -> dict[str, datetime | None]:
-    names = ("until", "started_at", "finished_at")
-    return {name: datetime.fromisoformat(step[name]) if step[name] else None for name in names}
