@@ -7,28 +7,44 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from rota.tasks.v1 import boards_pb2, checklists_pb2, comments_pb2, labels_pb2, projects_pb2, relations_pb2, tasks_pb2
+from rota.tasks.v1 import (
+    attachments_pb2,
+    boards_pb2,
+    checklists_pb2,
+    comments_pb2,
+    custom_fields_pb2,
+    labels_pb2,
+    projects_pb2,
+    reactions_pb2,
+    relations_pb2,
+    tasks_pb2,
+)
 from rota_chassis import codec
 
+from rota_tasks.attachments.messages import attachment_message
 from rota_tasks.boards.domain import Section, State
 from rota_tasks.boards.messages import section_message, state_message
 from rota_tasks.checklists.messages import item_message
 from rota_tasks.comments.messages import comment_message
 from rota_tasks.exports.domain import Format
+from rota_tasks.exports.snapshot import Snapshot
+from rota_tasks.fields.messages import field_message
 from rota_tasks.imports.formats.rota import VERSION
 from rota_tasks.imports.formats.tables import FIELDS, FORMULA
 from rota_tasks.labels.messages import label_message
 from rota_tasks.projects.messages import project_message
+from rota_tasks.reactions.messages import reaction_message
 from rota_tasks.relations.messages import relation_message
 from rota_tasks.tasks.domain import Priority, Task
 from rota_tasks.tasks.messages import task_message
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from datetime import date, datetime
     from uuid import UUID
 
-    from rota_tasks.exports.snapshot import Snapshot
+    from rota_tasks.attachments.domain import Attachment
+
 
 # An import gives its tasks keys of their own.
 _COLUMNS = (*FIELDS, "key")
@@ -40,6 +56,25 @@ _TASK = codec.encoder(tasks_pb2.Task)
 _ITEM = codec.encoder(checklists_pb2.ChecklistItem)
 _RELATION = codec.encoder(relations_pb2.Relation)
 _COMMENT = codec.encoder(comments_pb2.Comment)
+_FIELD = codec.encoder(custom_fields_pb2.CustomField)
+_REACTION = codec.encoder(reactions_pb2.Reaction)
+_ATTACHMENT = codec.encoder(attachments_pb2.Attachment)
+
+
+def _attachment(attachment: Attachment) -> Mapping[str, Any]:
+    """An attachment with the path at which its file is: files are not copied."""
+    path = f"/api/v1/attachments/{attachment.id}/content"
+    return {**_ATTACHMENT(attachment_message(attachment)), "content_path": path}
+
+
+# What comes behind tasks.
+_STREAMED: Sequence[tuple[str, Callable[[Snapshot], AsyncIterator[Any]], Callable[[Any], Mapping[str, Any]]]] = (
+    ("checklist_item", Snapshot.checklist_items, lambda item: _ITEM(item_message(item))),
+    ("relation", Snapshot.relations, lambda relation: _RELATION(relation_message(relation))),
+    ("comment", Snapshot.comments, lambda comment: _COMMENT(comment_message(comment))),
+    ("reaction", Snapshot.reactions, lambda reaction: _REACTION(reaction_message(reaction))),
+    ("attachment", Snapshot.attachments, _attachment),
+)
 
 
 async def rota_lines(snapshot: Snapshot) -> AsyncIterator[tuple[str, str]]:
@@ -54,14 +89,13 @@ async def rota_lines(snapshot: Snapshot) -> AsyncIterator[tuple[str, str]]:
         yield _line("project", {**_PROJECT(project_message(project)), "states": states.get(project.id, [])})
     for section in await snapshot.columns(Section):
         yield _line("section", _SECTION(section_message(section)))
+    for custom in await snapshot.custom_fields():
+        yield _line("custom_field", _FIELD(field_message(custom)))
     async for task in snapshot.tasks():
         yield _line("task", _TASK(task_message(task)))
-    async for item in snapshot.checklist_items():
-        yield _line("checklist_item", _ITEM(item_message(item)))
-    async for relation in snapshot.relations():
-        yield _line("relation", _RELATION(relation_message(relation)))
-    async for comment in snapshot.comments():
-        yield _line("comment", _COMMENT(comment_message(comment)))
+    for kind, read, data_of in _STREAMED:
+        async for each in read(snapshot):
+            yield _line(kind, data_of(each))
     yield _line("end", {})
 
 

@@ -9,6 +9,8 @@ from rota_chassis.postgres.statements import statement
 from sqlalchemy import Integer, bindparam, exists, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
+from rota_tasks.attachments.store import attachment_of_row
+from rota_tasks.attachments.tables import ATTACHMENTS
 from rota_tasks.boards import store as boards
 from rota_tasks.boards.domain import Section, State
 from rota_tasks.boards.store import SECTIONS, STATES
@@ -21,6 +23,8 @@ from rota_tasks.labels.domain import Label
 from rota_tasks.labels.store import LABELS
 from rota_tasks.projects.domain import Project
 from rota_tasks.projects.store import PROJECTS
+from rota_tasks.reactions.store import reaction_of_row
+from rota_tasks.reactions.tables import REACTIONS
 from rota_tasks.relations.domain import Relation, RelationType
 from rota_tasks.relations.store import RELATIONS
 from rota_tasks.tasks.tables import TASKS, own, task_of_row
@@ -32,8 +36,10 @@ if TYPE_CHECKING:
     from rota_chassis.postgres.database import UnitOfWork
     from rota_chassis.postgres.statements import Statement
 
+    from rota_tasks.attachments.domain import Attachment
     from rota_tasks.checklists.domain import ChecklistItem
     from rota_tasks.fields.domain import CustomField
+    from rota_tasks.reactions.domain import Reaction
     from rota_tasks.tasks.domain import Task
 
 _FETCH = 500
@@ -101,8 +107,22 @@ _COMMENTS = statement(
     )
     .order_by(COMMENTS.c.id)
 )
-
-
+_REACTIONS = statement(
+    select(REACTIONS)
+    .where(
+        REACTIONS.c.workspace_id == _WORKSPACE,
+        exists().where(_in_scope(TASKS), TASKS.c.id == REACTIONS.c.task_id),
+    )
+    .order_by(REACTIONS.c.id)
+)
+_ATTACHMENTS = statement(
+    select(ATTACHMENTS)
+    .where(
+        ATTACHMENTS.c.workspace_id == _WORKSPACE,
+        exists().where(_in_scope(TASKS), TASKS.c.id == ATTACHMENTS.c.task_id),
+    )
+    .order_by(ATTACHMENTS.c.id)
+)
 _ITEMS = statement(
     select(CHECKLIST_ITEMS)
     .where(
@@ -172,6 +192,16 @@ class Snapshot:
         """The comments on the tasks, the oldest first."""
         async for row in self._rows(_COMMENTS, self._scope):
             yield Comment(**dict(row) | {"mentioned_ids": tuple(row["mentioned_ids"])})
+
+    async def reactions(self) -> AsyncIterator[Reaction]:
+        """The reactions to the comments, the oldest first."""
+        async for row in self._rows(_REACTIONS, self._scope):
+            yield reaction_of_row(row)
+
+    async def attachments(self) -> AsyncIterator[Attachment]:
+        """What is attached to the tasks, without the files."""
+        async for row in self._rows(_ATTACHMENTS, self._scope):
+            yield attachment_of_row(row)
 
     async def _rows(self, query: Statement, parameters: dict[str, Any]) -> AsyncIterator[Any]:
         cursor = self._work.connection.cursor(query.sql, *query.arguments(parameters), prefetch=_FETCH)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from rota_tasks.fields.domain import FieldType
     from rota_tasks.relations.domain import RelationType
     from rota_tasks.tasks.domain import Status as TaskStatus
 
@@ -196,6 +197,17 @@ class SectionRecord(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FieldRecord(Record):
+    """A custom field of a project; each option with its key, name and colour."""
+
+    project: str
+    name: str
+    type: FieldType
+    options: tuple[tuple[str, str, str], ...] = ()
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LabelRecord(Record):
     """A label; the workspace's own of the same name is taken if there is one."""
 
@@ -217,6 +229,7 @@ class TaskRecord(Record):
         labels: Names.
         assignees: Names of people.
         watchers: Names of people.
+        values: Of custom fields, by the keys of these; what they refer to is named as in the file.
     """
 
     fields: Mapping[str, Any]
@@ -228,6 +241,7 @@ class TaskRecord(Record):
     labels: tuple[str, ...] = ()
     assignees: tuple[str, ...] = ()
     watchers: tuple[str, ...] = ()
+    values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +266,21 @@ class CommentRecord(Record):
     task: str
     text: str
     author: str = ""
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReactionRecord(Record):
+    """An emoji to a comment.
+
+    Attributes:
+        user: The name of whoever reacted.
+        created_at: When, if that is known.
+    """
+
+    comment: str
+    emoji: str
+    user: str
     created_at: datetime | None = None
 
 

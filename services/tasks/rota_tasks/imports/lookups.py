@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.boards.store import SECTIONS
 from rota_tasks.checklists.store import CHECKLIST_ITEMS
+from rota_tasks.comments.store import COMMENTS
 from rota_tasks.labels.store import LABELS
 from rota_tasks.projects.store import PROJECTS
 from rota_tasks.tasks.tables import TASKS
@@ -52,6 +53,11 @@ _LEVELS = statement(
 _TITLES = statement(
     select(TASKS.c.id, TASKS.c.title).where(TASKS.c.workspace_id == _WORKSPACE, TASKS.c.id == func.any(_IDS))
 )
+_COMMENTS = statement(
+    select(COMMENTS.c.id, COMMENTS.c.task_id).where(
+        COMMENTS.c.workspace_id == _WORKSPACE, COMMENTS.c.id == func.any(_IDS)
+    )
+)
 _CHECKLISTS = statement(
     select(CHECKLIST_ITEMS.c.task_id, func.count().label("items"), func.max(CHECKLIST_ITEMS.c.position).label("last"))
     .where(CHECKLIST_ITEMS.c.workspace_id == _WORKSPACE, CHECKLIST_ITEMS.c.task_id == func.any(_IDS))
@@ -85,6 +91,12 @@ async def levels(reader: Reader, workspace_id: UUID, ids: Collection[UUID]) -> d
 async def titles(reader: Reader, workspace_id: UUID, ids: Collection[UUID]) -> dict[UUID, str]:
     """The titles of those of the tasks that there are."""
     return {row["id"]: row["title"] for row in await reader.fetch(_TITLES, workspace_id=workspace_id, ids=list(ids))}
+
+
+async def comments(reader: Reader, workspace_id: UUID, ids: Collection[UUID]) -> dict[UUID, UUID]:
+    """Those of the comments that there are, with their tasks."""
+    rows = await reader.fetch(_COMMENTS, workspace_id=workspace_id, ids=list(ids))
+    return {row["id"]: row["task_id"] for row in rows}
 
 
 async def checklists(reader: Reader, workspace_id: UUID, ids: Collection[UUID]) -> dict[UUID, tuple[int, str]]:

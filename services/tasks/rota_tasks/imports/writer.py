@@ -24,12 +24,16 @@ from rota_tasks.boards.domain import MAX_COLUMNS, Guard, Section, State, Transit
 from rota_tasks.bulk import Bulk
 from rota_tasks.checklists.domain import MAX_ITEMS, ChecklistItem
 from rota_tasks.comments.domain import Comment
+from rota_tasks.fields import store as field_store
+from rota_tasks.fields.domain import MAX_FIELDS, WITH_OPTIONS, CustomField, Option, fitting
 from rota_tasks.imports import lookups, store
 from rota_tasks.imports.domain import (
     CommentRecord,
+    FieldRecord,
     ItemRecord,
     LabelRecord,
     ProjectRecord,
+    ReactionRecord,
     RejectedRecord,
     RelationRecord,
     SectionRecord,
@@ -39,6 +43,10 @@ from rota_tasks.imports.outcome import Outcome
 from rota_tasks.keys import commands as keys
 from rota_tasks.labels.domain import Label, name_key
 from rota_tasks.projects.domain import Project
+from rota_tasks.reactions import domain as reaction_domain
+from rota_tasks.reactions import messages as reaction_messages
+from rota_tasks.reactions import store as reaction_store
+from rota_tasks.reactions.domain import Reaction
 from rota_tasks.relations import commands as relation_commands
 from rota_tasks.relations.domain import Relation
 from rota_tasks.search import documents
@@ -69,6 +77,7 @@ _ON_TASKS = (TaskRecord, ItemRecord, CommentRecord)
 _SETTABLE = frozenset(
     {"title", "description", "status", "priority", "due_at", "due_on", "start_at", "start_on", "deadline_at"}
     | {"remind_at", "estimate_s", "progress", "category", "time_zone", "completed_at", "position", "status_before"}
+    | {"remind_before_s"}
 )
 
 
@@ -90,11 +99,13 @@ class Writer:
         await work.hold(*self.locks)
         await batch.projects(_of(records, ProjectRecord))
         await batch.sections(_of(records, SectionRecord))
+        await batch.fields(_of(records, FieldRecord))
         await batch.labels(_of(records, LabelRecord), _of(records, TaskRecord))
         await batch.tasks(_of(records, TaskRecord))
         await batch.items(_of(records, ItemRecord))
         await batch.relations(_of(records, RelationRecord))
         await batch.comments(_of(records, CommentRecord))
+        await batch.reactions(_of(records, ReactionRecord))
         for record in _of(records, RejectedRecord):
             batch.outcome.reject(record)
         await batch.finish()
@@ -108,6 +119,7 @@ class _Foreseen:
         self.ids: dict[str, UUID] = {}
         self.projects: dict[UUID, Sequence[State]] = {}
         self.sections: dict[UUID, UUID] = {}
+        self.fields: dict[UUID, list[CustomField]] = {}
         self.labels: dict[str, UUID] = {}
         self.levels: dict[UUID, int] = {}
         self.in_state: dict[UUID, int] = {}
@@ -130,6 +142,7 @@ class _Batch:
         self._states: dict[UUID, Sequence[State]] = {}
         self._in_state: dict[UUID, int] = {}
         self._sections: dict[UUID, UUID] = {}
+        self._fields: dict[UUID, list[CustomField]] = {}
         self._projects: set[UUID] = set()
         self._stale: set[UUID] = set()
 
@@ -240,6 +253,50 @@ class _Batch:
         self._sections[section.id] = project_id
         self.outcome.create(record, section.id)
 
+    async def fields(self, records: Sequence[FieldRecord]) -> None:
+        """Create custom fields, each as the last of its project."""
+        for record in records:
+            project_id = self._ids.get(record.project)
+            if project_id is None or project_id not in self._projects:
+                self.outcome.fail(record, "PROJECT_NOT_FOUND", "Its project does not stand above it.")
+                continue
+            there = await self._fields_of(project_id)
+            if self._ids.get(record.key) in {each.id for each in there}:
+                self.outcome.skip(record)
+            elif len(there) >= MAX_FIELDS:
+                self.outcome.fail(record, "TOO_MANY_FIELDS", f"A project has at most {MAX_FIELDS} custom fields.")
+            else:
+                await self._field(record, project_id, there)
+
+    async def _field(self, record: FieldRecord, project_id: UUID, there: list[CustomField]) -> None:
+        ids = {key: uuid7() for key, _, _ in record.options} if record.type in WITH_OPTIONS else {}
+        custom = CustomField(
+            id=uuid7(),
+            workspace_id=self._workspace_id,
+            project_id=project_id,
+            name=record.name,
+            type=record.type,
+            options=tuple(Option(ids[key], name, color) for key, name, color in record.options if key in ids),
+            required=record.required,
+            position=boards.between(there[-1].position if there else None, None),
+            **self._made(),
+        )
+        there.append(custom)
+        if not self._job.dry_run:
+            await bulk.add_frame(self._work, Bulk(fields=[custom]))
+        self._ids |= {record.key: custom.id, **ids}
+        self.outcome.made |= ids
+        self.outcome.create(record, custom.id)
+
+    async def _fields_of(self, project_id: UUID) -> list[CustomField]:
+        """The custom fields of a project, which do not change meanwhile."""
+        if project_id not in self._fields and project_id in self._foreseen.projects:
+            self._fields[project_id] = self._foreseen.fields.setdefault(project_id, [])
+        elif project_id not in self._fields:
+            scope = {"workspace_id": self._workspace_id, "project_id": project_id}
+            self._fields[project_id] = list(await field_store.hold(self._work, **scope))
+        return self._fields[project_id]
+
     async def labels(self, records: Sequence[LabelRecord], tasks: Sequence[TaskRecord]) -> None:
         """Create the labels that there are not yet, those that tasks name included."""
         named = {name_key(name) for record in tasks for name in record.labels}
@@ -304,6 +361,7 @@ class _Batch:
         projects = {project_id for record in records if (project_id := self._project_of(record)) is not None}
         among: dict[str, Any] = {"workspace_id": self._workspace_id}
         for project_id in sorted(projects & self._projects):
+            await self._fields_of(project_id)
             if project_id in self._foreseen.projects:
                 self._states[project_id] = self._foreseen.projects[project_id]
                 continue
@@ -332,6 +390,7 @@ class _Batch:
             label_ids=self._labels_of(record),
             assignee_ids=self._people_of(record, record.assignees, MAX_ASSIGNEES),
             watcher_ids=self._people_of(record, record.watchers, MAX_WATCHERS),
+            fields=self._values_of(record, project_id),
             **self._made(),
             **{name: value for name, value in record.fields.items() if name in _SETTABLE},
         )
@@ -363,6 +422,30 @@ class _Batch:
             self.outcome.note(record, "SECTION_NOT_FOUND", "Its section is not in its project, or has been deleted.")
             return None
         return section_id
+
+    def _values_of(self, record: TaskRecord, project_id: UUID | None) -> Mapping[str, Mapping[str, Any]]:
+        if not record.values:
+            return {}
+        found = {str(self._ids.get(key)): self._named(value) for key, value in record.values.items()}
+        fields = self._fields.get(project_id, []) if project_id else []
+        kept = fitting(fields, {key: value for key, value in found.items() if value is not None})
+        if len(kept) < len(record.values):
+            self.outcome.note(record, "VALUE_NOT_TAKEN", "A value does not fit a custom field of its project.")
+        return kept
+
+    def _named(self, value: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """A value with the options and the person that it names here; None without them."""
+        match value:
+            case {"option_id": option}:
+                found = self._ids.get(_option_key(option))
+                return None if found is None else {"option_id": str(found)}
+            case {"option_ids": {"ids": options}}:
+                several = [str(self._ids[_option_key(each)]) for each in options if _option_key(each) in self._ids]
+                return {"option_ids": {"ids": several}} if several else None
+            case {"user_id": name}:
+                person = self._people.find(name)
+                return None if person is None else {"user_id": str(person)}
+        return value
 
     def _labels_of(self, record: TaskRecord) -> tuple[UUID, ...]:
         found = (self._labels.get(name_key(name)) for name in record.labels)
@@ -513,6 +596,46 @@ class _Batch:
             await bulk.add_comments(self._work, created, titles)
             self._stale.update(comment.task_id for comment in created)
 
+    async def reactions(self, records: Sequence[ReactionRecord]) -> None:
+        """React as people did who are known here."""
+        ids = {self._ids[record.comment] for record in records if record.comment in self._ids}
+        tasks = await lookups.comments(self._work, self._workspace_id, ids) if ids else {}
+        for record in records:
+            comment_id, user_id = self._ids.get(record.comment), self._people.find(record.user)
+            task_id = tasks.get(comment_id) if comment_id else None
+            if record.key in self._ids:
+                self.outcome.skip(record)
+            elif comment_id is None or (task_id is None and not self._job.dry_run):
+                self.outcome.fail(record, "COMMENT_NOT_FOUND", "Its comment does not stand above it, or was deleted.")
+            elif user_id is None:
+                self.outcome.fail(record, "PERSON_UNKNOWN", "Nobody is made to react who did not.")
+            else:
+                await self._react(record, user_id, comment_id, task_id)
+
+    async def _react(self, record: ReactionRecord, user_id: UUID, comment_id: UUID, task_id: UUID | None) -> None:
+        try:
+            emoji = reaction_domain.qualified(record.emoji)
+        except ValueError:
+            self.outcome.fail(record, "NOT_AN_EMOJI", "It is not one emoji.")
+            return
+        reaction_id = uuid7()
+        if task_id is not None and not self._job.dry_run:
+            added = reaction_domain.add(
+                Reaction(
+                    id=reaction_id,
+                    workspace_id=self._workspace_id,
+                    task_id=task_id,
+                    comment_id=comment_id,
+                    emoji=emoji,
+                    user_id=user_id,
+                    created_at=min(record.created_at or self._now, self._now),
+                )
+            )
+            self._work.append(reaction_messages.event_message(added))
+            await reaction_store.project(self._work, added)
+        self._ids[record.key] = reaction_id
+        self.outcome.create(record, reaction_id)
+
     def _comment(self, record: CommentRecord, comment_id: UUID, task_id: UUID) -> Comment:
         author_id, text = self._people.find(record.author) if record.author else None, record.text
         if author_id is None and record.author:
@@ -582,14 +705,34 @@ def _keys(records: Sequence[Record]) -> set[str]:
         match record:
             case SectionRecord():
                 keys.add(record.project)
+            case FieldRecord():
+                keys.update((record.project, *(key for key, _, _ in record.options)))
+            case ReactionRecord():
+                keys.add(record.comment)
             case TaskRecord():
                 named = (record.project, record.section, record.state, record.state_before, record.parent)
                 keys.update(each for each in named if each is not None)
+                keys.update(record.values)
+                keys.update(_option_key(each) for value in record.values.values() for each in _options(value))
             case RelationRecord():
                 keys.update((record.task, record.other))
             case CommentRecord() | ItemRecord():
                 keys.add(record.task)
     return keys
+
+
+def _options(value: Mapping[str, Any]) -> Sequence[str]:
+    match value:
+        case {"option_id": option}:
+            return [option]
+        case {"option_ids": {"ids": options}}:
+            found: Sequence[str] = options
+            return found
+    return []
+
+
+def _option_key(option: str) -> str:
+    return f"custom_option:{option}"
 
 
 @cache

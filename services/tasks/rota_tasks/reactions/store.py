@@ -95,7 +95,7 @@ async def lock_comment(work: UnitOfWork, *, user_id: UUID, comment_id: UUID) -> 
 async def get(reader: Reader, *, workspace_id: UUID, comment_id: UUID, emoji: str, user_id: UUID) -> Reaction | None:
     """The user's reaction with this emoji."""
     row = await reader.fetch_one(_GET, workspace_id=workspace_id, comment_id=comment_id, emoji=emoji, user_id=user_id)
-    return None if row is None else _reaction(row)
+    return None if row is None else reaction_of_row(row)
 
 
 async def emoji_on(reader: Reader, *, workspace_id: UUID, comment_id: UUID) -> frozenset[str]:
@@ -109,7 +109,7 @@ async def page(
 ) -> Sequence[Reaction]:
     """The oldest reactions to a comment, at most `limit`, younger than `after`."""
     rows = await reader.fetch(_PAGE, workspace_id=workspace_id, comment_id=comment_id, limit=limit, after=after)
-    return [_reaction(row) for row in rows]
+    return [reaction_of_row(row) for row in rows]
 
 
 async def project(work: UnitOfWork, event: ReactionEvent) -> None:
@@ -133,5 +133,6 @@ def _row(reaction: Reaction) -> dict[str, Any]:
     return {name: getattr(reaction, name) for name in _FIELDS}
 
 
-def _reaction(row: Mapping[str, Any]) -> Reaction:
+def reaction_of_row(row: Mapping[str, Any]) -> Reaction:
+    """The reaction in a row of the table."""
     return Reaction(**{name: row[name] for name in _FIELDS})

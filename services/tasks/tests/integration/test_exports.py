@@ -9,6 +9,7 @@ import random
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 import asyncpg
 import orjson
@@ -19,10 +20,12 @@ from rota.tasks.v1 import (
     boards_pb2,
     checklists_pb2,
     comments_pb2,
+    custom_fields_pb2,
     exports_pb2,
     imports_pb2,
     labels_pb2,
     projects_pb2,
+    reactions_pb2,
     relations_pb2,
     tasks_pb2,
 )
@@ -37,6 +40,7 @@ from rota_chassis.tokens import ServiceTokens
 from rota_tasks.exports import store
 from rota_tasks.exports.domain import KEPT_FOR, LEASE, Export, Format, Status
 from rota_tasks.exports.worker import Exporter
+from rota_tasks.rebuild import rebuild
 from rota_tasks.tasks.dependencies import Tasks
 
 if TYPE_CHECKING:
@@ -128,8 +132,32 @@ async def fill(stage: Stage, seed: int) -> None:
                 )
             ]
             places += [{"project_id": project, "state_id": state} for state in states]
+    fields = [
+        (
+            await stage.fields.CreateCustomField(
+                custom_fields_pb2.CreateCustomFieldRequest(
+                    project_id=places[1]["project_id"],
+                    name=kind.title(),
+                    type=custom_fields_pb2.CustomFieldType.Value(f"CUSTOM_FIELD_TYPE_{kind}"),
+                    options=[custom_fields_pb2.CustomOption(name=each, color="#00ff00") for each in ("Oak", "Elm")],
+                ),
+                **by,
+            )
+        ).field
+        for kind in ("TEXT", "MONEY", "SELECT", "MULTI_SELECT", "PERSON")
+    ]
+    options = [each.id for each in fields[2].options], [each.id for each in fields[3].options]
+    values = {
+        fields[0].id: tasks_pb2.CustomValue(text="=1+1"),
+        fields[1].id: tasks_pb2.CustomValue(money=tasks_pb2.Money(amount="-1.50", currency="EUR")),
+        fields[2].id: tasks_pb2.CustomValue(option_id=options[0][1]),
+        fields[3].id: tasks_pb2.CustomValue(option_ids=tasks_pb2.OptionIds(ids=options[1][::-1])),
+        fields[4].id: tasks_pb2.CustomValue(user_id=str(stage.ada.id)),
+    }
     tasks: list[str] = []
     for number in range(30):
+        place = chance.choice(places)
+        has_values = place.get("project_id") == places[1]["project_id"]
         parent = {"parent_id": chance.choice(tasks)} if tasks and chance.random() < 0.5 else {}
         due = chance.choice([{}, {"due_on": "2026-12-24"}, {"due_at": Timestamp(seconds=1800000000 + number)}])
         task = await stage.create(
@@ -142,7 +170,9 @@ async def fill(stage: Stage, seed: int) -> None:
             label_ids=chance.sample(labels, chance.randint(0, 3)),
             assignee_ids=chance.choice([[], [str(stage.ada.id)]]),
             **({"estimate_s": 60} if chance.random() < 0.3 else {}),
-            **chance.choice(places),
+            fields={each.id: values[each.id] for each in chance.sample(fields, 3)} if has_values else {},
+            remind_before_s=chance.choice([[], [60, 3600]]),
+            **place,
             **parent,
             **due,
         )
@@ -155,7 +185,11 @@ async def fill(stage: Stage, seed: int) -> None:
         await add_steps(stage, task.id, chance.choice([0, 0, 3]))
         if chance.random() < 0.3:
             request = comments_pb2.CreateCommentRequest(task_id=task.id, text=f"About {number}")
-            await stage.comments.CreateComment(request, **by)
+            comment = (await stage.comments.CreateComment(request, **by)).comment
+            for emoji in chance.sample(["👍", "🎉", "❤️"], chance.randint(0, 3)):
+                await stage.reactions.CreateReaction(
+                    reactions_pb2.CreateReactionRequest(comment_id=comment.id, emoji=emoji), **by
+                )
     for _ in range(15):
         one, other = chance.sample(tasks, 2)
         kind = chance.choice([relations_pb2.RELATION_TYPE_IS_BLOCKED_BY, relations_pb2.RELATION_TYPE_RELATES])
@@ -170,6 +204,16 @@ async def fill(stage: Stage, seed: int) -> None:
 CONTENTS = """
 SELECT t.title, t.description, t.status, t.priority, t.due_at, t.due_on, t.start_at, t.start_on, t.deadline_at,
     t.estimate_s, t.progress, t.category, t.time_zone, t.completed_at, t.position, t.status_before, t.assignee_ids,
+    t.remind_before_s, ARRAY(SELECT f.name || f.type || f.required || replace(replace(v.value::text,
+            f.options -> 0 ->> 'id', f.options -> 0 ->> 'name'), f.options -> 1 ->> 'id', f.options -> 1 ->> 'name')
+        FROM jsonb_each(t.fields) v JOIN custom_fields f ON f.workspace_id = t.workspace_id AND f.id = v.key::uuid
+        WHERE jsonb_array_length(f.options) = 2 ORDER BY f.position) AS choices,
+    ARRAY(SELECT f.name || f.type || f.required || v.value FROM jsonb_each(t.fields) v JOIN custom_fields f
+        ON f.workspace_id = t.workspace_id AND f.id = v.key::uuid
+        WHERE jsonb_array_length(f.options) = 0 ORDER BY f.position) AS fields,
+    ARRAY(SELECT c.text || r.emoji || r.user_id || r.created_at FROM reactions r
+        JOIN comments c ON c.workspace_id = r.workspace_id AND c.id = r.comment_id
+        WHERE r.workspace_id = t.workspace_id AND r.task_id = t.id ORDER BY r.id) AS reactions,
     p.name AS project, p.description AS project_description, p.color, s.name AS section, st.name AS state,
     st.wip_limit, sb.name AS state_before, parent.title AS parent, parent.due_at AS parent_due,
     ARRAY(SELECT l.name || l.color FROM unnest(t.label_ids) WITH ORDINALITY given(id, place)
@@ -213,6 +257,8 @@ async def test_what_was_exported_and_imported_is_equal(stage: Stage, seed: int) 
     there = await contents(stage, stage.ada.workspace_id)
     here = [row for row in await contents(stage, stage.grace.workspace_id) if row["title"] != "other"]
     assert here == there
+    for what in ("choices", "fields", "reactions"):
+        assert any(row[what] for row in here), what
     again = await imported(stage, text, stage.grace, imports_pb2.IMPORT_FORMAT_ROTA)
     assert (again.created, again.failed) == (0, 0)
 
@@ -233,6 +279,10 @@ async def test_a_table_that_was_exported_holds_the_tasks(stage: Stage) -> None:
         "labels",
         "related",
         "comments",
+        "reactions",
+        "choices",
+        "fields",
+        "remind_before_s",
         "checklist",
     )
     without += ("assignee_ids", "project_description", "color", "completed_at")
@@ -256,6 +306,62 @@ async def test_a_project_is_exported_alone(stage: Stage) -> None:
     tasks = [line["data"] for line in lines if line["kind"] == "task"]
     assert [(task["title"], task["parent_id"]) for task in tasks] == [("inside", None), ("below", inside.id)]
     assert [line["kind"] for line in lines] == ["rota", "project", "task", "task", "relation", "end"]
+
+
+async def test_an_export_says_where_attached_files_are_and_an_import_that_they_are_not_in_it(stage: Stage) -> None:
+    task = await stage.create("With a file")
+    attachment_id = uuid7()
+    connection = await asyncpg.connect(stage.database_url)
+    await connection.execute(
+        "INSERT INTO attachments VALUES ($1, $2, $3, 'plan.pdf', 'application/pdf', 7, 'abc', $4, now(), 1)",
+        stage.ada.workspace_id,
+        attachment_id,
+        UUID(task.id),
+        stage.ada.id,
+    )
+    await connection.close()
+    text = await exported(stage)
+    (line,) = [each["data"] for each in map(orjson.loads, text.splitlines()) if each["kind"] == "attachment"]
+    assert (line["name"], line["size"], line["task_id"]) == ("plan.pdf", 7, task.id)
+    assert line["content_path"] == f"/api/v1/attachments/{attachment_id}/content"
+    job = await imported(stage, text, stage.grace, imports_pb2.IMPORT_FORMAT_ROTA)
+    assert [(each.code, each.left_out) for each in job.problems] == [("FILE_NOT_INCLUDED", True)]
+    assert job.created == 1
+
+
+async def test_values_and_reactions_that_do_not_fit_are_left_out_with_a_problem(stage: Stage) -> None:
+    project, field, task, comment = (str(uuid7()) for _ in range(4))
+    lines: list[tuple[str, dict[str, Any]]] = [
+        ("rota", {"version": 1}),
+        ("project", {"id": project, "name": "House"}),
+        ("custom_field", {"id": field, "project_id": project, "name": "Budget", "type": "number"}),
+        ("custom_field", {"id": str(uuid7()), "project_id": str(uuid7()), "name": "Lost", "type": "text"}),
+        ("task", {"id": task, "project_id": project, "title": "One", "fields": {field: {"number": 3}}}),
+        ("task", {"id": str(uuid7()), "project_id": project, "title": "Two", "fields": {field: {"text": "x"}}}),
+        ("task", {"id": str(uuid7()), "project_id": project, "title": "Three", "fields": {field: {"number": "x"}}}),
+        ("comment", {"id": comment, "task_id": task, "text": "Yes", "author_id": str(stage.ada.id)}),
+        ("reaction", {"id": str(uuid7()), "comment_id": comment, "emoji": "👍", "user_id": str(stage.ada.id)}),
+        ("reaction", {"id": str(uuid7()), "comment_id": comment, "emoji": "no", "user_id": str(stage.ada.id)}),
+        ("reaction", {"id": str(uuid7()), "comment_id": comment, "emoji": "👍", "user_id": str(stage.grace.id)}),
+        ("end", {}),
+    ]
+    text = "".join(orjson.dumps({"kind": kind, "data": data}).decode() + "\n" for kind, data in lines)
+    job = await imported(stage, text, stage.ada, imports_pb2.IMPORT_FORMAT_ROTA)
+    assert {each.code for each in job.problems} == {
+        "PROJECT_NOT_FOUND",
+        "VALUE_NOT_TAKEN",
+        "VALUE_NOT_UNDERSTOOD",
+        "NOT_AN_EMOJI",
+        "PERSON_UNKNOWN",
+    }
+    assert (job.created, job.failed) == (7, 3)
+    connection = await asyncpg.connect(stage.database_url)
+    assert await connection.fetchval("SELECT count(*) FROM tasks WHERE fields <> '{}'") == 1
+    assert await connection.fetchval("SELECT count(*) FROM reactions") == 1
+    await connection.close()
+    database = await Database.connect(stage.database_url, size=2)
+    assert (await rebuild(database)).differences == 0
+    await database.close()
 
 
 async def test_another_user_does_not_see_an_export(stage: Stage) -> None:

@@ -9,13 +9,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from protovalidate import Validator
+from rota.tasks.v1 import tasks_pb2
+from rota_chassis import codec
+from rota_chassis.rpc.pipeline import violations_of
 
+from rota_tasks.fields.domain import FieldType
+from rota_tasks.fields.messages import value_of
 from rota_tasks.imports.domain import (
     CommentRecord,
+    FieldRecord,
     ItemRecord,
     LabelRecord,
     Problem,
     ProjectRecord,
+    ReactionRecord,
     Record,
     RejectedRecord,
     RelationRecord,
@@ -36,6 +44,10 @@ VERSION = 1
 _PLACES = ("remind_at", "deadline_at", "completed_at")
 _MAX_WIP = 10_000
 _MAX_LAG_S = 31_536_000
+_MAX_OPTIONS = 100
+_MAX_REMINDERS = 10
+_decode_value = codec.decoder(tasks_pb2.CustomValue)
+_RULES = Validator()
 
 
 def records(parts: Sequence[str], _columns: Mapping[str, str]) -> Iterator[Record]:
@@ -124,6 +136,48 @@ def _section(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) 
     )
 
 
+def _custom_field(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) -> Record:
+    return FieldRecord(
+        place=notes.place,
+        key=values.key("custom_field", data.get("id")),
+        project=values.key("project", data.get("project_id")),
+        name=values.name(data.get("name"), notes),
+        type=_word(FieldType, data.get("type"), FieldType.TEXT, "type"),
+        options=tuple(
+            (
+                values.key("custom_option", each.get("id")),
+                values.name(each.get("name"), notes),
+                values.color(each.get("color")),
+            )
+            for _, each in values.objects(data.get("options"))[:_MAX_OPTIONS]
+        ),
+        required=data.get("required") is True,
+        notes=tuple(notes),
+    )
+
+
+def _values(data: Any, notes: Notes) -> dict[str, Mapping[str, Any]]:
+    """The values of custom fields that are any, by the keys of the fields."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, value in data.items() if isinstance(data, dict) else ():
+        try:
+            message = _decode_value(value)
+        except ValueError:
+            message = tasks_pb2.CustomValue()
+        if violations_of(_RULES, message):
+            notes.add("VALUE_NOT_UNDERSTOOD", f"Its value of the custom field {name[:50]} is none.")
+        else:
+            found[values.key("custom_field", name)] = value_of(message)
+    return found
+
+
+def _reminders(data: Any, notes: Notes) -> tuple[int, ...]:
+    found = (
+        values.number(each, notes, least=0, most=_MAX_LAG_S, what="remind_before_s") for each in values.one_by_one(data)
+    )
+    return tuple(dict.fromkeys(each for each in found if each is not None))[:_MAX_REMINDERS]
+
+
 def _label(data: Mapping[str, Any], notes: Notes, labels: dict[str, str]) -> Record:
     name = values.name(data.get("name"), notes)
     labels[str(data.get("id"))] = name
@@ -149,11 +203,13 @@ def _task(data: Mapping[str, Any], notes: Notes, labels: Mapping[str, str]) -> R
         "time_zone": values.text(data.get("time_zone"), notes, most=64, what="time_zone"),
         "position": data.get("position"),
         "status_before": _word(Status, data.get("status_before"), None, "status_before"),
+        "remind_before_s": _reminders(data.get("remind_before_s"), notes),
     }
     for what in ("due", "start"):
         values.timed(fields, what, data.get(f"{what}_on") or data.get(f"{what}_at"), notes)
     for field in _PLACES:
         values.at(fields, field, data.get(field), notes)
+    given = _values(data.get("fields"), notes)
     unknown = [each for each in values.one_by_one(data.get("label_ids")) if str(each) not in labels]
     if unknown:
         notes.add("LABEL_NOT_FOUND", f"No line above has the label {str(unknown[0])[:50]}.")
@@ -169,6 +225,7 @@ def _task(data: Mapping[str, Any], notes: Notes, labels: Mapping[str, str]) -> R
         labels=tuple(labels[str(each)] for each in values.one_by_one(data.get("label_ids")) if str(each) in labels),
         assignees=tuple(str(each) for each in values.one_by_one(data.get("assignee_ids"))),
         watchers=tuple(str(each) for each in values.one_by_one(data.get("watcher_ids"))),
+        values=given,
         notes=tuple(notes),
     )
 
@@ -199,6 +256,25 @@ def _comment(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) 
     )
 
 
+def _reaction(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) -> Record:
+    created: dict[str, Any] = {}
+    values.at(created, "created_at", data.get("created_at"), notes)
+    return ReactionRecord(
+        place=notes.place,
+        key=values.key("reaction", data.get("id")),
+        comment=values.key("comment", data.get("comment_id")),
+        emoji=values.name(data.get("emoji"), notes, what="emoji"),
+        user=str(data.get("user_id") or ""),
+        created_at=created.get("created_at"),
+        notes=tuple(notes),
+    )
+
+
+def _attachment(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) -> Record:
+    name = values.name(data.get("name"), notes)
+    raise Wrong("FILE_NOT_INCLUDED", f"the file {name} is no part of the export; attach it again")
+
+
 def _item(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) -> Record:
     done: dict[str, Any] = {}
     values.at(done, "done_at", data.get("done_at"), notes)
@@ -217,11 +293,14 @@ def _item(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) -> 
 _KINDS: Mapping[str, Callable[[Any, Notes, Any], Record]] = {
     "project": _project,
     "section": _section,
+    "custom_field": _custom_field,
     "label": _label,
     "task": _task,
     "checklist_item": _item,
     "relation": _relation,
     "comment": _comment,
+    "reaction": _reaction,
+    "attachment": _attachment,
 }
 
 
