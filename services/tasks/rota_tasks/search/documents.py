@@ -152,10 +152,24 @@ async def write(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID
     await work.execute(_WRITE, workspace_id=workspace_id, task_ids=list(task_ids))
 
 
-async def write_of_tasks(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> None:
-    """Bring the documents of tasks up to date that may have other labels now."""
-    await work.fetch(_HOLD_LABELS, workspace_id=workspace_id, task_ids=list(task_ids))
-    await write(work, workspace_id=workspace_id, task_ids=task_ids)
+async def write_of_tasks(
+    work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID], labelled: bool = True, new: bool = False
+) -> None:
+    """Bring the documents of tasks up to date that may have other labels now.
+
+    Args:
+        work: The transaction that has written the tasks.
+        workspace_id: Where they are.
+        task_ids: Which they are.
+        labelled: Whether any of them has labels, to be held.
+        new: Whether nobody else knows of them yet, and so nobody takes turns.
+    """
+    if labelled:
+        await work.fetch(_HOLD_LABELS, workspace_id=workspace_id, task_ids=list(task_ids))
+    if new:
+        await work.execute(_WRITE, workspace_id=workspace_id, task_ids=list(task_ids))
+    else:
+        await write(work, workspace_id=workspace_id, task_ids=task_ids)
 
 
 async def write_of_label(work: UnitOfWork, *, workspace_id: UUID, label_id: UUID) -> None:

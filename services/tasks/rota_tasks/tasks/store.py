@@ -22,6 +22,7 @@ from rota_tasks.labels.store import LABELS
 from rota_tasks.search import documents
 from rota_tasks.series import occurrences
 from rota_tasks.series.recurrence_messages import recurrence_json
+from rota_tasks.tasks.domain import TaskCreated
 from rota_tasks.tasks.messages import task_of
 from rota_tasks.tasks.tables import (
     DERIVED,
@@ -293,7 +294,13 @@ async def project(work: UnitOfWork, event: TaskEvent) -> None:
     """
     task = event.task
     await work.execute(_SAVE, **_row(task))
-    await documents.write_of_tasks(work, workspace_id=task.workspace_id, task_ids=[task.id])
+    await documents.write_of_tasks(
+        work,
+        workspace_id=task.workspace_id,
+        task_ids=[task.id],
+        labelled=bool(task.label_ids),
+        new=isinstance(event, TaskCreated),
+    )
     await occurrences.write(work, [task])
 
 
@@ -302,7 +309,8 @@ async def save(work: UnitOfWork, tasks: Sequence[Task]) -> None:
     await work.execute_many(_SAVE, [_row(task) for task in tasks])
     if tasks:
         ids = [task.id for task in tasks]
-        await documents.write_of_tasks(work, workspace_id=tasks[0].workspace_id, task_ids=ids)
+        labelled = any(task.label_ids for task in tasks)
+        await documents.write_of_tasks(work, workspace_id=tasks[0].workspace_id, task_ids=ids, labelled=labelled)
     await occurrences.write(work, tasks)
 
 
