@@ -9,7 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
-from rota.tasks.v1 import comments_pb2, comments_pb2_grpc, tasks_pb2, tasks_pb2_grpc
+from rota.tasks.v1 import (
+    comments_pb2,
+    comments_pb2_grpc,
+    tasks_pb2,
+    tasks_pb2_grpc,
+    templates_pb2,
+    templates_pb2_grpc,
+)
 from rota_chassis import codec
 from rota_chassis.errors import RotaError
 from rota_chassis.rpc.channel import acting_for
@@ -30,6 +37,7 @@ if TYPE_CHECKING:
 
 _decode_create = codec.decoder(tasks_pb2.CreateTaskRequest)
 _decode_update = codec.decoder(tasks_pb2.UpdateTaskRequest)
+_decode_use = codec.decoder(templates_pb2.InstantiateTemplateRequest)
 
 
 class ActOnTasks:
@@ -38,6 +46,7 @@ class ActOnTasks:
     def __init__(self, tasks: grpc.aio.Channel, tokens: ServiceTokens, database: Database) -> None:
         self._database = database
         self._tasks = tasks_pb2_grpc.TaskServiceStub(tasks)
+        self._templates = templates_pb2_grpc.TemplateServiceStub(tasks)
         self._comments = comments_pb2_grpc.CommentServiceStub(tasks)
         self._tokens = tokens
 
@@ -50,6 +59,8 @@ class ActOnTasks:
         kind, parameters = next((name, given) for name, given in run.parameters.items() if given is not None)
         if kind == "create":
             return await self._create(run, parameters)
+        if kind == "instantiate":
+            return await self._instantiate(run, parameters)
         call, request = self._change(run, kind, parameters)
         try:
             await self._made(call, request, run)
@@ -84,6 +95,15 @@ class ActOnTasks:
         except RotaError as error:
             return failed_call(error)
         return Succeeded(task_id=answer.task.id)
+
+    async def _instantiate(self, run: Run, parameters: Mapping[str, Any]) -> Outcome:
+        named = {name: value for name, value in parameters.items() if name != "template_id"}
+        request = _decode_use({**named, "id": parameters["template_id"], "request_id": str(run.id)})
+        try:
+            answer = await self._made(self._templates.InstantiateTemplate, request, run)
+        except RotaError as error:
+            return failed_call(error)
+        return Succeeded(task_id=answer.task.id or None)
 
     async def _made(self, call: Callable[..., Awaitable[Any]], request: Any, run: Run) -> Any:
         origin = await origins.of_run(self._database, run)

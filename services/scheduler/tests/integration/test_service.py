@@ -13,7 +13,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from nats.js.api import ConsumerConfig, DeliverPolicy
 from rota.scheduler.v1 import schedules_pb2, schedules_pb2_grpc
-from rota.tasks.v1 import comments_pb2, comments_pb2_grpc, tasks_pb2, tasks_pb2_grpc
+from rota.tasks.v1 import comments_pb2, comments_pb2_grpc, tasks_pb2, tasks_pb2_grpc, templates_pb2, templates_pb2_grpc
 from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied, PreconditionFailed, Unavailable
 from rota_chassis.events import envelope
 from rota_chassis.events.stream import EVENTS_STREAM
@@ -90,6 +90,21 @@ class Comments(comments_pb2_grpc.CommentServiceServicer):
         return comments_pb2.CreateCommentResponse()
 
 
+class Templates(templates_pb2_grpc.TemplateServiceServicer):
+    """Uses a template once for each request id; loses its first answer."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Principal | None, templates_pb2.InstantiateTemplateRequest]] = []
+
+    async def InstantiateTemplate(  # noqa: N802 (named by the contract)
+        self, request: templates_pb2.InstantiateTemplateRequest, _context: Any
+    ) -> templates_pb2.InstantiateTemplateResponse:
+        self.calls.append((current_principal(), request))
+        if len(self.calls) == 1:
+            raise Unavailable("The answer got lost.")
+        return templates_pb2.InstantiateTemplateResponse(task=tasks_pb2.Task(id=request.id))
+
+
 class World:
     """A scheduler with its neighbours, and two users: an owner, and a viewer of the owner's workspace."""
 
@@ -98,6 +113,7 @@ class World:
         self.auth = auth
         self.tasks = Tasks()
         self.comments = Comments()
+        self.templates = Templates()
         self.owner = self.user()
         self.viewer = self.user()
         self.auth.add_member(self.owner.workspace_id, self.viewer.id, role="viewer")
@@ -142,12 +158,13 @@ class World:
 
 
 @asynccontextmanager
-async def serving(tasks: Tasks, comments: Comments, issuer: TokenIssuer) -> AsyncIterator[str]:
+async def serving(tasks: Tasks, comments: Comments, templates: Templates, issuer: TokenIssuer) -> AsyncIterator[str]:
     """The tasks service behind the chassis's own pipeline; yields its address."""
     with tempfile.TemporaryDirectory(prefix="rota-") as folder:
         server = RpcServer(TokenVerifier(issuer.keys, DEVELOPMENT_SECRET))
         server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, tasks)
         server.add(comments_pb2_grpc.add_CommentServiceServicer_to_server, comments)
+        server.add(templates_pb2_grpc.add_TemplateServiceServicer_to_server, templates)
         await server.start(f"unix:{folder}/tasks.sock")
         try:
             yield f"unix:{folder}/tasks.sock"
@@ -171,7 +188,9 @@ async def world(
                 nats_url=fresh_nats_url,
                 issuer=issuer,
                 auth_address=world.auth.address,
-                tasks_address=await stack.enter_async_context(serving(world.tasks, world.comments, issuer)),
+                tasks_address=await stack.enter_async_context(
+                    serving(world.tasks, world.comments, world.templates, issuer)
+                ),
             )
         )
         world.stub = schedules_pb2_grpc.ScheduleServiceStub(channel)
@@ -584,6 +603,25 @@ async def test_a_comment_is_repeated_under_one_request_id(world: World) -> None:
     assert (run.status, run.attempts) == (schedules_pb2.RUN_STATUS_SUCCEEDED, 2)
     assert [call.request_id for call in world.comments.calls] == [run.id, run.id]
     assert world.comments.calls[0].text == "Still open?"
+
+
+async def test_a_template_is_used_under_one_request_id_on_behalf_of_the_creator(world: World) -> None:
+    use = schedules_pb2.InstantiateTemplateAction(
+        template_id=str(uuid7()), variables={"client": "Acme"}, time_zone="Europe/Berlin"
+    )
+    run = await ended(
+        world,
+        schedules_pb2.Action(
+            task=schedules_pb2.TaskAction(instantiate=use), retry=schedules_pb2.RetryPolicy(first_delay_s=1)
+        ),
+    )
+    assert (run.status, run.attempts, run.task_id) == (schedules_pb2.RUN_STATUS_SUCCEEDED, 2, use.template_id)
+    assert [request.request_id for _, request in world.templates.calls] == [run.id, run.id]
+    caller, request = world.templates.calls[0]
+    assert (request.id, dict(request.variables)) == (use.template_id, {"client": "Acme"})
+    assert (request.time_zone, request.HasField("project_id")) == ("Europe/Berlin", False)
+    assert caller is not None
+    assert caller.user_id == world.owner.id
 
 
 async def test_the_action_task_creates_one_task_under_the_runs_id(world: World) -> None:
