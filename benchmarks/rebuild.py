@@ -66,6 +66,7 @@ async def measure(number: int, writers: int) -> None:
     """Fill, then let writers write: by themselves, beside a rebuild, and beside one that repairs all."""
     issuer = TokenIssuer()
     user = User(issuer)
+    user.token = issuer.access_token(user.id, user.workspace_id, session_id=user.session_id, lifetime_s=86_400)
     with servers.server_folder() as folder:
         async with (
             servers.running(servers.postgres(folder)) as postgres,
