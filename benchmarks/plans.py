@@ -298,8 +298,8 @@ queries reads a whole large table.
   So these queries are planned anew each time (`replan`), and the labels that a filter names are looked up first.
 - Search ranks the newest 500 matches of each workspace. A sample of the newest 1,000 tasks says how common the words
   are. Common ones (2.5 % and more) are found by walking the newest tasks until there are enough; rare ones by the
-  index of words. Where the words are common and a filter leaves a part of the tasks, the newest of that part are walked.
-  So what a common word finds is in the order of the best among its newest 500 matches, not among all.
+  index of words. Where the words are common and a filter leaves a part of the tasks, the newest of that part are
+  walked. So what a common word finds is in the order of the best among its newest 500 matches, not among all.
 - Boards take a page of each column from an index in manual order, and count the columns in the same index.
 - What a row shows of other tasks (labels, subtasks, blockers, checklist, favourite) is read by index for the rows of
   the page alone; the plans leave it out.
