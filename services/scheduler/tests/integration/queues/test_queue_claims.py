@@ -14,7 +14,10 @@ from rota_chassis.postgres.database import Database
 from rota_scheduler.queues import commands
 from rota_scheduler.queues.dependencies import Queues
 from rota_scheduler.queues.waiting import Waiting
+from rota_scheduler.resource_pools import store as pools
+from rota_scheduler.resource_pools.domain import ResourcePool
 from rota_scheduler.runs import claims, store
+from rota_scheduler.runs.allocation import allocation_of
 from rota_scheduler.runs.domain import LEASE, End, Run, Status
 
 if TYPE_CHECKING:
@@ -133,6 +136,37 @@ async def test_fifty_who_claim_at_once_never_get_a_job_twice_nor_exceed_the_limi
         seen += held
     assert {run.id for run in seen} == {run.id for run in runs}
     assert {run.fence for run in seen} == {1}
+
+
+async def test_workers_and_those_who_execute_never_take_more_units_together_than_a_pool_has(
+    claimers: Claimers, make: Callable[..., Run], clock: ManualClock
+) -> None:
+    shared = allocation_of(concurrency_key=None, resources={"gas": 2})
+    runs = [make(action, allocation=shared) for action in (JOB, CALL) for _ in range(15)]
+    pool = ResourcePool(
+        id=uuid7(),
+        workspace_id=runs[0].workspace_id,
+        name="gas",
+        units=7,
+        description="",
+        created_at=clock.now(),
+        updated_at=clock.now(),
+    )
+    async with claimers.databases[0].transaction() as work:
+        assert await pools.add(work, pool, request_key=None, fingerprint=None)
+    await claimers.add(*runs)
+    seen: list[Run] = []
+    while len(seen) < len(runs):
+        found = await asyncio.gather(
+            claimers.claim_here(),
+            *(claimers.claim(number, pool.workspace_id, limit=2) for number in range(1, CLAIMERS)),
+            claimers.claim_here(),
+        )
+        held = [run for some in found for run in some]
+        assert 0 < len(held) <= 3
+        await claimers.end(held)
+        seen += held
+    assert len({run.id for run in seen}) == len(runs)
 
 
 async def test_a_key_counts_what_runs_here_and_what_workers_have(claimers: Claimers, make: Callable[..., Run]) -> None:
