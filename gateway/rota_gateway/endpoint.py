@@ -14,7 +14,7 @@ from rota_chassis.rpc.pipeline import violations_of
 
 from rota_gateway import bodies
 from rota_gateway.problems import invalid_fields, invalid_request, refusal
-from rota_gateway.routes import Transfer
+from rota_gateway.routes import Transfer, field_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -60,6 +60,9 @@ class Endpoint:
         self._read_query = codec.query_decoder(request, route.query_fields)
         self._read_body = _body_reader(route) if route.transfer is Transfer.NONE else None
         self._types = bodies.PATCH_TYPES if route.method == "PATCH" else bodies.JSON_TYPES
+        self._never_null = frozenset(
+            field.name for field in request.DESCRIPTOR.fields if field_options(field).not_cleared
+        )
         self._encode = _answer_encoder(route)
 
     def decode(self, captured: tuple[str, ...], query: bytes, headers: Mapping[bytes, bytes], body: bytes) -> Any:
@@ -130,6 +133,11 @@ class Endpoint:
             raise refusal(400, "BODY_REQUIRED", "This call needs a JSON body.")
         message: Any = self._read_body(parsed)
         if self.route.update_mask_field is not None:
+            cleared = [name for name in parsed if parsed[name] is None and name in self._never_null]
+            if cleared:
+                raise invalid_fields(
+                    [{"pointer": f"/{name}", "code": "required", "detail": "cannot be cleared"} for name in cleared]
+                )
             getattr(message, self.route.update_mask_field).paths.extend(codec.member_names(parsed, message.DESCRIPTOR))
         return message
 

@@ -77,10 +77,18 @@ async def test_an_absent_body_is_an_empty_one(system: System) -> None:
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
 async def test_what_changes_a_thing_needs_a_body(system: System, method: str) -> None:
-    answer = await system.http.request(
-        method, f"/api/v1/tasks/{uuid7()}", headers=system.user().headers | {"content-type": "application/json"}
-    )
+    headers = {"authorization": f"Bearer {system.user().token}", **JSON}
+    answer = await system.http.request(method, f"/api/v1/tasks/{uuid7()}", headers=headers)
     assert_problem(answer, 400, "BODY_REQUIRED")
+
+
+async def test_what_always_has_a_value_is_not_cleared(system: System) -> None:
+    headers = {"authorization": f"Bearer {system.user().token}", **JSON}
+    path = f"/api/v1/tasks/{uuid7()}/comments/{uuid7()}"
+    problem = assert_problem(
+        await system.http.patch(path, content=b'{"text": null}', headers=headers), 400, "INVALID_FIELDS"
+    )
+    assert problem["errors"] == [{"pointer": "/text", "code": "required", "detail": "cannot be cleared"}]
 
 
 async def test_a_body_is_refused_where_the_contract_has_none(system: System) -> None:
