@@ -17,7 +17,7 @@ from rota_chassis.errors import Conflict
 from rota_chassis.memberships import WRITERS, require_role
 
 from rota_scheduler.queues import store
-from rota_scheduler.runs import calls, claims, completions
+from rota_scheduler.runs import calls, completions, holding
 from rota_scheduler.runs.completions import Completion
 from rota_scheduler.runs.domain import Failed, Status, Succeeded
 from rota_scheduler.runs.queries import no_such_run
@@ -131,7 +131,7 @@ async def release_run(queues: Queues, user: UserPrincipal, *, run_id: UUID, fenc
     given = 0
     if run.queue is not None:
         async with queues.database.transaction() as work:
-            given = await claims.give_back(work, [replace(run, fence=fence)], available_at=queues.clock.now())
+            given = await holding.give_back(work, [replace(run, fence=fence)], available_at=queues.clock.now())
     if given:
         queues.on_runs()
     return _as_said(await _find(queues, user, run_id), fence, {Status.PENDING})

@@ -21,7 +21,7 @@ from rota_chassis.events.log import NewEvent
 from rota_chassis.logs import logger
 
 from rota_scheduler.metrics import ATTEMPTS
-from rota_scheduler.runs import claims, store
+from rota_scheduler.runs import holding, store
 from rota_scheduler.runs.domain import Failed, Status, Succeeded, end_of, next_attempt_at
 from rota_scheduler.runs.messages import run_ended
 from rota_scheduler.schedules import store as schedules
@@ -213,7 +213,7 @@ async def settle(
         elif isinstance(each.outcome, Failed):
             failed = each.outcome
             again.append(replace(each.run, available_at=at, error=failed.error, http_status=failed.http_status))
-    held = await claims.try_again(work, again)
+    held = await holding.try_again(work, again)
     released = 0
     if final:
         written, released = await _finish(work, final, now)
@@ -234,7 +234,7 @@ async def _finish(
     of_schedules = {(each.run.workspace_id, each.run.schedule_id) for each, _ in final}
     # Locked first, as when they fire: so a run is buffered either before this one ends, or not at all.
     locked, waiting = await schedules.lock_counts(work, of_schedules)
-    held = await claims.finish(work, [(each.run, end) for each, end in final], finished_at=now)
+    held = await holding.finish(work, [(each.run, end) for each, end in final], finished_at=now)
     # Those of schedules that are deleted as well.
     released = await store.release(work, list(of_schedules), available_at=now)
     for each, end in final:

@@ -16,7 +16,7 @@ from rota_chassis.telemetry import TRACER
 
 from rota_scheduler.actions.retries import timeout_of
 from rota_scheduler.metrics import LATENESS_SECONDS
-from rota_scheduler.runs import claims
+from rota_scheduler.runs import claims, holding
 from rota_scheduler.runs.completions import Completions
 from rota_scheduler.runs.domain import LEASE, PREFETCHED_S, RENEW_EVERY, Failed
 from rota_scheduler.ticker import Ticker, next_tick
@@ -145,7 +145,7 @@ class Worker:
         if not held:
             return
         async with self._database.transaction() as work:
-            kept = await claims.renew(work, held, lease_until=self._clock.now() + LEASE)
+            kept = await holding.renew(work, held, lease_until=self._clock.now() + LEASE)
         self._break_off({run.id for run in held} - kept)
 
     async def return_waiting(self) -> None:
@@ -258,7 +258,7 @@ class Worker:
             return
         try:
             async with self._database.transaction() as work:
-                await claims.give_back(work, runs, available_at=self._clock.now())
+                await holding.give_back(work, runs, available_at=self._clock.now())
         except Unavailable as error:
             # Their leases will end, and they will be claimed again.
             _LOG.warning("worker.not_given_back", runs=len(runs), error=repr(error.__cause__ or error))

@@ -17,7 +17,7 @@ from rota_chassis.postgres.statements import statement
 from rota_chassis.testing.waiting import eventually
 from rota_scheduler.resource_pools import store as pools
 from rota_scheduler.resource_pools.domain import ResourcePool
-from rota_scheduler.runs import claims, store
+from rota_scheduler.runs import claims, holding, store
 from rota_scheduler.runs.allocation import NO_PLACE, SUPERSEDED, allocation_of
 from rota_scheduler.runs.claims import FROM_THE_FIRST, Backlog, Claimed
 from rota_scheduler.runs.domain import LEASE, End, Run, Status, Succeeded
@@ -98,7 +98,7 @@ async def claim(database: Database, clock: ManualClock, *, limit: int = 100) -> 
 async def end(database: Database, clock: ManualClock, runs: Sequence[Run]) -> None:
     async with database.transaction() as work:
         done = [(run, End(Status.SUCCEEDED)) for run in runs]
-        assert len(await claims.finish(work, done, finished_at=clock.now())) == len(runs)
+        assert len(await holding.finish(work, done, finished_at=clock.now())) == len(runs)
 
 
 async def test_fifty_who_claim_at_once_never_take_more_units_than_a_pool_has(
@@ -139,7 +139,7 @@ async def test_units_come_free_when_a_run_is_given_back_or_its_lease_is_over(
     assert held.id == first.id
     assert await claim(database, clock) == []
     async with database.transaction() as work:
-        await claims.give_back(work, [held], available_at=clock.now() + timedelta(hours=1))
+        await holding.give_back(work, [held], available_at=clock.now() + timedelta(hours=1))
     (held,) = await claim(database, clock)
     assert held.id == second.id
     clock.advance(LEASE.total_seconds())
@@ -215,7 +215,7 @@ async def test_a_newer_run_ends_the_one_that_runs_and_the_event_says_why(
     assert (event.run.id, event.run.error) == (str(old.id), SUPERSEDED)
     # What the holder of the old one says counts no more.
     async with database.transaction() as work:
-        assert not await claims.finish(work, [(held, End(Status.SUCCEEDED))], finished_at=clock.now())
+        assert not await holding.finish(work, [(held, End(Status.SUCCEEDED))], finished_at=clock.now())
 
 
 async def test_fifty_who_claim_at_once_leave_one_run_of_a_key_whose_newest_counts(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.database import Database
-from rota_scheduler.runs import claims, store
+from rota_scheduler.runs import claims, holding, store
 from rota_scheduler.runs.domain import LEASE, End, Run, Status
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ async def claim(database: Database, clock: ManualClock, *, limit: int = 100) -> 
 async def end(database: Database, clock: ManualClock, runs: Sequence[Run]) -> None:
     async with database.transaction() as work:
         done = [(run, End(Status.SUCCEEDED)) for run in runs]
-        assert len(await claims.finish(work, done, finished_at=clock.now())) == len(runs)
+        assert len(await holding.finish(work, done, finished_at=clock.now())) == len(runs)
 
 
 async def test_fifty_who_claim_at_once_never_exceed_the_limit_of_a_key(
@@ -151,7 +151,7 @@ async def test_what_was_given_back_counts_as_never_claimed(
     await add(database, run)
     held = await claim(database, clock)
     async with database.transaction() as work:
-        await claims.give_back(work, held, available_at=clock.now())
+        await holding.give_back(work, held, available_at=clock.now())
     found = await store.get(database, workspace_id=run.workspace_id, run_id=run.id)
     assert found is not None
     assert (found.status, found.attempts, found.started_at, found.fence) == (Status.PENDING, 0, None, 1)

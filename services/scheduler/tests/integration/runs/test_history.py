@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from rota_chassis.postgres.statements import statement
-from rota_scheduler.runs import claims, store
+from rota_scheduler.runs import claims, holding, store
 from rota_scheduler.runs.domain import LEASE, End, Run, Status
 from rota_scheduler.runs.history import tend_history
 from rota_scheduler.runs.tables import FIELDS
@@ -52,7 +52,7 @@ async def end(database: Database, runs: Sequence[Run], finished_at: datetime) ->
         claimed = await claims.claim(work, now=finished_at, lease_until=finished_at + LEASE, limit=len(runs))
         assert len(claimed.runs) == len(runs)
         done = [(run, End(Status.SUCCEEDED)) for run in claimed.runs]
-        await claims.finish(work, done, finished_at=finished_at)
+        await holding.finish(work, done, finished_at=finished_at)
 
 
 async def test_what_has_ended_is_no_longer_among_what_has_not(

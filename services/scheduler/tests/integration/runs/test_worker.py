@@ -12,7 +12,7 @@ from rota.scheduler.v1 import schedules_pb2
 from rota_chassis.testing.waiting import eventually
 from rota_scheduler.actions.egress import EgressPolicy
 from rota_scheduler.actions.http import CallHttp, open_client
-from rota_scheduler.runs import claims, store
+from rota_scheduler.runs import claims, holding, store
 from rota_scheduler.runs.domain import LEASE, End, Failed, Status, Succeeded
 from rota_scheduler.runs.worker import Worker
 
@@ -169,10 +169,10 @@ async def test_a_fence_of_the_past_can_neither_finish_nor_return_a_run(
     async with database.transaction() as work:
         claimed = await claims.claim(work, now=clock.now(), lease_until=clock.now() + LEASE, limit=5)
         stale = replace(claimed.runs[0], fence=claimed.runs[0].fence - 1)
-        assert not await claims.finish(work, [(stale, End(Status.SUCCEEDED))], finished_at=clock.now())
-        assert not await claims.try_again(work, [replace(stale, available_at=clock.now(), error="no")])
-        await claims.give_back(work, [stale], available_at=clock.now())
-        assert not await claims.renew(work, [stale], lease_until=clock.now() + 9 * LEASE)
+        assert not await holding.finish(work, [(stale, End(Status.SUCCEEDED))], finished_at=clock.now())
+        assert not await holding.try_again(work, [replace(stale, available_at=clock.now(), error="no")])
+        await holding.give_back(work, [stale], available_at=clock.now())
+        assert not await holding.renew(work, [stale], lease_until=clock.now() + 9 * LEASE)
     untouched = await stored(database, run)
     assert (untouched.status, untouched.available_at) == (Status.RUNNING, clock.now() + LEASE)
 
