@@ -43,7 +43,9 @@ WELL_KNOWN: Mapping[str, Schema] = {
 _JSON: Schema = {
     "description": "Any JSON, at most about twenty levels deep.",
     "anyOf": [
-        {"type": ["null", "boolean", "number"]},
+        {"type": "null"},
+        {"type": "boolean"},
+        {"type": "number"},
         {"type": "string", "pattern": constraints.TEXT_PATTERN},
         WELL_KNOWN["google.protobuf.ListValue"],
         WELL_KNOWN["google.protobuf.Struct"],
