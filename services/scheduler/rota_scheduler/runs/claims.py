@@ -67,6 +67,7 @@ def open_by_rank(whose: str) -> str:
 
 
 # The first of each of the given workspaces, and of those the first by turn. What is not pending is left to the others.
+# Written as a range, the order is that of one index alone, `runs_of_workspace`, whatever PostgreSQL knows of the table.
 _OPEN_BY_TURN = f"""
     SELECT runs.workspace_id, runs.id, first.turn, first.rank
     FROM (
@@ -76,9 +77,9 @@ _OPEN_BY_TURN = f"""
         CROSS JOIN LATERAL (
             SELECT id, {RANK} AS rank
             FROM runs
-            WHERE workspace_id = workspace.id AND lane IS NULL AND {_NO_JOB} AND status = 'pending'
-                AND available_at <= :now
-            ORDER BY rank LIMIT :of_each
+            WHERE workspace_id BETWEEN workspace.id AND workspace.id AND lane IS NULL AND {_NO_JOB}
+                AND status = 'pending' AND available_at <= :now
+            ORDER BY workspace_id, rank LIMIT :of_each
         ) AS each
     ) AS first
     JOIN runs ON runs.workspace_id = first.workspace_id AND runs.id = first.id
@@ -279,6 +280,8 @@ async def _claim_by_turn(
     work: UnitOfWork, backlog: Backlog, allotted: Allotted, *, limit: int, now: datetime, lease_until: datetime
 ) -> tuple[UUID, list[Any]]:
     """The last workspace that was looked at, and the rows of what is now held."""
+    # Of a table that has just been filled PostgreSQL does not know yet how much a sort would cost.
+    await work.connection.execute("SET LOCAL enable_sort = off")
     found = await work.fetch(_WORKSPACES, after=backlog.after, limit=_WORKSPACES_AT_ONCE)
     workspaces = [row["workspace_id"] for row in found]
     last = workspaces[-1] if len(workspaces) == _WORKSPACES_AT_ONCE else FROM_THE_FIRST

@@ -1,5 +1,6 @@
-"""Runs in PostgreSQL, for those who order and read them; how they are claimed is in `claims`, what holders do with
-them in `holding`.
+"""Runs in PostgreSQL, for those who order and read them.
+
+How they are claimed is in `claims`, what holders do with them in `holding`.
 
 A statement that ends runs deletes them from `runs` and writes them to `run_history`, so each is in exactly one of the
 two, whoever looks and when. Readers ask both. Older replicas end runs where they are; `runs.history` sweeps those up.
