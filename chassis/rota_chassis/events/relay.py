@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 BATCH = 500
 POLL_S = 0.25
 RETRY_S = 0.5
+GATHER_S = 0.01
 PUBLISH_TIMEOUT_S = 5.0
 
 _LOCK = 0x526F7461  # "Rota"; one relay per database
@@ -101,6 +102,8 @@ class Relay:
                 self._database.events_committed.clear()
                 while await self.publish_batch(connection) == BATCH:
                     pass
+                # What is committed meanwhile goes together: each batch waits for the disk of the stream.
+                await asyncio.sleep(GATHER_S)
                 try:
                     async with asyncio.timeout(POLL_S):
                         await self._database.events_committed.wait()
