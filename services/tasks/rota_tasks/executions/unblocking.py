@@ -8,14 +8,12 @@ dies leaves its note; two that look at one task take turns, and the second finds
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
-
-from rota_chassis.errors import Unavailable
-from rota_chassis.logs import logger
 
 from rota_tasks.executions import domain, store
 from rota_tasks.executions.execution import RunWhen
+from rota_tasks.polling import work_off
 from rota_tasks.tasks import store as tasks_store
 from rota_tasks.tasks.domain import (
     OPEN,
@@ -37,9 +35,7 @@ if TYPE_CHECKING:
     from rota_tasks.tasks.dependencies import Tasks
     from rota_tasks.tasks.domain import Task, TaskEvent
 
-POLL_S = 1.0
 _CROSSING = (TaskCompleted, TaskReopened, TaskDeleted, TaskRestored)
-_LOG = logger(__name__)
 
 
 async def follow(work: UnitOfWork, events: Sequence[TaskEvent]) -> None:
@@ -62,13 +58,7 @@ async def follow_relation(work: UnitOfWork, *, workspace_id: UUID, task_ids: Seq
 
 async def run(tasks: Tasks) -> None:
     """Look at what is noted until cancelled; while the database is away, try again once a second."""
-    while True:
-        try:
-            while await look(tasks):
-                pass
-        except Unavailable as error:
-            _LOG.warning("unblocking.interrupted", error=repr(error.__cause__ or error))
-        await asyncio.sleep(POLL_S)
+    await work_off(partial(look, tasks), "tasks that may be unblocked")
 
 
 async def look(tasks: Tasks) -> bool:

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
-from rota_chassis.errors import Unavailable
-from rota_chassis.logs import logger
-
+from rota_tasks.polling import work_off
 from rota_tasks.search import documents
 
 if TYPE_CHECKING:
     from rota_chassis.postgres.database import Database
 
-POLL_S = 1.0
-_LOG = logger(__name__)
-
 
 async def run(database: Database) -> None:
     """Work off notes until cancelled; while the database is away, try again once a second."""
-    while True:
-        try:
-            while await refresh(database):
-                pass
-        except Unavailable as error:
-            _LOG.warning("refreshing.interrupted", error=repr(error.__cause__ or error))
-        await asyncio.sleep(POLL_S)
+    await work_off(partial(refresh, database), "stale documents")
 
 
 async def refresh(database: Database) -> bool:
