@@ -8,6 +8,7 @@ from rota_scheduler import expressions
 from rota_scheduler.actions.retries import MEMBERS
 from rota_scheduler.actions.secrets import MASK
 from rota_scheduler.expressions import ExpressionError
+from rota_scheduler.runs.allocation import SHARES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,7 +43,7 @@ def check(content: Any, path: str, kinds: Iterable[str], variables: frozenset[st
     if not isinstance(content, dict):
         raise RefusedDefinition(path, "must be an object")
     action: Mapping[str, Any] = content
-    check_known(action, known | MEMBERS, path)
+    check_known(action, known | MEMBERS | SHARES, path)
     given = known.intersection(action)
     if len(given) != 1 or not all(isinstance(action[kind], dict) for kind in given):
         raise RefusedDefinition(path, f"must be an object with exactly one of {', '.join(sorted(known))}")

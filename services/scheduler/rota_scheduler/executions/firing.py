@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rota_chassis.logs import logger
 from rota_chassis.memberships import WRITERS
@@ -87,8 +87,8 @@ async def fire_task_actions(executions: Executions) -> datetime | None:
 def _run(executions: Executions, due: Due, now: datetime) -> Run:
     if due.role not in WRITERS:
         raise RefusedAction("Whoever gave the task its action may not write in the workspace any more; give it anew.")
-    action: dict[str, Any] = dict(action_of(due.action, executions.egress))
-    action["of_task"] = {
+    ordered = action_of(due.action, executions.egress)
+    of_task = {
         "task_id": str(due.task_id),
         "action_id": str(due.action_id),
         "causation_depth": due.causation_depth,
@@ -99,7 +99,8 @@ def _run(executions: Executions, due: Due, now: datetime) -> Run:
         schedule_id=due.run_id,
         nominal_time=due.fire_at,
         due_at=due.fire_at,
-        action=action,
+        action={**ordered.action, "of_task": of_task},
         acts_for=due.acts_for,
         available_at=now,
+        **ordered.of_run,
     )

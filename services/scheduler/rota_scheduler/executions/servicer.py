@@ -14,9 +14,10 @@ from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS
 
-from rota_scheduler.actions.contract import action_given
+from rota_scheduler.actions.contract import action_given, units_asked
 from rota_scheduler.actions.secrets import masked
 from rota_scheduler.executions import store
+from rota_scheduler.resource_pools.checks import check_resources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,10 +40,11 @@ class TaskActionServicer(task_actions_pb2_grpc.TaskActionServiceServicer):
         await self._executions.memberships.require(UUID(request.user_id), UUID(request.workspace_id), WRITERS)
         answer = task_actions_pb2.AcceptActionsResponse()
         secret: dict[UUID, Mapping[str, Any]] = {}
+        workspace_id = UUID(request.workspace_id)
         for struct in request.actions:
             content = struct_json(struct)
             try:
-                self._check(content)
+                await self._check(workspace_id, content)
             except InvalidArgument as error:
                 answer.actions.append(task_actions_pb2.AcceptedAction(refusal=_refusal(error)))
                 continue
@@ -54,10 +56,10 @@ class TaskActionServicer(task_actions_pb2_grpc.TaskActionServiceServicer):
             )
         if secret:
             async with self._executions.database.transaction() as work:
-                await store.keep_secrets(work, UUID(request.workspace_id), secret)
+                await store.keep_secrets(work, workspace_id, secret)
         return answer
 
-    def _check(self, content: Mapping[str, Any]) -> None:
+    async def _check(self, workspace_id: UUID, content: Mapping[str, Any]) -> None:
         if len(orjson.dumps(content)) > MAX_BYTES:
             description = f"is larger than {MAX_BYTES} bytes"
             raise InvalidArgument(
@@ -66,6 +68,9 @@ class TaskActionServicer(task_actions_pb2_grpc.TaskActionServiceServicer):
                 violations=[Violation("action", description, "too_large")],
             )
         action_given(content, self._executions.egress)
+        await check_resources(
+            self._executions.database, workspace_id=workspace_id, resources=units_asked([content]), path="action."
+        )
 
 
 def _refusal(error: InvalidArgument) -> task_actions_pb2.ActionRefusal:

@@ -15,8 +15,16 @@ if TYPE_CHECKING:
     from rota_chassis.postgres.database import Reader
 
 
-async def check_resources(reader: Reader, *, workspace_id: UUID, resources: Mapping[str, int] | None) -> None:
+async def check_resources(
+    reader: Reader, *, workspace_id: UUID, resources: Mapping[str, int] | None, path: str = ""
+) -> None:
     """Return if the pools of the workspace have so many units each.
+
+    Args:
+        reader: Where the pools are.
+        workspace_id: Whose they are.
+        resources: Units by the names of pools.
+        path: Of what has `resources` in the request, with a dot at its end.
 
     Raises:
         InvalidArgument: one is not there (UNKNOWN_RESOURCE_POOL), or has fewer (TOO_MANY_UNITS).
@@ -29,7 +37,9 @@ async def check_resources(reader: Reader, *, workspace_id: UUID, resources: Mapp
         raise InvalidArgument(
             f"The workspace has no resource pool {', '.join(unknown)}; make it first.",
             code="UNKNOWN_RESOURCE_POOL",
-            violations=[Violation(f'resources["{name}"]', "is no resource pool", "not_found") for name in unknown],
+            violations=[
+                Violation(f'{path}resources["{name}"]', "is no resource pool", "not_found") for name in unknown
+            ],
         )
     too_many = sorted(name for name, asked in resources.items() if asked > units[name])
     if too_many:
@@ -38,7 +48,7 @@ async def check_resources(reader: Reader, *, workspace_id: UUID, resources: Mapp
             f"The run asks for more than there is: {has}.",
             code="TOO_MANY_UNITS",
             violations=[
-                Violation(f'resources["{name}"]', f"is more than the {units[name]} units of the pool", "too_many")
+                Violation(f'{path}resources["{name}"]', f"is more than the {units[name]} units of the pool", "too_many")
                 for name in too_many
             ],
         )

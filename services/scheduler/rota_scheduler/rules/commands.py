@@ -18,6 +18,8 @@ from rota_chassis.filters.literals import Context
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS, require_role
 
+from rota_scheduler.actions.contract import units_asked
+from rota_scheduler.resource_pools.checks import check_resources
 from rota_scheduler.rules import domain, queries, store
 from rota_scheduler.rules.domain import MAX_RULES, Rule
 from rota_scheduler.rules.facts import OF_PROJECTS, check_condition
@@ -52,7 +54,7 @@ async def create_rule(
 
     Raises:
         InvalidArgument: its condition or its actions will not do (codes INVALID_FILTER, INVALID_ACTION,
-            INVALID_FIELDS).
+            INVALID_FIELDS, and those of `check_resources`).
         NotFound: the workspace does not exist for the user.
         PermissionDenied: the user's role does not allow writing.
         Conflict: the workspace has as many rules as it may (code RULE_LIMIT_REACHED).
@@ -86,6 +88,7 @@ async def create_rule(
             return first[0]
         if there >= MAX_RULES:
             raise Conflict(f"A workspace has at most {MAX_RULES} rules; delete one first.", code="RULE_LIMIT_REACHED")
+        await check_resources(work, workspace_id=workspace_id, resources=units_asked(rule.actions))
         await store.add(work, rule, request_key=key, fingerprint=fingerprint)
         work.append(event_of(events_pb2.RuleCreated, rule, now))
     return rule
@@ -108,6 +111,8 @@ async def edit_rule(rules: Rules, user: UserPrincipal, *, rule_id: UUID, edits: 
         edited = domain.edit(rule, edits, by=user.user_id, now=now)
         if edited is not rule:
             _check(edited)
+            asked = units_asked(edits.members.get("actions", ()))
+            await check_resources(work, workspace_id=rule.workspace_id, resources=asked)
             await store.save(work, edited)
             work.append(event_of(events_pb2.RuleUpdated, edited, now))
         return edited

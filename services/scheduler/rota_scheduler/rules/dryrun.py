@@ -103,7 +103,9 @@ async def dry_run(
                 if len(matches) < SHOWN:
                     found, problems = actions_for(rule, facts, rules.egress)
                     too_deep = await depth_of(rules.database, facts) >= MAX_DEPTH
-                    matches.append(Match(event, too_deep, [action for _, action in found], problems))
+                    matches.append(
+                        Match(event, too_deep, [{**each.action, **each.shares} for _, each in found], problems)
+                    )
     return DryRun(examined, matched, matches, truncated=False)
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rota_chassis.events.envelope import Event
     from rota_chassis.postgres.database import Reader, UnitOfWork
 
+    from rota_scheduler.actions.contract import Ordered
     from rota_scheduler.rules.dependencies import Rules
     from rota_scheduler.rules.domain import Rule
 
@@ -84,7 +85,7 @@ async def _set_off(rules: Rules, work: UnitOfWork, rule: Rule, facts: Facts, dep
     problems: Sequence[str] = ()
     if outcome is None:
         found, problems = actions_for(rule, facts, rules.egress)
-        started = [_run(rule, event, index, action, now) for index, action in found]
+        started = [_run(rule, event, index, ordered, now) for index, ordered in found]
         await runs.add(work, started)
         await origins.add(work, started, Origin(rule_id=rule.id, causation_depth=depth + 1))
         outcome = Outcome.FIRED if started else Outcome.FAILED
@@ -113,16 +114,17 @@ async def _set_off(rules: Rules, work: UnitOfWork, rule: Rule, facts: Facts, dep
     )
 
 
-def _run(rule: Rule, event: Event, index: int, action: Mapping[str, object], now: datetime) -> Run:
+def _run(rule: Rule, event: Event, index: int, ordered: Ordered, now: datetime) -> Run:
     run_id = uuid5(rule.id, f"{event.id}/{index}")
     return Run(
         workspace_id=rule.workspace_id,
         id=run_id,
         schedule_id=run_id,
         nominal_time=now,
-        action=action,
+        action=ordered.action,
         acts_for=rule.owner_id,
         available_at=now,
+        **ordered.of_run,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from rota_chassis.errors import InvalidArgument, Violation
 
-from rota_scheduler.actions.contract import KINDS, RefusedAction, action_of
+from rota_scheduler.actions.contract import KINDS, Ordered, RefusedAction, action_of
 from rota_scheduler.actions.templates import RefusedDefinition, check
 from rota_scheduler.expressions import ExpressionError, expand, expressions
 from rota_scheduler.rules.facts import VARIABLES
@@ -42,9 +42,7 @@ def check_actions(actions: Sequence[Mapping[str, Any]], policy: EgressPolicy) ->
             raise _invalid(path, f"will not do: {error}") from error
 
 
-def actions_for(
-    rule: Rule, facts: Facts, policy: EgressPolicy
-) -> tuple[Sequence[tuple[int, Mapping[str, Any]]], Sequence[str]]:
+def actions_for(rule: Rule, facts: Facts, policy: EgressPolicy) -> tuple[Sequence[tuple[int, Ordered]], Sequence[str]]:
     """The actions that an event asks for, each with its place, and why others will not do."""
     variables = facts.variables(rule)
     found, problems = [], []

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 Key = tuple[UUID, str]
 """A workspace, and the name of something in it."""
+SHARES = frozenset(
+    {
+        *("priority", "concurrency_key", "concurrency_limit", "concurrency_policy", "concurrency_group"),
+        *("rate_limit", "resources"),
+    }
+)
+"""The members of rota.scheduler.v1.CreateRunRequest that say what a run shares with others."""
 SUPERSEDED = "A run of its concurrency key that was meant for a later time has taken its place."
 NO_PLACE = "As many runs of its concurrency key were running as may."
 

@@ -13,13 +13,14 @@ from rota.scheduler.v1 import allocation_pb2, schedules_pb2
 from rota.tasks.v1 import executions_pb2
 from rota_chassis.events.log import NewEvent
 
-from rota_scheduler.runs.allocation import ConcurrencyPolicy, WaitReason
+from rota_scheduler.runs.allocation import ConcurrencyPolicy, WaitReason, allocation_of
 from rota_scheduler.runs.domain import End, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from google.protobuf.timestamp_pb2 import Timestamp
+    from rota.scheduler.v1 import runs_pb2
 
     from rota_scheduler.runs.domain import Run
 
@@ -61,6 +62,17 @@ def shared_of(request: Any) -> dict[str, Any]:
         "concurrency_group": request.concurrency_group if request.HasField("concurrency_group") else None,
         "rate_limit": rate_of(request),
         "resources": dict(request.resources) or None,
+    }
+
+
+def shares_of_run(request: runs_pb2.CreateRunRequest) -> dict[str, Any]:
+    """All that a run shares by a request that orders it, by the fields of `Run`."""
+    key = request.concurrency_key if request.HasField("concurrency_key") else None
+    return {
+        "priority": request.priority,
+        "concurrency_key": key,
+        "concurrency_limit": request.concurrency_limit or 1,
+        "allocation": allocation_of(concurrency_key=key, **shared_of(request)),
     }
 
 

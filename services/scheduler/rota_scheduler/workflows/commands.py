@@ -17,9 +17,10 @@ from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS, require_role
 
 from rota_scheduler import expressions
-from rota_scheduler.actions.contract import KINDS, RefusedAction, action_of, unknown_member
+from rota_scheduler.actions.contract import KINDS, RefusedAction, action_of, units_asked, unknown_member
 from rota_scheduler.actions.templates import RefusedDefinition
 from rota_scheduler.expressions import MAX_RESULT_BYTES
+from rota_scheduler.resource_pools.checks import check_resources
 from rota_scheduler.workflows import queries, store
 from rota_scheduler.workflows.definition import from_yaml, parse
 from rota_scheduler.workflows.domain import RefusedRetry, begin
@@ -47,7 +48,7 @@ async def create_workflow(
     """Create a workflow, of JSON or YAML.
 
     Raises:
-        InvalidArgument: the definition will not do (code INVALID_DEFINITION).
+        InvalidArgument: the definition will not do (code INVALID_DEFINITION, or those of `check_resources`).
         NotFound: the workspace does not exist for the user.
         PermissionDenied: the user's role does not allow writing.
     """
@@ -62,6 +63,7 @@ async def create_workflow(
         created_at=workflows.clock.now(),
     )
     async with workflows.database.transaction() as work:
+        await check_resources(work, workspace_id=workspace_id, resources=_units(content))
         await store.add(work, workflow)
     return workflow
 
@@ -78,7 +80,7 @@ async def put_workflow(
     """Make the next version of a workflow; what is the same already makes none.
 
     Raises:
-        InvalidArgument: the definition will not do (code INVALID_DEFINITION).
+        InvalidArgument: the definition will not do (code INVALID_DEFINITION, or those of `check_resources`).
         NotFound: the workflow does not exist, or not for the user.
         PermissionDenied: the user's role does not allow writing.
     """
@@ -98,6 +100,7 @@ async def put_workflow(
             )
         if (before.name, before.definition) == (name, content):
             return before
+        await check_resources(work, workspace_id=before.workspace_id, resources=_units(content))
         after = replace(
             before,
             name=name,
@@ -268,6 +271,12 @@ def _checked(definition: Mapping[str, Any] | str, egress: EgressPolicy) -> Mappi
             violations=[Violation(_field(error.path), str(error), "invalid_definition")],
         ) from error
     return content
+
+
+def _units(definition: Mapping[str, Any]) -> Mapping[str, int]:
+    """What the actions of a definition that has been checked ask for of resource pools."""
+    steps = definition["steps"].values()
+    return units_asked(step[name] for step in steps for name in ("action", "compensate") if name in step)
 
 
 def _check_action(action: Mapping[str, Any], path: str, egress: EgressPolicy) -> None:

@@ -6,7 +6,7 @@ All in the transaction that advances the run. What turns out not to be possible 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
 import orjson
@@ -14,7 +14,7 @@ from rota.events.v1 import events_pb2
 from rota_chassis.memberships import WRITERS
 
 from rota_scheduler import origins
-from rota_scheduler.actions.contract import KINDS, RefusedAction, action_of
+from rota_scheduler.actions.contract import KINDS, Ordered, RefusedAction, action_of
 from rota_scheduler.expressions import ExpressionError
 from rota_scheduler.origins import Origin
 from rota_scheduler.rules.domain import MAX_DEPTH
@@ -39,7 +39,7 @@ from rota_scheduler.workflows.state import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from rota_chassis.postgres.database import UnitOfWork
@@ -69,7 +69,7 @@ async def carry_out(
             case KeepOutcome():
                 await fanout.keep_outcome(work, run, command)
     takes, told = await _takes(work, run, definition, commands)
-    actions: list[tuple[str, Mapping[str, Any]]] = []
+    actions: list[tuple[str, Ordered]] = []
     for take in takes:
         if isinstance(take, RunWorkflow):
             refused = await _run_workflow(workflows, work, run, take, now)
@@ -108,11 +108,9 @@ async def _takes(
     return takes, refused
 
 
-async def _queue(
-    work: UnitOfWork, run: WorkflowRun, actions: Sequence[tuple[str, Mapping[str, Any]]], now: datetime
-) -> None:
+async def _queue(work: UnitOfWork, run: WorkflowRun, actions: Sequence[tuple[str, Ordered]], now: datetime) -> None:
     started, keys = [], {}
-    for key, action in actions:
+    for key, ordered in actions:
         run_id = uuid5(run.id, key)
         keys[run_id] = key
         # Until runs may be without a schedule, each of these stands for one of its own (see `origins`).
@@ -122,9 +120,10 @@ async def _queue(
                 id=run_id,
                 schedule_id=run_id,
                 nominal_time=now,
-                action=action,
+                action=ordered.action,
                 acts_for=run.started_by,
                 available_at=now,
+                **ordered.of_run,
             )
         )
     if started:

@@ -7,13 +7,18 @@ from typing import Any
 from rota_scheduler.actions.contract import KINDS
 from rota_scheduler.actions.retries import MEMBERS
 from rota_scheduler.rules.facts import EVENT_TYPES
+from rota_scheduler.runs.allocation import SHARES
 from rota_scheduler.workflows.definition import DOES, MAX_ID, MAX_STEPS, MAX_WAIT_S, OF_THE_TASK, ON_FAILURE
 from rota_scheduler.workflows.steps import DEFAULT_PARALLEL, MAX_PARALLEL
 
 _ACTION: dict[str, Any] = {
-    "description": "An action as schedules have it; its strings may hold ${expressions} that know `input` and `steps`.",
+    "description": "An action as schedules have it, and beside it what its run shares, as POST /runs has that; its "
+    "strings may hold ${expressions} that know `input` and `steps`.",
     "type": "object",
-    "properties": {**{kind: {"type": "object"} for kind in KINDS}, **{member: {} for member in sorted(MEMBERS)}},
+    "properties": {
+        **{kind: {"type": "object"} for kind in KINDS},
+        **{member: {} for member in sorted(MEMBERS | SHARES)},
+    },
     "additionalProperties": False,
     "oneOf": [{"required": [kind]} for kind in KINDS],
 }
