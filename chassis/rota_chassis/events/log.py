@@ -28,12 +28,9 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
-    column,
-    func,
     insert,
-    select,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_chassis.events.types import event_type_of, event_types
@@ -73,15 +70,6 @@ DATA = (EVENTS.c.type, EVENTS.c.schema_version, EVENTS.c.data)
 _WRITTEN = tuple(column.name for column in EVENTS.c if column.name not in {"position", "published_at"})
 
 INSERT_EVENT = statement(insert(EVENTS).values({name: bindparam(name) for name in _WRITTEN}))
-_MANY = (
-    func.unnest(*(bindparam(name, type_=ARRAY(EVENTS.c[name].type)) for name in _WRITTEN))
-    .table_valued(*(column(name, EVENTS.c[name].type) for name in _WRITTEN), with_ordinality="place", name="many")
-    .render_derived()
-)
-INSERT_EVENTS = statement(
-    insert(EVENTS).from_select(_WRITTEN, select(*(_MANY.c[name] for name in _WRITTEN)).order_by(_MANY.c.place))
-)
-"""Many at once, each column as a list; their positions grow in the order given."""
 
 
 @dataclass(frozen=True, slots=True)

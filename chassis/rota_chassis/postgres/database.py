@@ -11,7 +11,7 @@ import asyncpg
 import orjson
 
 from rota_chassis.errors import Unavailable
-from rota_chassis.events.log import INSERT_EVENT, INSERT_EVENTS, PendingEvent
+from rota_chassis.events.log import EVENTS, INSERT_EVENT, PendingEvent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
@@ -318,7 +318,9 @@ class UnitOfWork:
         else:
             for start in range(0, len(self._events), _EVENTS_AT_ONCE):
                 rows = [event.row() for event in self._events[start : start + _EVENTS_AT_ONCE]]
-                await self.execute(INSERT_EVENTS, **{name: [row[name] for row in rows] for name in rows[0]})
+                await self._connection.copy_records_to_table(
+                    EVENTS.name, columns=list(rows[0]), records=[tuple(row.values()) for row in rows]
+                )
 
 
 async def prepare_connection(connection: asyncpg.Connection) -> None:

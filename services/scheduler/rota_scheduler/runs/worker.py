@@ -18,6 +18,7 @@ from rota_scheduler.actions.retries import timeout_of
 from rota_scheduler.metrics import LATENESS_SECONDS
 from rota_scheduler.runs import claims, holding
 from rota_scheduler.runs.completions import Completions
+from rota_scheduler.runs.deadlines import Deadlines
 from rota_scheduler.runs.domain import LEASE, PREFETCHED_S, RENEW_EVERY, Failed
 from rota_scheduler.ticker import Ticker, next_tick
 
@@ -72,6 +73,7 @@ class Worker:
         self._waiting: deque[Run] = deque()
         self._executing: dict[asyncio.Task[None], Run] = {}
         self._completions = Completions(database, clock, jitter=jitter, on_runs=self._released)
+        self._deadlines = Deadlines()
         self._pace = _Pace()
         self._prefetched = 0
         self._lane: tuple[UUID, str] | None = None
@@ -93,6 +95,7 @@ class Worker:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._ticker.run())
                 group.create_task(self._keep_leases())
+                group.create_task(self._deadlines.run())
         finally:
             await self._stop()
             self._completions.close()
@@ -234,7 +237,7 @@ class Worker:
         # An action watches its time itself; this is for what it does beside.
         most_s = timeout_of(run.action) + ATTEMPT_GRACE_S
         try:
-            async with asyncio.timeout(most_s):
+            with self._deadlines.within(most_s):
                 return await self._actions[kind](run)
         except TimeoutError:
             return Failed(f"The attempt took longer than {most_s:g} s.", retryable=True, cause="timeout")
