@@ -1,6 +1,7 @@
 """What search finds a task by: its words in one row.
 
-They are weighted: title and keys A, labels B, description and names of attachments C, comments D.
+They are weighted: title and keys A, labels B, description and names of attachments C, comments D. Words are there as
+they are written, and as stems of each language of the workspace (see `languages`).
 
 A document is made anew from the task's rows, in the transaction that changes one of them. Two that change one task at
 once take turns on the document's row before they read, so that the second sees what the first wrote. Whoever gives a
@@ -21,7 +22,7 @@ from uuid import UUID
 
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Integer, bindparam, text
+from sqlalchemy import Boolean, Integer, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
@@ -57,24 +58,50 @@ _LOCK = statement(
         """
     ).bindparams(_WORKSPACE, _TASKS)
 )
-_MADE = """
-    SELECT workspace_id, id AS task_id,
-        setweight(to_tsvector('simple', title || ' ' || (
-            SELECT coalesce(string_agg(p.key || '-' || k.number, ' ' ORDER BY p.key, k.number), '')
-            FROM task_keys k JOIN project_keys p ON p.workspace_id = k.workspace_id AND p.project_id = k.project_id
-            WHERE k.workspace_id = t.workspace_id AND k.task_id = t.id)), 'A')
-        || setweight(to_tsvector('simple', (
-            SELECT coalesce(string_agg(l.name, ' ' ORDER BY l.id), '') FROM labels l
-            WHERE l.workspace_id = t.workspace_id AND l.id = ANY(t.label_ids))), 'B')
-        || setweight(to_tsvector('simple', description), 'C')
-        || setweight(to_tsvector('simple', left((
-            SELECT coalesce(string_agg(a.name || ' ' || translate(a.name, '._-/', '    '), ' ' ORDER BY a.id), '')
-            FROM attachments a WHERE a.workspace_id = t.workspace_id AND a.task_id = t.id), 50000)), 'C')
-        || setweight(to_tsvector('simple', left((
-            SELECT coalesce(string_agg(c.text, ' ' ORDER BY c.id DESC), '') FROM comments c
-            WHERE c.workspace_id = t.workspace_id AND c.task_id = t.id), 50000)), 'D') AS document
-    FROM tasks t WHERE workspace_id = :workspace_id AND id = ANY(:task_ids)
-"""
+
+
+def _vector(configuration: str, cut: str = "") -> str:
+    """The words of a task's texts, by an expression for the configuration, and one for how much of each at most."""
+    texts = {"head": "A", "labels": "B", "description": "C", "attachments": "C", "comments": "D"}
+    parts = {name: f"left({name}, {cut})" if cut else name for name in texts}
+    return " || ".join(
+        f"setweight(to_tsvector({configuration}, {parts[name]}), '{weight}')" for name, weight in texts.items()
+    )
+
+
+# All words of a document take 1 MB at most. So with many languages, or long texts, each has those of a part.
+_CUT = "CASE WHEN bytes * number <= 200000 THEN 50000 ELSE 8000 / number END"
+_MADE = f"""
+    WITH languages AS MATERIALIZED (
+        SELECT CAST('pg_catalog.' || language AS regconfig) AS configuration,
+            CAST(count(*) OVER () AS integer) AS number
+        FROM search_languages WHERE workspace_id = :workspace_id
+    )
+    SELECT t.workspace_id, t.id AS task_id,
+        {_vector("'simple'")}
+        || coalesce((SELECT tsvector_union({_vector("configuration", _CUT)}) FROM languages), '') AS document
+    FROM tasks t
+    CROSS JOIN LATERAL (
+        SELECT
+            title || ' ' || (
+                SELECT coalesce(string_agg(p.key || '-' || k.number, ' ' ORDER BY p.key, k.number), '')
+                FROM task_keys k JOIN project_keys p ON p.workspace_id = k.workspace_id AND p.project_id = k.project_id
+                WHERE k.workspace_id = t.workspace_id AND k.task_id = t.id) AS head,
+            (SELECT coalesce(string_agg(l.name, ' ' ORDER BY l.id), '') FROM labels l
+                WHERE l.workspace_id = t.workspace_id AND l.id = ANY(t.label_ids)) AS labels,
+            left((
+                SELECT coalesce(string_agg(a.name || ' ' || translate(a.name, '._-/', '    '), ' ' ORDER BY a.id), '')
+                FROM attachments a WHERE a.workspace_id = t.workspace_id AND a.task_id = t.id), 50000) AS attachments,
+            left((
+                SELECT coalesce(string_agg(c.text, ' ' ORDER BY c.id DESC), '') FROM comments c
+                WHERE c.workspace_id = t.workspace_id AND c.task_id = t.id), 50000) AS comments
+    ) AS texts
+    CROSS JOIN LATERAL (
+        SELECT octet_length(head) + octet_length(description) + octet_length(attachments) + octet_length(comments)
+            AS bytes
+    ) AS size
+    WHERE t.workspace_id = :workspace_id AND t.id = ANY(:task_ids)
+"""  # noqa: S608 (constants of this module)
 _WRITE = statement(
     text(
         f"""
@@ -91,6 +118,32 @@ _WRONG = statement(
         WHERE found.document IS DISTINCT FROM made.document
         """  # noqa: S608 (the statement above)
     ).bindparams(_WORKSPACE, _TASKS)
+)
+_NEXT_LANGUAGE = statement(
+    text(
+        """
+        SELECT workspace_id, language, last_id, begins_after IS NULL AS unseen FROM search_languages
+        WHERE NOT ready AND (begins_after IS NULL OR begins_after <= pg_snapshot_xmin(pg_current_snapshot()))
+        ORDER BY workspace_id, language LIMIT 1 FOR UPDATE SKIP LOCKED
+        """
+    )
+)
+_SEEN = statement(
+    text(
+        "UPDATE search_languages SET begins_after = pg_current_xact_id()"
+        " WHERE workspace_id = :workspace_id AND language = :language"
+    ).bindparams(_WORKSPACE)
+)
+_PREPARED = statement(
+    text(
+        "UPDATE search_languages SET last_id = :last_id, ready = :ready"
+        " WHERE workspace_id = :workspace_id AND language = :language"
+    ).bindparams(_WORKSPACE, _LAST, bindparam("ready", type_=Boolean))
+)
+_AFTER = statement(
+    text(
+        "SELECT id FROM tasks WHERE workspace_id = :workspace_id AND id > :last_id ORDER BY id LIMIT :limit"
+    ).bindparams(_WORKSPACE, _LAST, _LIMIT)
 )
 _ALL = statement(
     text(
@@ -200,6 +253,27 @@ async def refresh(work: UnitOfWork) -> bool:
         await work.execute(_DONE, **scope, id=note["id"])
     else:
         await work.execute(_GO_ON, **scope, id=note["id"], last_id=rows[-1]["id"])
+    return True
+
+
+async def prepare(work: UnitOfWork) -> bool:
+    """Go on with a language of a workspace, for its next `AT_ONCE` tasks (see `languages`); whether there was one.
+
+    Dying before the commit leaves it where it was. Two at once take different ones.
+    """
+    language = await work.fetch_one(_NEXT_LANGUAGE)
+    if language is None:
+        return False
+    of = {"workspace_id": language["workspace_id"], "language": language["language"]}
+    if language["unseen"]:
+        await work.execute(_SEEN, **of)
+        return True
+    rows = await work.fetch(_AFTER, workspace_id=of["workspace_id"], last_id=language["last_id"], limit=AT_ONCE)
+    task_ids = [row["id"] for row in rows]
+    if task_ids:
+        await write(work, workspace_id=of["workspace_id"], task_ids=task_ids)
+    last_id = task_ids[-1] if task_ids else language["last_id"]
+    await work.execute(_PREPARED, **of, last_id=last_id, ready=len(task_ids) < AT_ONCE)
     return True
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rota_tasks.search import store
+from rota_tasks.search import languages, store
 from rota_tasks.tasks.queries import with_labels
 
 if TYPE_CHECKING:
@@ -34,12 +34,24 @@ async def search_tasks(
     """
     if workspace_id is not None:
         await tasks.memberships.require(user.user_id, workspace_id)
+    own = {"own_workspace_id": user.workspace_id, "user_id": user.user_id}
+    setting = await languages.setting_of(tasks.database, **own, workspace_id=workspace_id)
+    if setting.missing:
+        # They have joined a workspace since.
+        async with tasks.database.transaction() as work:
+            await languages.begin(work, **own)
     return await store.page(
         tasks.database,
         user_id=user.user_id,
         words=words,
+        configuration=setting.in_effect,
         where=await with_labels(tasks, user, where),
         workspace_id=workspace_id,
         limit=limit,
         after=after,
     )
+
+
+async def get_search_settings(tasks: Tasks, user: UserPrincipal) -> languages.Setting:
+    """What the user has set, and whether all their workspaces are prepared for it."""
+    return await languages.setting_of(tasks.database, own_workspace_id=user.workspace_id, user_id=user.user_id)

@@ -12,7 +12,7 @@ from rota_chassis.filters.literals import Context, time_zone
 from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
 
-from rota_tasks.search import queries
+from rota_tasks.search import commands, queries
 from rota_tasks.search.store import START, STOP, Found, Place
 from rota_tasks.tasks.custom import names_in
 from rota_tasks.tasks.filtering import filter_of
@@ -21,6 +21,7 @@ from rota_tasks.tasks.messages import task_message
 if TYPE_CHECKING:
     from rota_chassis.pagination import PageTokens
 
+    from rota_tasks.search.languages import Setting
     from rota_tasks.tasks.dependencies import Tasks
 
 
@@ -60,6 +61,23 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
                 [now.isoformat(), end.score, end.task.id], bound_to=bound_to
             )
         return answer
+
+    async def GetSearchSettings(
+        self, _request: search_pb2.GetSearchSettingsRequest, _context: Any
+    ) -> search_pb2.GetSearchSettingsResponse:
+        setting = await queries.get_search_settings(self._tasks, require_user())
+        return search_pb2.GetSearchSettingsResponse(settings=_settings(setting))
+
+    async def SetSearchSettings(
+        self, request: search_pb2.SetSearchSettingsRequest, _context: Any
+    ) -> search_pb2.SetSearchSettingsResponse:
+        language = request.language if request.HasField("language") else None
+        setting = await commands.set_search_settings(self._tasks, require_user(), language=language)
+        return search_pb2.SetSearchSettingsResponse(settings=_settings(setting))
+
+
+def _settings(setting: Setting) -> search_pb2.SearchSettings:
+    return search_pb2.SearchSettings(language=setting.language, ready=setting.ready)
 
 
 def _result(found: Found) -> search_pb2.SearchResult:

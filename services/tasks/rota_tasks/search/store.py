@@ -37,6 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import REGCONFIG, TSVECTOR
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
+from rota_tasks.search.languages import EXACT
 from rota_tasks.tasks.filtering import matches
 from rota_tasks.tasks.tables import TASKS, is_favourite, shown, task_of_row
 
@@ -71,11 +72,42 @@ DOCUMENTS = Table(
     Column("task_id", PgUUID, primary_key=True),
     Column("document", TSVECTOR, nullable=False),
 )
-# As a constant, so that the planner knows what is asked.
-_SIMPLE = literal_column("'simple'::regconfig", REGCONFIG)
+
+
+def _configuration(name: str) -> Any:
+    """As a constant, so that the planner knows what is asked."""
+    return literal_column(f"'pg_catalog.{name}'::regconfig", REGCONFIG)
+
+
+_SIMPLE = _configuration(EXACT)
 _OPTIONS = f"StartSel={START}, StopSel={STOP}, MaxFragments=2, MaxWords=20, MinWords=5"
 _HEADLINE_OF = 20_000
 _LAST_WORD = re.compile(r"(.*\s|)(\w+)", re.DOTALL)
+
+
+class Asked:
+    """Words that are searched.
+
+    Attributes:
+        configuration: Of PostgreSQL, by which they are understood.
+        query: Them as a query: those of web searches, and the last, while it is typed, as the beginning of one.
+    """
+
+    def __init__(self, words: str, configuration: str = EXACT) -> None:
+        self.configuration = _SIMPLE if configuration == EXACT else _configuration(configuration)
+        self.query = self._query(words)
+
+    def _query(self, words: str) -> Any:
+        typed = _LAST_WORD.fullmatch(words)
+        if typed is None or typed[1].count('"') % 2 or re.search(r"\bor\s*\Z", typed[1], re.IGNORECASE):
+            return func.websearch_to_tsquery(self.configuration, literal(words, Text))
+        beginning = literal(f"{typed[2]}:*", Text)
+        last: Any = func.to_tsquery(_SIMPLE, beginning)
+        if self.configuration is not _SIMPLE:
+            last = last.op("||")(func.to_tsquery(self.configuration, beginning))
+        if not typed[1].strip():
+            return last
+        return func.websearch_to_tsquery(self.configuration, literal(typed[1], Text)).op("&&")(last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,16 +185,29 @@ async def page(
     workspace_id: UUID | None,
     limit: int,
     after: Place | None,
+    configuration: str = EXACT,
 ) -> Sequence[Found]:
-    """The tasks that match best and that the user may see, at most `limit`, after `after`."""
-    sampled = await reader.fetch_one(statement(sample_query(words, where, workspace_id)), user_id=user_id)
+    """The tasks that match best and that the user may see, at most `limit`, after `after`.
+
+    Args:
+        reader: Where to look.
+        user_id: Who asks.
+        words: What for.
+        where: Only what it lets through.
+        workspace_id: Only in this workspace.
+        limit: How many.
+        after: Where the page before ended.
+        configuration: Of PostgreSQL, by which words are understood; documents must be prepared for it.
+    """
+    asked = Asked(words, configuration)
+    sampled = await reader.fetch_one(statement(sample_query(asked, where, workspace_id)), user_id=user_id)
     sample = Sample(*sampled) if sampled is not None else Sample()
-    query = page_query(words, where, workspace_id, after, sample.way)
+    query = page_query(asked, where, workspace_id, after, sample.way)
     rows = await reader.fetch(statement(query, replan=True), user_id=user_id, limit=limit)
     return [Found(task_of_row(row), row["score"], row["title_headline"], row["description_headline"]) for row in rows]
 
 
-def sample_query(words: str, where: Filter | None, workspace_id: UUID | None) -> Select[Any]:
+def sample_query(asked: Asked, where: Filter | None, workspace_id: UUID | None) -> Select[Any]:
     """The columns of `Sample`; its parameter is user_id."""
     newest = (
         select(DOCUMENTS)
@@ -172,7 +217,7 @@ def sample_query(words: str, where: Filter | None, workspace_id: UUID | None) ->
         .correlate(MEMBERSHIPS)
         .lateral("newest")
     )
-    matching = newest.c.document.bool_op("@@")(_asked(words))
+    matching = newest.c.document.bool_op("@@")(asked.query)
     passing = _let_through(where, newest)
     found = [func.count().filter(each) for each in (matching, passing, and_(matching, passing))]
     number = func.nullif(func.count(), 0)
@@ -181,12 +226,12 @@ def sample_query(words: str, where: Filter | None, workspace_id: UUID | None) ->
 
 
 def page_query(
-    words: str, where: Filter | None, workspace_id: UUID | None, after: Place | None, way: Way
+    asked: Asked, where: Filter | None, workspace_id: UUID | None, after: Place | None, way: Way
 ) -> Select[Any]:
     """The query for a page; its parameters are user_id and limit."""
-    asked = _asked(words)
-    newest = _newest_matches(asked, where, way)
-    score = cast(func.ts_rank(newest.c.document, asked), Double)
+    query, configuration = asked.query, asked.configuration
+    newest = _newest_matches(query, where, way)
+    score = cast(func.ts_rank(newest.c.document, query), Double)
     ranked = (
         select(newest.c.workspace_id, newest.c.task_id.label("id"), score.label("score"))
         .select_from(MEMBERSHIPS.join(newest, true()))
@@ -207,8 +252,8 @@ def page_query(
         *shown(rows),
         is_favourite(rows),
         rows.c.score,
-        func.ts_headline(_SIMPLE, rows.c.title, asked, _OPTIONS + ", HighlightAll=true").label("title_headline"),
-        func.ts_headline(_SIMPLE, func.left(rows.c.description, _HEADLINE_OF), asked, _OPTIONS).label(
+        func.ts_headline(configuration, rows.c.title, query, _OPTIONS + ", HighlightAll=true").label("title_headline"),
+        func.ts_headline(configuration, func.left(rows.c.description, _HEADLINE_OF), query, _OPTIONS).label(
             "description_headline"
         ),
     ).order_by(rows.c.score.desc(), rows.c.id.desc())
@@ -293,14 +338,3 @@ def _visible(workspace_id: UUID | None) -> tuple[Any, ...]:
         ~MEMBERSHIPS.c.removed,
         true() if workspace_id is None else MEMBERSHIPS.c.workspace_id == literal(workspace_id, PgUUID),
     )
-
-
-def _asked(words: str) -> Any:
-    """The words as a query: those of web searches, and the last, while it is typed, as the beginning of one."""
-    typed = _LAST_WORD.fullmatch(words)
-    if typed is None or typed[1].count('"') % 2 or re.search(r"\bor\s*\Z", typed[1], re.IGNORECASE):
-        return func.websearch_to_tsquery(_SIMPLE, literal(words, Text))
-    last = func.to_tsquery(_SIMPLE, literal(f"{typed[2]}:*", Text))
-    if not typed[1].strip():
-        return last
-    return func.websearch_to_tsquery(_SIMPLE, literal(typed[1], Text)).op("&&")(last)

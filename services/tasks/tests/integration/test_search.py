@@ -248,7 +248,7 @@ async def test_each_way_to_the_newest_matches_finds_the_same(stage: Stage) -> No
             store.Way(),
             *(store.Way(by_filter, newest) for by_filter in (False, True) for newest in (0, 3, 99)),
         ):
-            query = statement(store.page_query(text, only, None, None, way))
+            query = statement(store.page_query(store.Asked(text), only, None, None, way))
             rows = await database.fetch(query, user_id=stage.ada.id, limit=30)
             found.append([(row["id"], row["score"]) for row in rows])
         assert all(each == found[0] for each in found)

@@ -1,0 +1,153 @@
+"""The languages that searches understand, and for which the documents of a workspace have been prepared.
+
+A user sets one. The documents of each of their workspaces then have the words of its texts also as the stems of that
+language (see `documents`), whoever wrote them. A workspace gets a language when one of its members first needs it, and
+keeps it: a row of `search_languages`, which every document written from then on goes by. Those from before are made
+anew in the background, by whoever comes first, some at a time; then the row is ready. Two that need it at once make one
+row.
+
+Whoever wrote a document while the row was being made may not have seen it, and may commit late, even behind the place
+that the making anew has reached. So that begins when every transaction has ended that was there when the row was first
+seen (`begins_after`): what it sees then is all that was written without the language.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rota_chassis.postgres.statements import statement
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from rota_chassis.postgres.database import Reader, UnitOfWork
+
+EXACT = "simple"
+"""The configuration of PostgreSQL that takes words as they are written."""
+CONFIGURATIONS = {
+    "ar": "arabic",
+    "ca": "catalan",
+    "da": "danish",
+    "de": "german",
+    "el": "greek",
+    "en": "english",
+    "es": "spanish",
+    "eu": "basque",
+    "fi": "finnish",
+    "fr": "french",
+    "ga": "irish",
+    "hi": "hindi",
+    "hu": "hungarian",
+    "hy": "armenian",
+    "id": "indonesian",
+    "it": "italian",
+    "lt": "lithuanian",
+    "ne": "nepali",
+    "nl": "dutch",
+    "no": "norwegian",
+    "pt": "portuguese",
+    "ro": "romanian",
+    "ru": "russian",
+    "sr": "serbian",
+    "sv": "swedish",
+    "ta": "tamil",
+    "tr": "turkish",
+    "yi": "yiddish",
+}
+"""PostgreSQL's configuration for a language, by its ISO 639-1 code; those that 15 has."""
+
+_OWN, _USER = bindparam("own_workspace_id", type_=PgUUID), bindparam("user_id", type_=PgUUID)
+_WORKSPACE = bindparam("workspace_id", type_=PgUUID)
+_SET = statement(
+    text(
+        """
+        INSERT INTO search_settings (workspace_id, user_id, language) VALUES (:own_workspace_id, :user_id, :language)
+        ON CONFLICT (workspace_id, user_id) DO UPDATE SET language = excluded.language
+        """
+    ).bindparams(_OWN, _USER)
+)
+_UNSET = statement(
+    text("DELETE FROM search_settings WHERE workspace_id = :own_workspace_id AND user_id = :user_id").bindparams(
+        _OWN, _USER
+    )
+)
+_OF_USER = statement(
+    text(
+        """
+        SELECT setting.language,
+            bool_and(memberships.workspace_id IS NULL OR coalesce(of_workspace.ready, false)) AS ready,
+            bool_or(memberships.workspace_id IS NOT NULL AND of_workspace.workspace_id IS NULL) AS missing
+        FROM search_settings setting
+        LEFT JOIN memberships ON memberships.user_id = setting.user_id AND NOT memberships.removed
+            AND (CAST(:workspace_id AS uuid) IS NULL OR memberships.workspace_id = :workspace_id)
+        LEFT JOIN search_languages of_workspace
+            ON of_workspace.workspace_id = memberships.workspace_id AND of_workspace.language = setting.language
+        WHERE setting.workspace_id = :own_workspace_id AND setting.user_id = :user_id
+        GROUP BY setting.language
+        """
+    ).bindparams(_OWN, _USER, _WORKSPACE)
+)
+_BEGIN = statement(
+    text(
+        """
+        INSERT INTO search_languages (workspace_id, language)
+        SELECT memberships.workspace_id, setting.language
+        FROM search_settings setting
+        JOIN memberships ON memberships.user_id = setting.user_id AND NOT memberships.removed
+        WHERE setting.workspace_id = :own_workspace_id AND setting.user_id = :user_id
+        ORDER BY memberships.workspace_id
+        ON CONFLICT DO NOTHING
+        """
+    ).bindparams(_OWN, _USER)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a user has set.
+
+    Attributes:
+        configuration: Of PostgreSQL, for the language; `EXACT` for none.
+        ready: Whether the documents of the workspaces in question are prepared for it.
+        missing: Whether one of them does not know yet that it is to be.
+    """
+
+    configuration: str = EXACT
+    ready: bool = True
+    missing: bool = False
+
+    @property
+    def in_effect(self) -> str:
+        """The configuration that searches go by."""
+        return self.configuration if self.ready else EXACT
+
+    @property
+    def language(self) -> str | None:
+        """Its ISO 639-1 code."""
+        return next((code for code, name in CONFIGURATIONS.items() if name == self.configuration), None)
+
+
+async def setting_of(
+    reader: Reader, *, own_workspace_id: UUID, user_id: UUID, workspace_id: UUID | None = None
+) -> Setting:
+    """What a user has set, and how far it is, in one of their workspaces or in all."""
+    row = await reader.fetch_one(
+        _OF_USER, own_workspace_id=own_workspace_id, user_id=user_id, workspace_id=workspace_id
+    )
+    return Setting() if row is None else Setting(*row)
+
+
+async def set_language(work: UnitOfWork, *, own_workspace_id: UUID, user_id: UUID, language: str | None) -> None:
+    """Write what a user sets: the code of a language, or None for none."""
+    if language is None:
+        await work.execute(_UNSET, own_workspace_id=own_workspace_id, user_id=user_id)
+    else:
+        await work.execute(_SET, own_workspace_id=own_workspace_id, user_id=user_id, language=CONFIGURATIONS[language])
+
+
+async def begin(work: UnitOfWork, *, own_workspace_id: UUID, user_id: UUID) -> None:
+    """Let the workspaces of a user be prepared for their language; those that are, or have begun, stay as they are."""
+    await work.execute(_BEGIN, own_workspace_id=own_workspace_id, user_id=user_id)

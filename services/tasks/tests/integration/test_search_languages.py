@@ -1,0 +1,227 @@
+"""Searches in the language that a user has set, through gRPC, on real servers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import pytest
+from rota.tasks.v1 import comments_pb2, search_pb2
+from rota_chassis.errors import InvalidArgument
+from rota_chassis.ids import uuid7
+from rota_chassis.postgres.database import Database
+from rota_chassis.testing.waiting import eventually
+from rota_tasks.rebuild import rebuild
+from rota_tasks.search import documents, languages, refreshing
+
+if TYPE_CHECKING:
+    from conftest import Stage
+    from rota_chassis.testing.service_plugin import MakeDatabase
+    from rota_chassis.testing.services import User
+
+
+async def found(stage: Stage, q: str, *, user: User | None = None, **fields: Any) -> list[str]:
+    request = search_pb2.SearchTasksRequest(q=q, **fields)
+    answer = await stage.search.SearchTasks(request, metadata=(user or stage.ada).metadata)
+    return sorted(each.task.title for each in answer.results)
+
+
+async def speak(stage: Stage, language: str | None, *, user: User | None = None) -> search_pb2.SearchSettings:
+    request = search_pb2.SetSearchSettingsRequest(language=language)
+    return (await stage.search.SetSearchSettings(request, metadata=(user or stage.ada).metadata)).settings
+
+
+async def is_ready(stage: Stage, *, user: User | None = None) -> bool:
+    request = search_pb2.GetSearchSettingsRequest()
+    return (await stage.search.GetSearchSettings(request, metadata=(user or stage.ada).metadata)).settings.ready
+
+
+async def fluent(stage: Stage, language: str, *, user: User | None = None) -> None:
+    await speak(stage, language, user=user)
+    await eventually(lambda: is_ready(stage, user=user), timeout_s=30)
+
+
+async def test_without_a_language_words_are_found_as_they_are_written(stage: Stage) -> None:
+    await stage.create("Planting roses")
+    assert await found(stage, "plants now") == []
+    settings = (
+        await stage.search.GetSearchSettings(search_pb2.GetSearchSettingsRequest(), metadata=stage.ada.metadata)
+    ).settings
+    assert (settings.HasField("language"), settings.ready) == (False, True)
+
+
+async def test_with_a_language_every_form_of_a_word_finds_every_other_and_filling_words_say_nothing(
+    stage: Stage,
+) -> None:
+    await stage.create("Planting roses")
+    await stage.create("Water", description="The planted rose")
+    await stage.create("Unplanned")
+    await fluent(stage, "en")
+    assert await found(stage, "the plants and a rose ") == ["Planting roses", "Water"]
+    # The last word may still be typed, and be the beginning of a word that is none yet.
+    assert await found(stage, "plant ro") == ["Planting roses", "Water"]
+    assert await found(stage, "the") == ["Water"]
+    assert await found(stage, "rose -planted") == []
+    request = search_pb2.SearchTasksRequest(q="plants ")
+    answer = await stage.search.SearchTasks(request, metadata=stage.ada.metadata)
+    marked = {each.task.title: [highlight.html for highlight in each.highlights] for each in answer.results}
+    assert marked == {"Planting roses": ["<em>Planting</em> roses"], "Water": ["<em>planted</em> rose"]}
+
+
+async def test_what_is_written_later_is_found_too_in_comments_as_well(stage: Stage) -> None:
+    await fluent(stage, "de")
+    task = await stage.create("Balkon")
+    request = comments_pb2.CreateCommentRequest(task_id=task.id, text="Die Pflanzen brauchen Wasser")
+    await stage.comments.CreateComment(request, metadata=stage.ada.metadata)
+    assert await found(stage, "Pflanze ") == ["Balkon"]
+
+
+async def test_the_language_of_one_user_leaves_the_searches_of_others_as_they_are(stage: Stage) -> None:
+    stage.auth.add_member(stage.ada.workspace_id, stage.grace.id)
+    workspace_id = str(stage.ada.workspace_id)
+    await stage.create("Planting roses")
+    await fluent(stage, "en")
+    assert await found(stage, "plants ", user=stage.grace, workspace_id=workspace_id) == []
+    assert await found(stage, "planting ", user=stage.grace, workspace_id=workspace_id) == ["Planting roses"]
+
+
+async def test_no_language_any_more_means_words_as_they_are_written(stage: Stage) -> None:
+    await stage.create("Planting roses")
+    await fluent(stage, "en")
+    assert not (await speak(stage, None)).HasField("language")
+    assert await found(stage, "plants ") == []
+
+
+async def test_a_language_that_nobody_knows_is_refused(stage: Stage) -> None:
+    for language in ("", "english", "xx", "EN"):
+        with pytest.raises(InvalidArgument):
+            await speak(stage, language)
+
+
+async def test_many_who_set_a_language_at_once_make_one_of_the_workspace(stage: Stage) -> None:
+    await stage.create("Planting roses")
+    await asyncio.gather(*(speak(stage, "en") for _ in range(20)))
+    await eventually(lambda: is_ready(stage))
+    connection = await asyncpg.connect(stage.database_url)
+    try:
+        assert await connection.fetch("SELECT language FROM search_languages") == [("english",)]
+    finally:
+        await connection.close()
+
+
+async def test_documents_of_a_language_are_what_a_rebuild_gives(stage: Stage) -> None:
+    task = await stage.create("Planting roses", description="Water them daily")
+    await fluent(stage, "en")
+    database = await Database.connect(stage.database_url, size=2)
+    query = "SELECT document::text FROM search_documents"
+    async with database.connection() as connection:
+        before = await connection.fetchval(query)
+        await connection.execute("UPDATE search_documents SET document = ''")
+        await rebuild(database)
+        assert await connection.fetchval(query) == before
+    await database.close()
+    assert "'plant'" in before, task
+
+
+async def test_texts_of_many_words_in_many_languages_fit_a_document(stage: Stage) -> None:
+    for language in languages.CONFIGURATIONS:
+        await speak(stage, language)
+    await fluent(stage, "ru")
+    alphabet = [chr(first) for first in range(0x430, 0x450)]
+    words = (a + b + c for a in alphabet for b in alphabet for c in alphabet)
+    text = " ".join(words)[:50_000]
+    task = await stage.create("Long", description=text)
+    for _ in range(2):
+        request = comments_pb2.CreateCommentRequest(task_id=task.id, text=text[:20_000])
+        await stage.comments.CreateComment(request, metadata=stage.ada.metadata)
+    assert await found(stage, text.split()[0] + " ") == ["Long"]
+
+
+async def test_who_joins_a_workspace_brings_their_language_with_the_next_search(make_database: MakeDatabase) -> None:
+    database = await Database.connect(await make_database("tasks"), size=2)
+    own, other, user_id = uuid7(), uuid7(), uuid7()
+    whose = {"own_workspace_id": own, "user_id": user_id}
+    async with database.connection() as connection:
+        join = "INSERT INTO memberships VALUES ($1, $2, 'member', 1, false)"
+        await connection.execute(join, own, user_id)
+        async with database.transaction() as work:
+            await languages.set_language(work, **whose, language="en")
+            await languages.begin(work, **whose)
+        while await refreshing.prepare(database):
+            pass
+        assert await languages.setting_of(database, **whose) == languages.Setting("english")
+        await connection.execute(join, other, user_id)
+    assert await languages.setting_of(database, **whose) == languages.Setting("english", ready=False, missing=True)
+    assert (await languages.setting_of(database, **whose, workspace_id=own)).in_effect == "english"
+    assert (await languages.setting_of(database, **whose)).in_effect == languages.EXACT
+    async with database.transaction() as work:
+        await languages.begin(work, **whose)
+    while await refreshing.prepare(database):
+        pass
+    assert await languages.setting_of(database, **whose) == languages.Setting("english")
+    await database.close()
+
+
+async def test_documents_are_made_anew_when_all_have_ended_who_may_not_know_the_language(
+    make_database: MakeDatabase,
+) -> None:
+    database = await Database.connect(await make_database("tasks"), size=4)
+    own, user_id = uuid7(), uuid7()
+    whose = {"own_workspace_id": own, "user_id": user_id}
+    async with database.connection() as early:
+        await early.execute("INSERT INTO memberships VALUES ($1, $2, 'member', 1, false)", own, user_id)
+        await early.execute("BEGIN")
+        await early.execute("SELECT pg_current_xact_id()")
+        async with database.transaction() as work:
+            await languages.set_language(work, **whose, language="en")
+            await languages.begin(work, **whose)
+        # Seen, and then left alone.
+        assert await refreshing.prepare(database)
+        assert not await refreshing.prepare(database)
+        assert not (await languages.setting_of(database, **whose)).ready
+        await early.execute("COMMIT")
+        assert await refreshing.prepare(database)
+        assert (await languages.setting_of(database, **whose)).ready
+    await database.close()
+
+
+async def test_dying_while_documents_are_made_anew_and_two_at_once_leave_none_out(make_database: MakeDatabase) -> None:
+    database = await Database.connect(await make_database("tasks"), size=4)
+    own, user_id = uuid7(), uuid7()
+    whose = {"own_workspace_id": own, "user_id": user_id}
+    async with database.connection() as connection:
+        await connection.execute("INSERT INTO memberships VALUES ($1, $2, 'member', 1, false)", own, user_id)
+        await connection.execute(
+            """
+            INSERT INTO tasks (workspace_id, id, title, description, status, priority, created_by, created_at,
+                updated_at, version, label_ids, assignee_ids)
+            SELECT $1, gen_random_uuid(), 'Planting', '', 'todo', 'none', $1, now(), now(), 1, '{}', '{}'
+            FROM generate_series(1, $2)
+            """,
+            own,
+            2 * documents.AT_ONCE + 1,
+        )
+        await connection.execute("INSERT INTO search_documents SELECT workspace_id, id, '' FROM tasks")
+    async with database.transaction() as work:
+        await languages.set_language(work, **whose, language="en")
+        await languages.begin(work, **whose)
+    assert await refreshing.prepare(database)
+
+    async def die() -> None:
+        async with database.transaction() as work:
+            assert await documents.prepare(work)
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await die()
+    # What one has in hand no other takes.
+    async with database.transaction() as one, database.transaction() as other:
+        assert await documents.prepare(one)
+        assert not await documents.prepare(other)
+    while await refreshing.prepare(database):
+        pass
+    async with database.connection() as connection:
+        query = "SELECT count(*) FROM search_documents WHERE document @@ to_tsquery('english', 'plants')"
+        assert await connection.fetchval(query) == 2 * documents.AT_ONCE + 1
+    await database.close()
