@@ -143,7 +143,11 @@ class Memberships:
 
     def handlers(self) -> Mapping[str, Handler]:
         """The events that feed the copy, for `Runtime.consume`."""
-        return {"workspace.member_added": _on_member_added, "workspace.member_removed": _on_member_removed}
+        return {
+            "workspace.member_added": _on_member,
+            "workspace.member_changed": _on_member,
+            "workspace.member_removed": _on_member_removed,
+        }
 
     async def require(
         self, user_id: UUID, workspace_id: UUID, roles: frozenset[str] | None = None, *, reader: Reader | None = None
@@ -229,7 +233,7 @@ def require_role(role: str, roles: frozenset[str] | None) -> None:
         )
 
 
-async def _on_member_added(work: UnitOfWork, event: Event) -> None:
+async def _on_member(work: UnitOfWork, event: Event) -> None:
     await work.execute(_UPSERT, **_row(event.data.membership, removed=False))
 
 

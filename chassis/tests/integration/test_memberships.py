@@ -36,7 +36,11 @@ class Copy:
 
     async def hear(self, kind: str, membership: workspaces_pb2.Membership) -> None:
         """Let an event of auth arrive."""
-        message = {"added": events_pb2.WorkspaceMemberAdded, "removed": events_pb2.WorkspaceMemberRemoved}[kind]
+        message = {
+            "added": events_pb2.WorkspaceMemberAdded,
+            "changed": events_pb2.WorkspaceMemberChanged,
+            "removed": events_pb2.WorkspaceMemberRemoved,
+        }[kind]
         event: Any = Event.__new__(Event)
         object.__setattr__(event, "data", message(membership=membership))
         async with self.database.transaction() as work:
@@ -105,6 +109,13 @@ async def test_the_newest_version_stays_in_whatever_order_news_arrive(copy: Copy
     assert not await is_member(copy, user, workspace)
     await copy.hear("added", changed(membership, 4))
     assert await is_member(copy, user, workspace)
+
+
+async def test_a_changed_role_is_taken_over(copy: Copy) -> None:
+    membership = copy.auth.add_member(workspace := uuid7(), user := uuid7(), role="admin", version=2)
+    await copy.hear("added", membership)
+    await copy.hear("changed", changed(membership, 3, role=4))
+    assert await copy.memberships.require(user, workspace) == "viewer"
 
 
 async def test_an_older_role_does_not_come_back(copy: Copy) -> None:

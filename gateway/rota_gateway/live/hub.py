@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from rota_chassis.logs import logger
 
 from rota_gateway.live import protocol
-from rota_gateway.live.memberships import ADDED, REMOVED, parse_change
+from rota_gateway.live.memberships import CHANGES, parse_change
 from rota_gateway.live.protocol import CHANNEL_OF, Channel, Close, Ended, ResetReason
 from rota_gateway.live.recent import Recent
 from rota_gateway.live.stream import StreamLost, follow, stream_state
@@ -134,7 +134,7 @@ class Hub:
             channel = CHANNEL_OF.get(event_type.partition(".")[0])
             if channel is not None:
                 self._tell(protocol.event_frame(message, channel, offset, self.epoch))
-            elif event_type in {ADDED, REMOVED}:
+            elif event_type in CHANGES:
                 self._change(parse_change(message, event_type), message)
         except (KeyError, ValueError, TypeError) as error:
             _LOG.error("live.malformed", subject=message.subject, offset=offset, error=repr(error))

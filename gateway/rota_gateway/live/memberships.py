@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     import grpc
     from nats.aio.msg import Msg
 
-ADDED = "workspace.member_added"
 REMOVED = "workspace.member_removed"
+CHANGES = frozenset({"workspace.member_added", "workspace.member_changed", REMOVED})
 _TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A user joined or left a workspace.
+    """A user joined or left a workspace, or has another role in it.
 
     Attributes:
         version: of the workspace at which it happened; tells newer from older.
@@ -42,7 +42,7 @@ def parse_change(message: Msg, event_type: str) -> Change:
         TypeError: for the same reason.
     """
     membership = orjson.loads(message.data)["membership"]
-    return Change(membership["user_id"], membership["workspace_id"], membership["version"], event_type == ADDED)
+    return Change(membership["user_id"], membership["workspace_id"], membership["version"], event_type != REMOVED)
 
 
 class Memberships:

@@ -24,6 +24,7 @@ from rota.tasks.v1 import (
     projects_pb2_grpc,
     reactions_pb2_grpc,
     relations_pb2_grpc,
+    requests_pb2_grpc,
     saved_filters_pb2_grpc,
     search_pb2_grpc,
     series_pb2_grpc,
@@ -62,6 +63,7 @@ from rota_tasks.projects.dependencies import Projects
 from rota_tasks.projects.servicer import ProjectServicer
 from rota_tasks.reactions.servicer import ReactionServicer
 from rota_tasks.relations.servicer import RelationServicer
+from rota_tasks.requests.servicer import RequestServicer
 from rota_tasks.saved_filters.servicer import SavedFilterServicer
 from rota_tasks.search import refreshing
 from rota_tasks.search.servicer import SearchServicer
@@ -106,6 +108,9 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
     runtime.serve(search_pb2_grpc.add_SearchServiceServicer_to_server, SearchServicer(tasks, runtime.page_tokens))
     trash = Trash(tasks, timedelta(days=runtime.settings.trash_retention_days))
     runtime.serve(trash_pb2_grpc.add_TrashServiceServicer_to_server, TrashServicer(trash, runtime.page_tokens))
+    runtime.serve(
+        requests_pb2_grpc.add_RequestServiceServicer_to_server, RequestServicer(runtime.database, runtime.clock)
+    )
     runtime.serve(history_pb2_grpc.add_HistoryServiceServicer_to_server, HistoryServicer(tasks, runtime.page_tokens))
     runtime.serve(batch_pb2_grpc.add_BatchServiceServicer_to_server, BatchServicer(tasks))
     runtime.serve(

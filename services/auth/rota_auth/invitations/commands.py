@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rota_chassis.errors import AlreadyExists, Conflict, PermissionDenied
+from rota_chassis.errors import AlreadyExists, Conflict, PermissionDenied, Unprocessable
 from rota_chassis.ids import uuid7
 
 from rota_auth.invitations import domain, store
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_chassis.postgres.database import Database, UnitOfWork
+    from rota_chassis.requests import Request
 
     from rota_auth.invitations.domain import InvitationEvent
     from rota_auth.users.domain import User
@@ -46,19 +47,36 @@ class Letter:
 
 
 async def create_invitation(
-    database: Database, *, caller_id: UUID, workspace_id: UUID, email: str, role: WorkspaceRole, now: datetime
+    database: Database,
+    *,
+    caller_id: UUID,
+    workspace_id: UUID,
+    email: str,
+    role: WorkspaceRole,
+    now: datetime,
+    request: Request | None = None,
 ) -> Invitation:
-    """Invite somebody to a workspace that the caller manages.
+    """Invite somebody to a workspace that the caller manages; a repeated request gives the same invitation.
 
     Raises:
         NotFound: the caller does not belong to the workspace (code WORKSPACE_NOT_FOUND).
         PermissionDenied: the caller does not manage it (code WORKSPACE_ROLE_REQUIRED).
         AlreadyExists: a member has the address (code ALREADY_A_MEMBER), or it is invited (code ALREADY_INVITED).
         Conflict: as many invitations are open as may be (code TOO_MANY_INVITATIONS).
+        Unprocessable: the request id was used for another invitation (code REQUEST_ID_REUSED).
     """
+    key = f"{caller_id}/{request.id}" if request else None
     async with database.transaction() as work:
         _, caller = await enter(work, workspace_id, caller_id)
         require_manager(caller)
+        if request is not None and key is not None:
+            first = await store.requested(work, workspace_id, key)
+            if first is not None:
+                if first[1] != request.fingerprint:
+                    raise Unprocessable(
+                        "This idempotency key was used for another invitation; use a new one.", code="REQUEST_ID_REUSED"
+                    )
+                return first[0]
         user = await find_user_by_email(work, email)
         if user is not None and await workspace_store.find_membership(work, workspace_id, user.id) is not None:
             raise AlreadyExists("This user is a member of the workspace already.", code="ALREADY_A_MEMBER")
@@ -72,7 +90,8 @@ async def create_invitation(
                 f"A workspace has at most {MAX_OPEN} open invitations; revoke one first.", code="TOO_MANY_INVITATIONS"
             )
         event = domain.create(uuid7(), workspace_id, email=email, role=role, invited_by=caller_id, now=now)
-        await _apply(work, event)
+        await store.save(work, event.invitation, request_key=key, fingerprint=request.fingerprint if request else None)
+        work.append(event_message(event))
     return event.invitation
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 from rota.auth.v1 import invitations_pb2, invitations_pb2_grpc
 from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
+from rota_chassis.requests import request_of
 
 from rota_auth.invitations import commands, queries
 from rota_auth.invitations.messages import invitation_message
@@ -42,6 +43,7 @@ class InvitationServicer(invitations_pb2_grpc.InvitationServiceServicer):
             email=request.email,
             role=ROLES.get(request.role, WorkspaceRole.MEMBER),
             now=self._clock.now(),
+            request=request_of(request),
         )
         return invitations_pb2.CreateInvitationResponse(invitation=invitation_message(invitation))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from rota_chassis.postgres.statements import statement
@@ -48,6 +49,8 @@ INVITATIONS = Table(
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Column("accepted_by", PgUUID),
     Column("version", Integer, nullable=False),
+    Column("request_key", Text),
+    Column("fingerprint", LargeBinary),
 )
 TOKENS = Table(
     "invitation_tokens",
@@ -56,20 +59,23 @@ TOKENS = Table(
     Column("workspace_id", PgUUID, nullable=False),
     Column("invitation_id", PgUUID, nullable=False),
 )
-_NAMES = tuple(column.name for column in INVITATIONS.c)
+_NAMES = tuple(each.name for each in fields(Invitation))
 _KEY = ("workspace_id", "id")
 _OF_WORKSPACE = INVITATIONS.c.workspace_id == bindparam("workspace_id", type_=PgUUID)
 _NOW = bindparam("now", type_=DateTime(timezone=True))
 _IS_OPEN = INVITATIONS.c.state == State.OPEN.value
 _LASTS = INVITATIONS.c.expires_at > _NOW
 
-_NEW = insert(INVITATIONS).values({name: bindparam(name) for name in _NAMES})
+_NEW = insert(INVITATIONS).values({column.name: bindparam(column.name) for column in INVITATIONS.c})
 _SAVE = statement(
     _NEW.on_conflict_do_update(
         index_elements=list(_KEY), set_={name: _NEW.excluded[name] for name in _NAMES if name not in _KEY}
     )
 )
 _FIND = statement(select(INVITATIONS).where(_OF_WORKSPACE, INVITATIONS.c.id == bindparam("id")))
+_REQUESTED = statement(
+    select(INVITATIONS).where(_OF_WORKSPACE, INVITATIONS.c.request_key == bindparam("request_key", type_=Text))
+)
 _OPEN_TO = statement(
     select(INVITATIONS).where(
         _OF_WORKSPACE, _IS_OPEN, func.lower(INVITATIONS.c.email) == func.lower(bindparam("email", type_=Text))
@@ -106,10 +112,19 @@ _VOID = statement(
 )
 
 
-async def save(work: UnitOfWork, invitation: Invitation) -> None:
-    """Write an invitation, new or changed."""
+async def save(
+    work: UnitOfWork, invitation: Invitation, *, request_key: str | None = None, fingerprint: bytes | None = None
+) -> None:
+    """Write an invitation, new or changed; of a new one also which call makes it."""
     row = {name: getattr(invitation, name) for name in _NAMES}
-    await work.execute(_SAVE, **{**row, "role": invitation.role.value, "state": invitation.state.value})
+    row |= {"role": invitation.role.value, "state": invitation.state.value}
+    await work.execute(_SAVE, **row, request_key=request_key, fingerprint=fingerprint)
+
+
+async def requested(reader: Reader, workspace_id: UUID, request_key: str) -> tuple[Invitation, bytes] | None:
+    """The invitation that a call with this key made, open or not, and the call's fingerprint."""
+    row = await reader.fetch_one(_REQUESTED, workspace_id=workspace_id, request_key=request_key)
+    return (_invitation(row), row["fingerprint"]) if row else None
 
 
 async def find(reader: Reader, workspace_id: UUID, invitation_id: UUID) -> Invitation | None:

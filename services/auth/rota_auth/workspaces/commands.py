@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rota_chassis.errors import AlreadyExists, Conflict, NotFound, PermissionDenied
@@ -48,6 +49,39 @@ async def add_member(
     return Member(event.membership, user.name, user.email)
 
 
+async def update_member(
+    database: Database,
+    *,
+    caller_id: UUID,
+    workspace_id: UUID,
+    user_id: UUID,
+    role: WorkspaceRole | None,
+    now: datetime,
+) -> Member:
+    """Give a member of a workspace that the caller manages another role; None keeps it.
+
+    Raises:
+        NotFound: the caller does not belong to the workspace (code WORKSPACE_NOT_FOUND), or the user does not (code
+            MEMBER_NOT_FOUND).
+        PermissionDenied: the caller does not manage the workspace (code WORKSPACE_ROLE_REQUIRED).
+        Conflict: the user is the owner (code OWNER_STAYS).
+    """
+    async with database.transaction() as work:
+        workspace, caller = await enter(work, workspace_id, caller_id)
+        require_manager(caller)
+        member = await store.find_member(work, workspace_id, user_id)
+        if member is None:
+            raise _no_such_member()
+        if role is None:
+            return member
+        try:
+            events = domain.change_member(workspace, member.membership, role, now=now)
+        except domain.OwnerStays as error:
+            raise Conflict("The role of a workspace's owner cannot be changed.", code="OWNER_STAYS") from error
+        await record(work, events)
+    return replace(member, membership=events[-1].membership) if events else member
+
+
 async def remove_member(
     database: Database, *, caller_id: UUID, workspace_id: UUID, user_id: UUID, now: datetime
 ) -> None:
@@ -65,12 +99,16 @@ async def remove_member(
             require_manager(caller)
         membership = await store.find_membership(work, workspace_id, user_id)
         if membership is None:
-            raise NotFound("This user is not a member of the workspace.", code="MEMBER_NOT_FOUND")
+            raise _no_such_member()
         try:
             event = domain.remove_member(workspace, membership, now=now)
         except domain.OwnerStays as error:
             raise Conflict("The owner of a workspace cannot leave it.", code="OWNER_STAYS") from error
         await record(work, [event])
+
+
+def _no_such_member() -> NotFound:
+    return NotFound("This user is not a member of the workspace.", code="MEMBER_NOT_FOUND")
 
 
 async def record(work: UnitOfWork, events: Sequence[WorkspaceEvent]) -> None:

@@ -67,6 +67,15 @@ class MemberAdded:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberChanged:
+    """The role of a member changed at a time; the workspace is as it is after it."""
+
+    workspace: Workspace
+    membership: Membership
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class MemberRemoved:
     """A user left; the workspace is as it is after it."""
 
@@ -74,7 +83,7 @@ class MemberRemoved:
     membership: Membership
 
 
-WorkspaceEvent = WorkspaceCreated | MemberAdded | MemberRemoved
+WorkspaceEvent = WorkspaceCreated | MemberAdded | MemberChanged | MemberRemoved
 
 
 class ManagersOnly(Exception):
@@ -82,7 +91,7 @@ class ManagersOnly(Exception):
 
 
 class OwnerStays(Exception):
-    """The owner cannot be taken out."""
+    """The owner cannot be taken out, nor be anything else."""
 
 
 def create(workspace_id: UUID, *, owner_id: UUID, owner_name: str, now: datetime) -> Sequence[WorkspaceEvent]:
@@ -98,6 +107,22 @@ def add_member(workspace: Workspace, user_id: UUID, role: WorkspaceRole, *, now:
         workspace,
         Membership(workspace_id=workspace.id, user_id=user_id, role=role, version=workspace.version, joined_at=now),
     )
+
+
+def change_member(
+    workspace: Workspace, membership: Membership, role: WorkspaceRole, *, now: datetime
+) -> Sequence[MemberChanged]:
+    """Give a member another role; nothing when it is the one they have.
+
+    Raises:
+        OwnerStays: the member is the owner.
+    """
+    if membership.role is role:
+        return []
+    if membership.role is WorkspaceRole.OWNER:
+        raise OwnerStays
+    workspace = replace(workspace, version=workspace.version + 1)
+    return [MemberChanged(workspace, replace(membership, role=role, version=workspace.version), now)]
 
 
 def remove_member(workspace: Workspace, membership: Membership, *, now: datetime) -> MemberRemoved:

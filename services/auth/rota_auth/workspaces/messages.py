@@ -11,6 +11,7 @@ from rota_chassis.events.log import NewEvent
 
 from rota_auth.workspaces.domain import (
     MemberAdded,
+    MemberChanged,
     MemberRemoved,
     Membership,
     Workspace,
@@ -82,6 +83,8 @@ def _data(event: WorkspaceEvent) -> Message:
             return events_pb2.WorkspaceCreated(workspace=workspace_message(event.workspace))
         case MemberAdded():
             return events_pb2.WorkspaceMemberAdded(membership=membership_message(event.membership))
+        case MemberChanged():
+            return events_pb2.WorkspaceMemberChanged(membership=membership_message(event.membership))
         case MemberRemoved():
             return events_pb2.WorkspaceMemberRemoved(membership=membership_message(event.membership))
 
@@ -89,6 +92,8 @@ def _data(event: WorkspaceEvent) -> Message:
 def _time(event: WorkspaceEvent) -> datetime:
     if isinstance(event, WorkspaceCreated):
         return event.workspace.created_at
+    if isinstance(event, MemberChanged):
+        return event.time
     return event.membership.removed_at or event.membership.joined_at
 
 

@@ -84,6 +84,19 @@ class WorkspaceServicer(workspaces_pb2_grpc.WorkspaceServiceServicer):
         )
         return workspaces_pb2.RemoveMemberResponse()
 
+    async def UpdateMember(
+        self, request: workspaces_pb2.UpdateMemberRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> workspaces_pb2.UpdateMemberResponse:
+        member = await commands.update_member(
+            self._database,
+            caller_id=require_user().user_id,
+            workspace_id=UUID(request.workspace_id),
+            user_id=UUID(request.user_id),
+            role=ROLES[request.role] if "role" in request.update_mask.paths else None,
+            now=self._clock.now(),
+        )
+        return workspaces_pb2.UpdateMemberResponse(member=member_message(member))
+
     async def ListMemberships(
         self, request: workspaces_pb2.ListMembershipsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> workspaces_pb2.ListMembershipsResponse:

@@ -27,6 +27,7 @@ from sqlalchemy.dialects.postgresql import insert
 from rota_auth.users.store import USERS
 from rota_auth.workspaces.domain import (
     MemberAdded,
+    MemberChanged,
     MemberRemoved,
     Membership,
     Workspace,
@@ -96,6 +97,11 @@ _WORKSPACES = (
 )
 _FIRST_WORKSPACES = statement(_WORKSPACES)
 _NEXT_WORKSPACES = statement(_WORKSPACES.where(tuple_(WORKSPACES.c.created_at, WORKSPACES.c.id) > _AFTER))
+_MEMBER = statement(
+    select(MEMBERSHIPS, USERS.c.name, USERS.c.email)
+    .join(USERS, USERS.c.id == MEMBERSHIPS.c.user_id)
+    .where(_OF_WORKSPACE, _OF_USER, _LASTS)
+)
 _MEMBERS = (
     select(MEMBERSHIPS, USERS.c.name, USERS.c.email)
     .join(USERS, USERS.c.id == MEMBERSHIPS.c.user_id)
@@ -126,6 +132,12 @@ async def find_workspace(reader: Reader, workspace_id: UUID) -> Workspace | None
     """A workspace by id, for whoever has established that the caller may see it."""
     row = await reader.fetch_one(_FIND, id=workspace_id)
     return _workspace(row) if row else None
+
+
+async def find_member(reader: Reader, workspace_id: UUID, user_id: UUID) -> Member | None:
+    """A user's membership of a workspace, if it lasts, with what people want to see of the user."""
+    row = await reader.fetch_one(_MEMBER, workspace_id=workspace_id, user_id=user_id)
+    return Member(_membership(row), row["name"], row["email"]) if row else None
 
 
 async def find_membership(reader: Reader, workspace_id: UUID, user_id: UUID) -> Membership | None:
@@ -159,7 +171,7 @@ async def apply(work: UnitOfWork, event: WorkspaceEvent) -> None:
     match event:
         case WorkspaceCreated():
             await work.execute(_ADD, **{column.name: getattr(workspace, column.name) for column in WORKSPACES.c})
-        case MemberAdded() | MemberRemoved():
+        case MemberAdded() | MemberChanged() | MemberRemoved():
             row = {column.name: getattr(event.membership, column.name) for column in MEMBERSHIPS.c}
             await work.execute(_SAVE_MEMBERSHIP, **{**row, "role": event.membership.role.value})
             await work.execute(_SAVE_VERSION, workspace_id=workspace.id, new_version=workspace.version)

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rota.auth.v1 import auth_pb2, invitations_pb2, workspaces_pb2
 from rota_auth.invitations.domain import MAX_OPEN
-from rota_chassis.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, PermissionDenied, RotaError
+from rota_chassis.errors import (
+    AlreadyExists,
+    Conflict,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    RotaError,
+    Unprocessable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -287,3 +295,33 @@ async def test_who_is_not_registered_joins_by_registering(auth: Auth) -> None:
     grace = await auth.sessions.Register(with_token(token))
     assert await members(auth, grace, ada.workspace.id) == [ada.user.id, grace.user.id]
     assert grace.workspace.owner_id == grace.user.id
+
+
+async def test_a_repeated_request_gives_the_first_invitation(auth: Auth) -> None:
+    ada = await auth.register()
+    email = auth.an_email()
+    first = await invite(auth, ada, email, request_id="one", role=ADMIN)
+    assert await invite(auth, ada, email, request_id="one", role=ADMIN) == first
+    assert len((await listed(auth, ada, ada.workspace.id)).invitations) == 1
+    other = invite(auth, ada, auth.an_email(), request_id="one", role=ADMIN)
+    assert await code_of(other, Unprocessable) == "REQUEST_ID_REUSED"
+    assert await code_of(invite(auth, ada, email), AlreadyExists) == "ALREADY_INVITED"
+    await resend(auth, ada, first)
+    assert (await invite(auth, ada, email, request_id="one", role=ADMIN)).id == first.id
+    types = [row["type"] for row in await auth.events(ada.workspace.id)]
+    assert types.count("invitation.created") == 1
+
+
+async def test_the_same_request_at_once_makes_one_invitation(auth: Auth) -> None:
+    ada = await auth.register()
+    email = auth.an_email()
+    made = await asyncio.gather(*(invite(auth, ada, email, request_id="at once") for _ in range(5)))
+    assert len({invitation.id for invitation in made}) == 1
+
+
+async def test_a_request_id_is_of_one_user(auth: Auth) -> None:
+    ada, grace = await auth.register(), await auth.register()
+    await accept(auth, grace, await token_of(auth, await invite(auth, ada, grace.user.email, role=ADMIN)))
+    first = await invite(auth, ada, auth.an_email(), request_id="mine")
+    other = await invite(auth, grace, auth.an_email(), workspace_id=ada.workspace.id, request_id="mine")
+    assert other.id != first.id

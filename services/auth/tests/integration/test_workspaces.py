@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from rota.auth.v1 import workspaces_pb2
-from rota_chassis.errors import AlreadyExists, InvalidArgument, NotFound, PermissionDenied, RotaError
+from rota_chassis.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, PermissionDenied, RotaError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -38,6 +39,15 @@ async def add(
 async def remove(auth: Auth, caller: RegisterResponse, workspace_id: str, user_id: str) -> None:
     request = workspaces_pb2.RemoveMemberRequest(workspace_id=workspace_id, user_id=user_id)
     await auth.workspaces.RemoveMember(request, metadata=auth.calling(caller))
+
+
+async def change(
+    auth: Auth, caller: RegisterResponse, workspace_id: str, user_id: str, **fields: Any
+) -> workspaces_pb2.Member:
+    request = workspaces_pb2.UpdateMemberRequest(
+        workspace_id=workspace_id, user_id=user_id, update_mask=FieldMask(paths=list(fields)), **fields
+    )
+    return (await auth.workspaces.UpdateMember(request, metadata=auth.calling(caller))).member
 
 
 async def members(auth: Auth, caller: RegisterResponse, workspace_id: str) -> list[tuple[str, int]]:
@@ -84,6 +94,7 @@ async def test_another_users_workspace_does_not_exist(auth: Auth) -> None:
         for call in (
             add(auth, stranger, workspace_id, stranger.user.email),
             remove(auth, stranger, workspace_id, ada.user.id),
+            change(auth, stranger, workspace_id, ada.user.id, role=VIEWER),
             members(auth, stranger, workspace_id),
         ):
             assert await code_of(call, NotFound) == "WORKSPACE_NOT_FOUND"
@@ -108,6 +119,77 @@ async def test_a_member_may_leave_and_come_back_but_the_owner_stays(auth: Auth) 
     assert await members(auth, grace, workspace_id) == [(ada.user.id, OWNER), (grace.user.id, VIEWER)]
     changes = [(row["type"], row["data"]["membership"]["version"]) for row in (await auth.events(workspace_id))[-3:]]
     assert changes == [("workspace.member_added", 3), ("workspace.member_removed", 4), ("workspace.member_added", 5)]
+
+
+async def test_a_role_is_changed_and_the_copies_hear_of_it(auth: Auth) -> None:
+    ada, grace = await auth.register(), await auth.register(name="Grace")
+    workspace_id = ada.workspace.id
+    await add(auth, ada, workspace_id, grace.user.email)
+    member = await change(auth, ada, workspace_id, grace.user.id, role=ADMIN)
+    assert (member.user_id, member.role, member.name, member.email) == (grace.user.id, ADMIN, "Grace", grace.user.email)
+    assert await change(auth, ada, workspace_id, grace.user.id, role=ADMIN) == member
+    assert await change(auth, ada, workspace_id, grace.user.id) == member
+    assert await members(auth, grace, workspace_id) == [(ada.user.id, OWNER), (grace.user.id, ADMIN)]
+    events = await auth.events(workspace_id)
+    assert [row["type"] for row in events].count("workspace.member_changed") == 1
+    assert (events[-1]["type"], events[-1]["aggregate_version"]) == ("workspace.member_changed", 4)
+    assert events[-1]["data"]["membership"] == {
+        "workspace_id": workspace_id,
+        "user_id": grace.user.id,
+        "role": "admin",
+        "version": 4,
+    }
+    request = workspaces_pb2.ListMembershipsRequest(user_id=grace.user.id)
+    known = (await auth.workspaces.ListMemberships(request)).memberships
+    assert (ADMIN, 4) in {(each.role, each.version) for each in known}
+
+
+async def test_only_owners_and_admins_change_roles_and_the_owner_stays_it(auth: Auth) -> None:
+    ada, admin, viewer, stranger = [await auth.register() for _ in range(4)]
+    workspace_id = ada.workspace.id
+    await add(auth, ada, workspace_id, admin.user.email, ADMIN)
+    await add(auth, ada, workspace_id, viewer.user.email, VIEWER)
+    refused = change(auth, viewer, workspace_id, viewer.user.id, role=MEMBER)
+    assert await code_of(refused, PermissionDenied) == "WORKSPACE_ROLE_REQUIRED"
+    for caller in (ada, admin):
+        assert await code_of(change(auth, caller, workspace_id, ada.user.id, role=ADMIN), Conflict) == "OWNER_STAYS"
+    gone = change(auth, ada, workspace_id, stranger.user.id, role=MEMBER)
+    assert await code_of(gone, NotFound) == "MEMBER_NOT_FOUND"
+    for role in (OWNER, workspaces_pb2.WORKSPACE_ROLE_UNSPECIFIED, 9):
+        call = change(auth, ada, workspace_id, viewer.user.id, role=role)
+        assert await code_of(call, InvalidArgument) == "INVALID_FIELDS"
+    # An admin steps down, and can change nobody any more.
+    await change(auth, admin, workspace_id, admin.user.id, role=MEMBER)
+    refused = change(auth, admin, workspace_id, viewer.user.id, role=ADMIN)
+    assert await code_of(refused, PermissionDenied) == "WORKSPACE_ROLE_REQUIRED"
+
+
+async def test_of_two_who_demote_each_other_at_once_one_comes_too_late(auth: Auth) -> None:
+    ada, one, other = [await auth.register() for _ in range(3)]
+    for admin in (one, other):
+        await add(auth, ada, ada.workspace.id, admin.user.email, ADMIN)
+    calls = (
+        change(auth, one, ada.workspace.id, other.user.id, role=MEMBER),
+        change(auth, other, ada.workspace.id, one.user.id, role=MEMBER),
+    )
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert sorted(type(answer).__name__ for answer in answers) == ["Member", "PermissionDenied"]
+    roles = [role for _, role in await members(auth, ada, ada.workspace.id)]
+    assert sorted(roles) == [OWNER, ADMIN, MEMBER]
+
+
+async def test_a_removal_and_a_change_of_a_role_at_once_have_one_order(auth: Auth) -> None:
+    ada, grace = await auth.register(), await auth.register()
+    await add(auth, ada, ada.workspace.id, grace.user.email)
+    changed, _ = await asyncio.gather(
+        change(auth, ada, ada.workspace.id, grace.user.id, role=ADMIN),
+        remove(auth, ada, ada.workspace.id, grace.user.id),
+        return_exceptions=True,
+    )
+    assert isinstance(changed, (workspaces_pb2.Member, NotFound))
+    assert await members(auth, ada, ada.workspace.id) == [(ada.user.id, OWNER)]
+    last = (await auth.events(ada.workspace.id))[-1]
+    assert last["type"] == "workspace.member_removed"
 
 
 async def test_concurrent_changes_of_members_have_one_order(auth: Auth) -> None:

@@ -12,6 +12,7 @@ from rota_auth.workspaces.domain import (
     WorkspaceCreated,
     WorkspaceRole,
     add_member,
+    change_member,
     create,
     remove_member,
     require_manager,
@@ -45,6 +46,22 @@ def test_each_change_of_members_is_the_next_version_of_the_workspace() -> None:
     assert [event.membership.version for event in (added, removed, again)] == [3, 4, 5]
     assert removed.membership.removed_at == later
     assert again.membership.removed_at is None
+
+
+def test_another_role_is_the_next_version_and_the_same_role_is_nothing() -> None:
+    added = add_member(a_workspace(), uuid4(), WorkspaceRole.VIEWER, now=NOW)
+    (changed,) = change_member(added.workspace, added.membership, WorkspaceRole.ADMIN, now=NOW + timedelta(hours=1))
+    assert (changed.membership.role, changed.membership.version) == (WorkspaceRole.ADMIN, 4)
+    assert changed.workspace.version == 4
+    assert changed.membership.joined_at == NOW
+    assert not change_member(changed.workspace, changed.membership, WorkspaceRole.ADMIN, now=NOW)
+
+
+def test_the_owner_stays_the_owner() -> None:
+    joined = create(uuid4(), owner_id=OWNER, owner_name="Ada", now=NOW)[-1]
+    assert isinstance(joined, MemberAdded)
+    with pytest.raises(OwnerStays):
+        change_member(joined.workspace, joined.membership, WorkspaceRole.ADMIN, now=NOW)
 
 
 def test_the_owner_stays() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rota.auth.v1 import auth_pb2, auth_pb2_grpc
 from rota.events.v1 import inbox_pb2, inbox_pb2_grpc
-from rota.tasks.v1 import trash_pb2, trash_pb2_grpc
+from rota.tasks.v1 import requests_pb2, requests_pb2_grpc, trash_pb2, trash_pb2_grpc
 from rota_chassis.errors import RotaError
 from rota_chassis.events.inbox import FORGET_HANDLED, INBOX_KEPT
 from rota_chassis.postgres.statements import statement
@@ -111,6 +111,7 @@ class CleanUp:
         self._clock = clock
         self._auth = auth_pb2_grpc.AuthServiceStub(auth)
         self._trash = trash_pb2_grpc.TrashServiceStub(tasks)
+        self._requests = requests_pb2_grpc.RequestServiceStub(tasks)
         self._forgets = (
             (_FORGET_SKIPS, kept.ledger),
             (_FORGET_ORIGINS, kept.ledger),
@@ -160,4 +161,7 @@ class CleanUp:
                 inbox_pb2.ForgetHandledEventsRequest(limit=BATCH), timeout=CALL_TIMEOUT_S
             )
             forgotten += int(answer.forgotten)
-        return forgotten
+        requests = await self._requests.ForgetRequests(
+            requests_pb2.ForgetRequestsRequest(limit=BATCH), timeout=CALL_TIMEOUT_S
+        )
+        return forgotten + int(requests.forgotten)

@@ -13,7 +13,7 @@ import pytest
 from rota.auth.v1 import auth_pb2, auth_pb2_grpc
 from rota.events.v1 import events_pb2, inbox_pb2, inbox_pb2_grpc
 from rota.scheduler.v1 import schedules_pb2, schedules_pb2_grpc
-from rota.tasks.v1 import trash_pb2, trash_pb2_grpc
+from rota.tasks.v1 import requests_pb2, requests_pb2_grpc, trash_pb2, trash_pb2_grpc
 from rota_chassis.errors import Conflict, InvalidArgument, NotFound
 from rota_chassis.identity import current_principal
 from rota_chassis.ids import uuid7
@@ -58,7 +58,10 @@ TRASH, SESSIONS, HISTORY = (str(each) for each in IDS)
 
 
 class Neighbours(
-    trash_pb2_grpc.TrashServiceServicer, auth_pb2_grpc.AuthServiceServicer, inbox_pb2_grpc.InboxServiceServicer
+    trash_pb2_grpc.TrashServiceServicer,
+    requests_pb2_grpc.RequestServiceServicer,
+    auth_pb2_grpc.AuthServiceServicer,
+    inbox_pb2_grpc.InboxServiceServicer,
 ):
     """Tasks, auth and notifications, with something to purge.
 
@@ -69,7 +72,7 @@ class Neighbours(
 
     def __init__(self, issuer: TokenIssuer, address: str) -> None:
         self.issuer, self.address = issuer, address
-        self.trash, self.sessions, self.handled = 2_500, 1, 2_500
+        self.trash, self.sessions, self.handled, self.requests = 2_500, 1, 2_500, 1_200
         self.callers: set[str | None] = set()
 
     async def PurgeTrash(  # noqa: N802 (named by the contract)
@@ -95,6 +98,13 @@ class Neighbours(
         self.handled -= forgotten
         return inbox_pb2.ForgetHandledEventsResponse(forgotten=forgotten)
 
+    async def ForgetRequests(  # noqa: N802 (named by the contract)
+        self, request: requests_pb2.ForgetRequestsRequest, _context: Any
+    ) -> requests_pb2.ForgetRequestsResponse:
+        forgotten = min(request.limit, self.requests)
+        self.requests -= forgotten
+        return requests_pb2.ForgetRequestsResponse(forgotten=forgotten)
+
 
 @pytest.fixture
 async def neighbours(issuer: TokenIssuer) -> AsyncIterator[Neighbours]:
@@ -103,6 +113,7 @@ async def neighbours(issuer: TokenIssuer) -> AsyncIterator[Neighbours]:
         found = Neighbours(issuer, f"unix:{folder}/neighbours.sock")
         server = RpcServer(TokenVerifier(issuer.keys, DEVELOPMENT_SECRET))
         server.add(trash_pb2_grpc.add_TrashServiceServicer_to_server, found)
+        server.add(requests_pb2_grpc.add_RequestServiceServicer_to_server, found)
         server.add(auth_pb2_grpc.add_AuthServiceServicer_to_server, found)
         server.add(inbox_pb2_grpc.add_InboxServiceServicer_to_server, found)
         await server.start(found.address)
@@ -260,8 +271,8 @@ async def test_history_is_forgotten_when_it_has_been_kept_long_enough(
         await work.connection.execute(_ROW + _UNENDED, workspace_id, uuid7(), uuid7(), now - timedelta(days=400))
     run = make_run({"cleanup": {"what": "history"}})
     outcomes = await asyncio.gather(*(clean_up(replace(run, id=uuid7())) for _ in range(3)))
-    assert sum(int(outcome.response.split()[0]) for outcome in outcomes if isinstance(outcome, Succeeded)) == 2_508
-    assert neighbours.handled == 0
+    assert sum(int(outcome.response.split()[0]) for outcome in outcomes if isinstance(outcome, Succeeded)) == 3_708
+    assert (neighbours.handled, neighbours.requests) == (0, 0)
     left = {}
     for table in ("skips", "rule_log", "workflow_runs", "workflow_actions", "run_origins", "inbox", "run_requests"):
         count = statement(text(f"SELECT count(*) FROM {table}"))  # noqa: S608 (names of tables, from above)
