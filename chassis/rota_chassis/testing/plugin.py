@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,9 +31,14 @@ def server_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 async def postgres_url(server_folder: Path) -> AsyncIterator[str]:
-    """A PostgreSQL server; the user may create databases."""
+    """A PostgreSQL server; the user may create databases. The one that ROTA_TEST_POSTGRES_URL names, if any."""
     from rota_chassis.testing import servers  # noqa: PLC0415 (unit tests need none of it)
 
+    borrowed = os.environ.get("ROTA_TEST_POSTGRES_URL")
+    if borrowed:
+        async with servers.borrowed_postgres(borrowed):
+            yield borrowed
+        return
     async with servers.running(servers.postgres(server_folder)) as server:
         yield server.url
 

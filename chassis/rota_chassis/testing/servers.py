@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import asyncpg
+
 from rota_chassis.embedded.mail import MailSink
 from rota_chassis.embedded.nats import Nats
 from rota_chassis.embedded.postgres import Postgres
@@ -45,6 +47,20 @@ async def running(server: S) -> AsyncIterator[S]:
 def postgres(folder: Path) -> Postgres:
     """A PostgreSQL server below `folder` that does not wait for the disk."""
     return Postgres(folder / "postgres", folder, folder / "postgres.log", durable=False)
+
+
+@asynccontextmanager
+async def borrowed_postgres(url: str) -> AsyncIterator[None]:
+    """A PostgreSQL server that runs already: what databases the block leaves there are dropped at its end."""
+    connection = await asyncpg.connect(url)
+    try:
+        there = {row["datname"] for row in await connection.fetch("SELECT datname FROM pg_database")}
+        yield
+        for row in await connection.fetch("SELECT datname FROM pg_database"):
+            if row["datname"] not in there:
+                await connection.execute(f'DROP DATABASE "{row["datname"]}" WITH (FORCE)')
+    finally:
+        await connection.close()
 
 
 def redis(folder: Path) -> Redis:
