@@ -176,6 +176,8 @@ async def serving(
             ("health", lambda: _watch_health(runtime.database, server)),
             *runtime._background,  # noqa: SLF001
         ]
+        if runtime.database.replica is not None:
+            background.append(("replica", runtime.database.replica.watch))
         tasks = [asyncio.create_task(run(), name=name) for name, run in background]
         for task in tasks:
             task.add_done_callback(lambda done: _report(done, failure))
@@ -196,7 +198,10 @@ async def _connect(
     secret = settings.service_secret.get_secret_value()
     tokens = ServiceTokens(service.name, secret)
     database = await Database.connect(
-        settings.database_url(service.name), size=settings.postgres_pool_size, name=f"rota-{service.name}"
+        settings.database_url(service.name),
+        size=settings.postgres_pool_size,
+        name=f"rota-{service.name}",
+        replica_url=settings.replica_database_url(service.name),
     )
     stack.push_async_callback(database.close)
     redis_client = connect_redis(settings.redis_url)

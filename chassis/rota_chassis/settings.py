@@ -36,6 +36,7 @@ class ServiceSettings(BaseSettings):
     drain_seconds: float = 10.0
 
     postgres_url: str = "postgresql://postgres@127.0.0.1:5432/postgres"
+    postgres_replica_url: str | None = None
     postgres_pool_size: int = Field(default=10, ge=1)
     redis_url: str = "redis://127.0.0.1:6379/0"
     nats_url: str = "nats://127.0.0.1:4222"
@@ -77,6 +78,10 @@ class ServiceSettings(BaseSettings):
     def database_url(self, service: str) -> str:
         """The address of a service's own database, `rota_<service>`, on the PostgreSQL server."""
         return database_url(self.postgres_url, f"rota_{service}")
+
+    def replica_database_url(self, service: str) -> str | None:
+        """The same on the replica, if there is one."""
+        return database_url(self.postgres_replica_url, f"rota_{service}") if self.postgres_replica_url else None
 
 
 def database_url(server_url: str, database: str) -> str:

@@ -8,7 +8,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider, sampling
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from prometheus_client import Counter, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,6 +31,12 @@ EVENT_RELAY_LAG = Histogram(
 )
 EVENTS_HANDLED = Counter("rota_events_handled", "Events consumed, by outcome.", ["type", "outcome"])
 CACHE_REQUESTS = Counter("rota_cache_requests", "Cache look-ups, by outcome.", ["outcome"])
+REPLICA_READS = Counter(
+    "rota_replica_reads",
+    "Reads that a replica might serve, by who did, and why not the replica: away, behind, refused, or unknown.",
+    ["served_by", "why_not"],
+)
+REPLICA_LAG = Gauge("rota_replica_lag_bytes", "How much of the primary's log the replica had not replayed.")
 
 _propagator = TraceContextTextMapPropagator()
 

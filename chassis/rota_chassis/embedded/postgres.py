@@ -41,15 +41,17 @@ class Postgres:
         run: Folder for the socket, the process id and so on.
         log: File for the server's log.
         durable: False trades crash safety for speed, for tests.
+        follows: URL of the server that it is a standby of; absent for one of its own.
     """
 
     name = "postgres"
 
-    def __init__(self, data: Path, run: Path, log: Path, *, durable: bool = True) -> None:
+    def __init__(self, data: Path, run: Path, log: Path, *, durable: bool = True, follows: str | None = None) -> None:
         self._data = data.absolute()
         self._run = run.absolute()
         self._log = log
         self._durable = durable
+        self._follows = follows
         self._sockets = self._run
         self._child: ChildProcess | None = None
 
@@ -141,15 +143,13 @@ class Postgres:
         await asyncio.to_thread(shutil.rmtree, unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True, mode=0o700)
         _give(unfinished, user)
-        speed = [] if self._durable else ["--no-sync", "--no-data-checksums"]
+        argv = (
+            self._initdb(binaries, unfinished) if self._follows is None else _copy(binaries, self._follows, unfinished)
+        )
         initdb = ChildProcess(
             Program(
-                name="initdb",
-                argv=[
-                    *(str(binaries / "initdb"), "-D", str(unfinished), "-U", "postgres", "--auth=trust"),
-                    *("--encoding=UTF8", "--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
-                    *("--no-instructions", *speed),
-                ],
+                name=Path(argv[0]).name,
+                argv=argv,
                 log=self._log,
                 pid_file=self._run / "initdb.pid",
                 environment=_environment(),
@@ -165,6 +165,14 @@ class Postgres:
         with suppress(FileNotFoundError):
             self._data.rmdir()
         unfinished.rename(self._data)
+
+    def _initdb(self, binaries: Path, data: Path) -> list[str]:
+        speed = [] if self._durable else ["--no-sync", "--no-data-checksums"]
+        return [
+            *(str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust"),
+            *("--encoding=UTF8", "--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+            *("--no-instructions", *speed),
+        ]
 
     async def _end_survivor(self) -> None:
         """PostgreSQL trusts its own lock file too much: in a container the same id is soon another process's."""
@@ -191,6 +199,14 @@ class Postgres:
             return False
         # The file is empty for an instant after it was made.
         return bool(lines) and lines[0] == str(self.pid) and lines[-1].strip() == "ready"
+
+
+def _copy(binaries: Path, url: str, data: Path) -> list[str]:
+    """How a standby begins: as a copy of the server that it will follow."""
+    return [
+        *(str(binaries / "pg_basebackup"), "--dbname", url, "--pgdata", str(data), "--write-recovery-conf"),
+        *("--checkpoint=fast", "--no-sync"),
+    ]
 
 
 def _binaries() -> Path:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-import asyncpg
-import orjson
-
 from rota_chassis.errors import Unavailable
 from rota_chassis.events.log import EVENTS, INSERT_EVENT, PendingEvent
+from rota_chassis.postgres.pool import UNAVAILABLE, open_pool
+from rota_chassis.postgres.replica import ReadThePrimary, Replica
+from rota_chassis.postgres.routing import is_replica_allowed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+
+    import asyncpg
 
     from rota_chassis.events.log import NewEvent
     from rota_chassis.postgres.statements import Statement
@@ -23,34 +25,8 @@ Answer = TypeVar("Answer")
 
 ACQUIRE_TIMEOUT_S = 5.0
 _ORDERED_ATTEMPTS = 10
-_STATEMENTS_KEPT = 1_000
 _EVENTS_AT_ONCE = 1_000
 _HOLD = "SELECT pg_advisory_xact_lock{}(hashtextextended($1, 0))"
-_SESSION = {
-    "statement_timeout": "15s",
-    "lock_timeout": "5s",
-    "idle_in_transaction_session_timeout": "30s",
-    "timezone": "UTC",
-    # Disks seek for nothing nowadays; with the default of 4 a whole table looks cheaper than a thousand rows of it.
-    "random_page_cost": "1.1",
-}
-_UNAVAILABLE = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    # A connection that the server ended just before it was used.
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.QueryCanceledError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +64,31 @@ class Reader(Protocol):
 class Database:
     """A pool of connections to one database.
 
+    Reads outside of transactions go to its replica, if it has one, where the caller allows it
+    (`routing.replica_allowed`) and the replica shows all that was committed before (`replica`).
+
     Every method raises `Unavailable` (code DATABASE_UNAVAILABLE) when the server cannot be reached, is overloaded, or
     gave the transaction up; trying again may help.
     """
 
-    def __init__(self, pool: asyncpg.Pool, acquire_timeout_s: float = ACQUIRE_TIMEOUT_S) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, acquire_timeout_s: float = ACQUIRE_TIMEOUT_S, replica: Replica | None = None
+    ) -> None:
         self._pool = pool
         self._acquire_timeout_s = acquire_timeout_s
+        self.replica = replica
         self.events_committed = asyncio.Event()
         """Set after a unit of work that appended events has committed; the relay waits for it."""
 
     @classmethod
     async def connect(
-        cls, url: str, *, size: int = 10, name: str = "rota", acquire_timeout_s: float = ACQUIRE_TIMEOUT_S
+        cls,
+        url: str,
+        *,
+        size: int = 10,
+        name: str = "rota",
+        acquire_timeout_s: float = ACQUIRE_TIMEOUT_S,
+        replica_url: str | None = None,
     ) -> Database:
         """Open a pool.
 
@@ -109,46 +97,53 @@ class Database:
             size: At most this many connections.
             name: Shows in pg_stat_activity.
             acquire_timeout_s: How long to wait for a free connection.
+            replica_url: The same database on a standby, if there is one; `Replica.watch` is to run then.
         """
         with _unavailable():
-            pool = await asyncpg.create_pool(
-                url,
-                min_size=1,
-                max_size=size,
-                max_inactive_connection_lifetime=60,
-                statement_cache_size=_STATEMENTS_KEPT,
-                max_cached_statement_lifetime=0,
-                init=prepare_connection,
-                reset=_leave_as_it_is,
-                server_settings={**_SESSION, "application_name": name},
-            )
-        return cls(pool, acquire_timeout_s)
+            pool = await open_pool(url, size=size, name=name)
+        replica = None
+        if replica_url is not None:
+            replica = await Replica.open(replica_url, url, size=size, name=name)
+        return cls(pool, acquire_timeout_s, replica)
 
     async def close(self, *, within_s: float = 5.0) -> None:
         """Close every connection, waiting so long for those in use."""
-        try:
-            await asyncio.wait_for(self._pool.close(), timeout=within_s)
-        except TimeoutError:
-            self._pool.terminate()
+        for pool in (self._pool, self.replica):
+            if pool is None:
+                continue
+            try:
+                await asyncio.wait_for(pool.close(), timeout=within_s)
+            except TimeoutError:
+                pool.terminate()
 
     async def fetch(self, statement: Statement, **parameters: Any) -> list[asyncpg.Record]:
         """Every row."""
-        with _unavailable():
-            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
-                if statement.replan:
-                    await connection.execute("SET plan_cache_mode = force_custom_plan")
-                try:
-                    rows: list[asyncpg.Record] = await connection.fetch(statement.sql, *statement.arguments(parameters))
-                finally:
-                    if statement.replan and not connection.is_closed():
-                        await connection.execute("RESET plan_cache_mode")
-                return rows
+        arguments = statement.arguments(parameters)
+
+        async def ask(connection: asyncpg.Connection) -> list[asyncpg.Record]:
+            if statement.replan:
+                await connection.execute("SET plan_cache_mode = force_custom_plan")
+            try:
+                rows: list[asyncpg.Record] = await connection.fetch(statement.sql, *arguments)
+            finally:
+                if statement.replan and not connection.is_closed():
+                    await connection.execute("RESET plan_cache_mode")
+            return rows
+
+        return await self._read(ask)
 
     async def fetch_one(self, statement: Statement, **parameters: Any) -> asyncpg.Record | None:
         """The first row, or None."""
+        arguments = statement.arguments(parameters)
+        return await self._read(lambda connection: connection.fetchrow(statement.sql, *arguments))
+
+    async def _read(self, ask: Callable[[asyncpg.Connection], Awaitable[Answer]]) -> Answer:
+        if self.replica is not None and is_replica_allowed():
+            with suppress(ReadThePrimary), _unavailable():
+                return await self.replica.read(ask)
         with _unavailable():
             async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
-                return await connection.fetchrow(statement.sql, *statement.arguments(parameters))
+                return await ask(connection)
 
     async def fetch_value(self, statement: Statement, **parameters: Any) -> Any:
         """The first column of the first row, or None."""
@@ -323,33 +318,11 @@ class UnitOfWork:
                 )
 
 
-async def prepare_connection(connection: asyncpg.Connection) -> None:
-    """Let JSON columns be Python values on this connection, in the binary form, which COPY needs."""
-    await connection.set_type_codec(
-        "json", schema="pg_catalog", format="binary", encoder=orjson.dumps, decoder=orjson.loads
-    )
-    await connection.set_type_codec(
-        "jsonb",
-        schema="pg_catalog",
-        format="binary",
-        # The first byte is the version of the form.
-        encoder=lambda value: b"\x01" + orjson.dumps(value),
-        decoder=lambda data: orjson.loads(data[1:]),
-    )
-
-
-async def _leave_as_it_is(_connection: asyncpg.Connection) -> None:
-    """What the pool does with a connection that comes back, beside rolling back: nothing, which spares a round trip.
-
-    Whoever changes a session beyond a transaction puts it right again (`Database.fetch`, `Database.connection`).
-    """
-
-
 @contextmanager
 def _unavailable() -> Iterator[None]:
     try:
         yield
-    except _UNAVAILABLE as error:
+    except UNAVAILABLE as error:
         raise Unavailable(
             "The database does not answer now; try again shortly.", code="DATABASE_UNAVAILABLE"
         ) from error

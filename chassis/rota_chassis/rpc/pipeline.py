@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from google.api import annotations_pb2
 from google.protobuf import descriptor_pool
 from opentelemetry import trace
 from protovalidate import Validator
@@ -31,11 +32,13 @@ from rota_chassis.errors import (
 )
 from rota_chassis.identity import ROLE_ADMIN, Principal, acting_as
 from rota_chassis.logs import logger
+from rota_chassis.postgres.routing import replica_allowed
 from rota_chassis.telemetry import RPC_SECONDS, TRACER, extract
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from google.protobuf.descriptor_pb2 import MethodOptions
     from google.protobuf.message import Message
 
     from rota_chassis.tokens import TokenVerifier
@@ -74,9 +77,11 @@ class Pipeline(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         return wrapped
 
     def _wrap(self, method: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
-        route = _route(method)
+        options = _options(method)
+        route: options_pb2.Route = options.Extensions[options_pb2.route]
+        only_reads = options.Extensions[annotations_pb2.http].HasField("get")
         # Span and metric names: rota.tasks.v1.TaskService/CreateTask
-        guarded = partial(self._guarded, method.removeprefix("/"), route.access)
+        guarded = partial(self._guarded, method.removeprefix("/"), route.access, only_reads)
         codecs = (handler.request_deserializer, handler.response_serializer)
         if handler.unary_unary is not None:
             answer: Any = handler.unary_unary
@@ -111,7 +116,14 @@ class Pipeline(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         return grpc.unary_stream_rpc_method_handler(call_for_stream, *codecs)
 
     @asynccontextmanager
-    async def _guarded(self, name: str, access: int, context: Context, longest_s: float) -> AsyncIterator[None]:
+    async def _guarded(
+        self,
+        name: str,
+        access: int,
+        only_reads: bool,  # noqa: FBT001 (of the method, as its access is)
+        context: Context,
+        longest_s: float,
+    ) -> AsyncIterator[None]:
         """What surrounds every call: trace, identity, access, time limit, errors, measurement."""
         started = time.perf_counter()
         metadata: dict[str, Any] = dict(context.invocation_metadata() or ())
@@ -120,7 +132,7 @@ class Pipeline(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             try:
                 principal = await self._authenticate(metadata)
                 _authorize(access, principal)
-                with acting_as(principal):
+                with acting_as(principal), replica_allowed(only_reads):
                     async with asyncio.timeout(longest_s):
                         yield
             except RotaError as error:
@@ -183,11 +195,10 @@ def _path(field: Any) -> str:
     return path
 
 
-def _route(method: str) -> options_pb2.Route:
+def _options(method: str) -> MethodOptions:
     service, _, rpc = method.removeprefix("/").partition("/")
-    descriptor = descriptor_pool.Default().FindServiceByName(service).methods_by_name[rpc]
-    route: options_pb2.Route = descriptor.GetOptions().Extensions[options_pb2.route]
-    return route
+    options: MethodOptions = descriptor_pool.Default().FindServiceByName(service).methods_by_name[rpc].GetOptions()
+    return options
 
 
 def _authorize(access: int, principal: Principal) -> None:

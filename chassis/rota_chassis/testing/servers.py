@@ -50,6 +50,19 @@ def postgres(folder: Path) -> Postgres:
 
 
 @asynccontextmanager
+async def primary_and_standby(folder: Path) -> AsyncIterator[tuple[Postgres, Postgres]]:
+    """A PostgreSQL server and a standby that follows it, both of which wait for the disk as in production."""
+    first, second = folder / "primary", folder / "standby"
+    for each in (first, second):
+        each.mkdir()
+    async with (
+        running(Postgres(first / "data", first, first / "log")) as primary,
+        running(Postgres(second / "data", second, second / "log", follows=primary.url)) as standby,
+    ):
+        yield primary, standby
+
+
+@asynccontextmanager
 async def borrowed_postgres(url: str) -> AsyncIterator[None]:
     """A PostgreSQL server that runs already: what databases the block leaves there are dropped at its end."""
     connection = await asyncpg.connect(url)

@@ -50,6 +50,7 @@ async def running(
     nats_url: str,
     issuer: TokenIssuer,
     clock: Clock | None = None,
+    replica_url: str | None = None,
     **settings: Any,
 ) -> AsyncIterator[grpc.aio.Channel]:
     """Run a service on a socket of its own; yields a channel to it that calls as a service named "test".
@@ -62,12 +63,16 @@ async def running(
         nats_url: The NATS server.
         issuer: Whose access tokens it believes.
         clock: Its time; absent means the machine's.
+        replica_url: The same database on a standby.
         settings: Further fields of its settings, for example `tasks_address`.
     """
 
     class _Settings(service.settings):  # type: ignore[name-defined, misc]
         def database_url(self, service: str) -> str:  # noqa: ARG002 (the base class's signature)
             return database_url
+
+        def replica_database_url(self, service: str) -> str | None:  # noqa: ARG002
+            return replica_url
 
     with tempfile.TemporaryDirectory(prefix="rota-") as folder:
         address = f"unix:{folder}/{service.name}.sock"

@@ -9,6 +9,7 @@ from rota.tasks.v1 import sync_pb2, sync_pb2_grpc
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
+from rota_chassis.postgres.routing import replica_allowed
 
 from rota_tasks.sync import queries
 from rota_tasks.sync.domain import Change, Cursor, Token
@@ -36,9 +37,11 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
                 raise _invalid_token()
         else:
             workspace_id = token.workspace_id if token is not None else user.workspace_id
-        page = await queries.sync(
-            self._tasks, user, workspace_id=workspace_id, token=token, limit=page_size(request.page_size)
-        )
+        # Its cursors are transactions as the primary sees them.
+        with replica_allowed(False):
+            page = await queries.sync(
+                self._tasks, user, workspace_id=workspace_id, token=token, limit=page_size(request.page_size)
+            )
         return sync_pb2.SyncResponse(
             changes=[_change(each) for each in page.changes],
             next_token=self._text(page.next, user),
