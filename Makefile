@@ -21,6 +21,10 @@ test: $(VENV)/.dev ## run every test, on real servers of its own
 	@$(BIN)/pytest --numprocesses=2 --cov --cov-report=term:skip-covered --ignore=tests/e2e
 	@$(BIN)/pytest tests/e2e
 
+test-postgres: $(VENV)/.dev ## run the integration tests on the PostgreSQL server at POSTGRES=postgresql://…, as a superuser
+	@ROTA_TEST_POSTGRES_URL='$(POSTGRES)' $(BIN)/pytest --ignore=chassis/tests/integration/embedded \
+		chassis/tests/integration $(wildcard services/*/tests/integration)
+
 check: lint proto-lint deploy-check test ## everything CI checks
 
 lint: $(VENV)/.dev ## style, types, and who may import whom
@@ -91,4 +95,4 @@ $(VENV)/.python:
 		{ rm -rf $(VENV); echo 'Python cannot make a virtual environment; on Debian `apt install python3-venv` helps.' >&2; exit 1; }
 	@touch $@
 
-.PHONY: help run test check lint fmt proto-lint deploy-check bench bench-scheduler bench-tasks chaos-scheduler lock secrets
+.PHONY: help run test test-postgres check lint fmt proto-lint deploy-check bench bench-scheduler bench-tasks chaos-scheduler lock secrets
