@@ -34,7 +34,7 @@ def series_of(message: series_pb2.TaskSeries) -> Series:
         workspace_id=UUID(message.workspace_id) if message.workspace_id else UUID(int=0),
         id=UUID(message.id) if message.id else UUID(int=0),
         version=message.version,
-        recurrence=_recurrence_of(message.recurrence),
+        recurrence=recurrence_of(message.recurrence),
         latest=message.latest,
         closed_at=message.closed_at.ToDatetime(UTC) if message.HasField("closed_at") else None,
         occurrences=message.occurrences,
@@ -70,7 +70,8 @@ def due_event(series: Series, occurrence: Occurrence | None, now: datetime) -> N
     )
 
 
-def _recurrence_of(message: recurrence_pb2.Recurrence) -> Recurrence:
+def recurrence_of(message: recurrence_pb2.Recurrence) -> Recurrence:
+    """The recurrence in a message that says when it starts."""
     starts_at = message.starts_at.ToDatetime(UTC)
     return Recurrence(
         rrule=message.rrule if message.HasField("rrule") else None,

@@ -9,11 +9,13 @@ from rota.scheduler.v1 import series_pb2, series_pb2_grpc
 from rota_chassis.errors import InvalidArgument, Violation
 
 from rota_scheduler.series.domain import upcoming
-from rota_scheduler.series.messages import series_of
-from rota_scheduler.series.times import RefusedRecurrence, require_sparse
+from rota_scheduler.series.messages import recurrence_of, series_of
+from rota_scheduler.series.times import RefusedRecurrence, first_of
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from rota.tasks.v1 import recurrence_pb2
 
     from rota_scheduler.series.domain import Series
     from rota_scheduler.series.firing import SeriesTimes
@@ -39,8 +41,26 @@ class SeriesTimesServicer(series_pb2_grpc.SeriesTimesServiceServicer):
             ) from error
         return series_pb2.ListNextOccurrencesResponse(occurrences=names)
 
+    async def AcceptRecurrences(
+        self, request: series_pb2.AcceptRecurrencesRequest, _context: Any
+    ) -> series_pb2.AcceptRecurrencesResponse:
+        accepted = await asyncio.to_thread(lambda: [_accepted(each) for each in request.recurrences])
+        return series_pb2.AcceptRecurrencesResponse(recurrences=accepted)
+
+
+def _accepted(message: recurrence_pb2.Recurrence) -> series_pb2.AcceptedRecurrence:
+    recurrence = recurrence_of(message)
+    try:
+        return series_pb2.AcceptedRecurrence(first=first_of(recurrence).name)
+    except RefusedRecurrence as error:
+        return series_pb2.AcceptedRecurrence(
+            refusal=series_pb2.RecurrenceRefusal(
+                code=error.code, detail=str(error), field=error.field, description=error.description
+            )
+        )
+
 
 def _names(series: Series, now: datetime, count: int) -> list[str]:
     if not series.latest:
-        require_sparse(series.recurrence)
+        first_of(series.recurrence)
     return [each.name for each in upcoming(series, now, count)]

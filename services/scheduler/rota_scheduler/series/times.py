@@ -208,24 +208,26 @@ def occurrence_of(name: str, where: ZoneInfo) -> Occurrence:
     return _instant(datetime.fromisoformat(name).astimezone(UTC))
 
 
-def require_sparse(recurrence: Recurrence) -> None:
-    """Return if there are occurrences, the first of which are at least a minute apart.
+def first_of(recurrence: Recurrence) -> Occurrence:
+    """The first occurrence of a rule, the next of which are at least a minute apart.
 
     Raises:
         RefusedRecurrence: there are none (code RECURRENCE_NEVER_OCCURS), they are closer (RECURRENCE_TOO_FREQUENT), or
             the rule is none (see `times_of`).
     """
     times = times_of(recurrence)
-    last = times.after(EARLIEST - _INSTANT)
-    if last is None:
+    first = times.after(EARLIEST - _INSTANT)
+    if first is None:
         raise _never_occurs(recurrence.field)
+    last = first
     for _ in range(_GAPS_LOOKED_AT):
         found = times.after(last.at)
         if found is None:
-            return
+            break
         if found.at - last.at < _SHORTEST_GAP:
             raise RefusedRecurrence("RECURRENCE_TOO_FREQUENT", recurrence.field, "has times less than a minute apart")
         last = found
+    return first
 
 
 def _local_times(recurrence: Recurrence, start: datetime, where: ZoneInfo) -> LocalTimes:

@@ -16,11 +16,12 @@ from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS
 
 from rota_tasks import answers, locks
-from rota_tasks.batch import domain, store
+from rota_tasks.batch import domain, recurring, store
 from rota_tasks.batch.domain import Assign, Complete, Create, Delete, Edit, Relate, Reopen, Unassign
 from rota_tasks.executions import accepting
 from rota_tasks.relations import commands as relation_commands
 from rota_tasks.relations.domain import Relation
+from rota_tasks.series import following
 from rota_tasks.tasks import commands, queries, requirements
 from rota_tasks.tasks import domain as task_domain
 from rota_tasks.tasks.domain import Standing, Status, Task
@@ -73,10 +74,12 @@ async def run_batch(
         NotFound: the workspace does not exist for the user.
         PermissionDenied: the user's role does not allow writing.
         InvalidArgument: too many users are to be assigned.
+        Unavailable: a task is to recur or to act, and the scheduler cannot be asked now.
         Unprocessable: the request id was used for another content.
         RotaError: when atomic, what the first failing operation raises, which its violations point at.
     """
     await tasks.memberships.require(user.user_id, workspace_id, WRITERS)
+    operations = await recurring.planned(tasks, user, workspace_id, operations)
     operations = await _accepted(tasks, user, workspace_id, operations)
     valid = [each for each in operations if not isinstance(each, RotaError)]
     people = list(dict.fromkeys(each for operation in valid for each in domain.people(operation)))
@@ -187,7 +190,10 @@ class _Batch:
             case Edit(changes=changes):
                 strangers = self._strangers - frozenset(task.assignee_ids)
                 requirements.refuse_strangers(changes.get("assignee_ids", ()), strangers)
-                return await commands.edit(self.work, self._tasks, self._user, task, changes)
+                events = await commands.edit(self.work, self._tasks, self._user, task, changes)
+                if "series_id" in changes:
+                    await following.leave(self.work, task, now=self._now)
+                return events
             case Complete():
                 return await commands.edit(self.work, self._tasks, self._user, task, {"status": Status.DONE})
             case Reopen():

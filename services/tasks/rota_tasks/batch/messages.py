@@ -117,17 +117,10 @@ def _create(asked: Any, workspace_id: UUID, temp_id: str, made: dict[str, UUID])
         raise _invalid([Violation("request_id", "is for the call, not for one operation", "not_here")])
     if temp_id in made:
         raise _invalid([Violation("temp_id", "is taken by an earlier operation", "duplicate")])
-    _refuse_recurrence(asked)
     create = Create(uuid7(), new_fields(asked))
     if temp_id:
         made[temp_id] = create.task_id
     return create
-
-
-def _refuse_recurrence(asked: Any) -> None:
-    """What a recurrence means is asked of the scheduler, once for a call, not once for each of its operations."""
-    if asked.HasField("recurrence"):
-        raise _invalid([Violation("recurrence", "is only for a call of its own", "not_here")])
 
 
 def _delete(task_id: UUID, asked: Any) -> Delete:
@@ -137,7 +130,6 @@ def _delete(task_id: UUID, asked: Any) -> Delete:
 
 
 def _edit(task_id: UUID, asked: Any) -> Edit:
-    _refuse_recurrence(asked)
     if asked.scope > tasks_pb2.OCCURRENCE_SCOPE_THIS:
         raise _invalid([Violation("scope", "is only for a call of its own", "not_here")])
     given = [field.name for field, _value in asked.ListFields() if field.name in VALUES and field.name != "fields"]

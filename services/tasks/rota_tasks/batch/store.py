@@ -14,13 +14,15 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.batch.domain import Done
-from rota_tasks.tasks.tables import TASKS
+from rota_tasks.tasks.tables import TASKS, own, task_of_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
     from rota_chassis.postgres.database import Reader, UnitOfWork
+
+    from rota_tasks.tasks.domain import Task
 
 BATCHES = Table(
     "batches",
@@ -59,6 +61,17 @@ _PROJECTS_OF = statement(
     )
     .distinct()
 )
+_TASKS = statement(
+    select(*own(TASKS)).where(
+        TASKS.c.workspace_id == bindparam("workspace_id", type_=PgUUID),
+        TASKS.c.id == func.any(bindparam("ids", type_=ARRAY(PgUUID))),
+    )
+)
+
+
+async def tasks_of(reader: Reader, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> Sequence[Task]:
+    """Those of the tasks that the workspace has."""
+    return [task_of_row(row) for row in await reader.fetch(_TASKS, workspace_id=workspace_id, ids=list(task_ids))]
 
 
 async def projects_of(reader: Reader, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> Sequence[UUID]:
