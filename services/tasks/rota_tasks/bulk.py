@@ -84,10 +84,6 @@ async def add(work: UnitOfWork, new: Bulk) -> Sequence[Task]:
     for some in _some(new.tasks):
         tasks = await add_tasks(work, some)
         written.extend(tasks)
-        await occurrences.write(work, tasks)
-        for task in tasks:
-            if task.recurrence is not None:
-                await following.follow(work, task)
     for items in _some(new.items):
         await add_items(work, items)
     for relations_ in _some(new.relations):
@@ -120,7 +116,9 @@ async def add_frame(work: UnitOfWork, new: Bulk) -> None:
 
 
 async def add_tasks(work: UnitOfWork, tasks: Sequence[Task]) -> Sequence[Task]:
-    """Write tasks, with the next numbers of their projects; their search documents are left to the caller.
+    """Write tasks, with the next numbers of their projects, and the series that those begin which recur.
+
+    Their search documents are left to the caller.
 
     Returns:
         The tasks, with their numbers.
@@ -128,6 +126,8 @@ async def add_tasks(work: UnitOfWork, tasks: Sequence[Task]) -> Sequence[Task]:
     tasks = await keys.numbered(work, tasks)
     await task_store.add_many(work, tasks)
     work.append(*(task_messages.event_message(TaskCreated(task)) for task in tasks))
+    await occurrences.write(work, tasks)
+    await following.begin(work, tasks)
     return tasks
 
 

@@ -29,13 +29,14 @@ from rota_tasks.comments.messages import comment_message
 from rota_tasks.exports.domain import Format
 from rota_tasks.exports.snapshot import Snapshot
 from rota_tasks.fields.messages import field_message
+from rota_tasks.imports.formats.recurring import cell
 from rota_tasks.imports.formats.rota import VERSION
 from rota_tasks.imports.formats.tables import FIELDS, FORMULA
 from rota_tasks.labels.messages import label_message
 from rota_tasks.projects.messages import project_message
 from rota_tasks.reactions.messages import reaction_message
 from rota_tasks.relations.messages import relation_message
-from rota_tasks.tasks.domain import Priority, Task
+from rota_tasks.tasks.domain import OPEN, Priority, Task
 from rota_tasks.tasks.messages import task_message
 
 if TYPE_CHECKING:
@@ -153,6 +154,8 @@ def _cells(
         "progress": str(task.progress or ""),
         "category": task.category,
         "completed_at": _time(task.completed_at),
+        # What is closed does not go on.
+        "recurrence": cell(task.recurrence) if task.recurrence and task.status in OPEN else "",
     }
 
 

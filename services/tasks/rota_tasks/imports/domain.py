@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from rota_tasks.fields.domain import FieldType
     from rota_tasks.relations.domain import RelationType
+    from rota_tasks.series.recurrence import Recurrence
     from rota_tasks.tasks.domain import Status as TaskStatus
 
 MAX_CHARACTERS = 32 * 1024 * 1024
@@ -230,6 +231,9 @@ class TaskRecord(Record):
         assignees: Names of people.
         watchers: Names of people.
         values: Of custom fields, by the keys of these; what they refer to is named as in the file.
+        recurrence: How it recurs, if it begins a series here.
+        recurs: That as the file says it.
+        occurrence: Which occurrence of the rule it is, where the file says so; otherwise the first.
     """
 
     fields: Mapping[str, Any]
@@ -242,6 +246,9 @@ class TaskRecord(Record):
     assignees: tuple[str, ...] = ()
     watchers: tuple[str, ...] = ()
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    recurrence: Recurrence | None = None
+    recurs: str = ""
+    occurrence: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,20 @@ _LEVELS = statement(
         """
     ).bindparams(_WORKSPACE, _IDS)
 )
+_RECURRING = statement(
+    text(
+        """
+        WITH RECURSIVE up AS (
+            SELECT id AS start, parent_id, recurrence IS NOT NULL AS recurs
+            FROM tasks WHERE workspace_id = :workspace_id AND id = ANY(:ids)
+            UNION ALL
+            SELECT up.start, t.parent_id, t.recurrence IS NOT NULL
+            FROM up JOIN tasks t ON t.workspace_id = :workspace_id AND t.id = up.parent_id
+        )
+        SELECT DISTINCT start FROM up WHERE recurs
+        """
+    ).bindparams(_WORKSPACE, _IDS)
+)
 _TITLES = statement(
     select(TASKS.c.id, TASKS.c.title).where(TASKS.c.workspace_id == _WORKSPACE, TASKS.c.id == func.any(_IDS))
 )
@@ -86,6 +100,11 @@ async def levels(reader: Reader, workspace_id: UUID, ids: Collection[UUID]) -> d
     """How deep those of the tasks stand that there are; 1 is on top."""
     rows = await reader.fetch(_LEVELS, workspace_id=workspace_id, ids=list(ids))
     return {row["start"]: row["level"] for row in rows}
+
+
+async def recurring(reader: Reader, workspace_id: UUID, ids: Collection[UUID]) -> set[UUID]:
+    """Those of the tasks that recur, or are below one that does."""
+    return {row["start"] for row in await reader.fetch(_RECURRING, workspace_id=workspace_id, ids=list(ids))}
 
 
 async def titles(reader: Reader, workspace_id: UUID, ids: Collection[UUID]) -> dict[UUID, str]:

@@ -24,7 +24,7 @@ from rota_chassis.identity import Principal, acting_as
 from rota_chassis.logs import logger
 from rota_chassis.memberships import WRITERS
 
-from rota_tasks.imports import store
+from rota_tasks.imports import recurring, store
 from rota_tasks.imports.domain import (
     LEASE,
     MAX_ATTEMPTS,
@@ -59,7 +59,7 @@ class Importer:
     """Claims imports and works them off, one at a time.
 
     Args:
-        tasks: Database, memberships and clock.
+        tasks: Database, memberships, clock, and the scheduler's word on what recurs.
         auth: Knows the addresses of members.
         batch: Records in one transaction.
         most: Records of one file.
@@ -77,7 +77,7 @@ class Importer:
         self._woken.set()
 
     async def run(self) -> None:
-        """Work until cancelled; while the database or auth is away, try again every two seconds."""
+        """Work until cancelled; while what it needs is away, try again every two seconds."""
         while True:
             self._woken.clear()
             try:
@@ -96,7 +96,7 @@ class Importer:
         """Claim an import and work it off; whether there was one.
 
         Raises:
-            Unavailable: the database or auth does not answer; the import goes on from where it is.
+            Unavailable: the database, auth or the scheduler does not answer; the import goes on from where it is.
         """
         now = self._tasks.clock.now()
         async with self._tasks.database.transaction() as work:
@@ -155,13 +155,14 @@ class Importer:
         self, job: Import, writer: Writer, people: People, records: list[Record], problem: Problem | None
     ) -> Import | None:
         """The job after a batch; None when it is no longer this claim's to work on."""
+        planned = await recurring.planned(self._tasks, records)
 
         async def act(work: UnitOfWork) -> Import | None:
             now = self._tasks.clock.now()
             if not await store.renew(work, job, lease_until=now + LEASE):
                 return None
             await self._tasks.memberships.require(job.created_by, job.workspace_id, WRITERS, reader=work)
-            outcome = await writer.write(work, records, now=now)
+            outcome = await writer.write(work, planned, now=now)
             begun = job.progress.cursor > 0
             problems = [*(() if begun else people.problems), *outcome.problems]
             progress = job.progress.after(len(records), outcome.counts, problems)

@@ -77,7 +77,7 @@ _ON_TASKS = (TaskRecord, ItemRecord, CommentRecord)
 _SETTABLE = frozenset(
     {"title", "description", "status", "priority", "due_at", "due_on", "start_at", "start_on", "deadline_at"}
     | {"remind_at", "estimate_s", "progress", "category", "time_zone", "completed_at", "position", "status_before"}
-    | {"remind_before_s"}
+    | {"remind_before_s", "recurrence", "series_id", "occurrence"}
 )
 
 
@@ -122,6 +122,7 @@ class _Foreseen:
         self.fields: dict[UUID, list[CustomField]] = {}
         self.labels: dict[str, UUID] = {}
         self.levels: dict[UUID, int] = {}
+        self.recurring: set[UUID] = set()
         self.in_state: dict[UUID, int] = {}
 
 
@@ -139,6 +140,8 @@ class _Batch:
         self._ids: dict[str, UUID] = {}
         self._labels: dict[str, UUID] = {}
         self._levels: dict[UUID, int] = {}
+        # Tasks that recur, and what is below them.
+        self._recurring: set[UUID] = set()
         self._states: dict[UUID, Sequence[State]] = {}
         self._in_state: dict[UUID, int] = {}
         self._sections: dict[UUID, UUID] = {}
@@ -335,7 +338,9 @@ class _Batch:
         above = {self._ids[record.parent] for record in fresh if record.parent and record.parent in self._ids}
         if above:
             self._levels = await lookups.levels(self._work, self._workspace_id, above)
+            self._recurring = await lookups.recurring(self._work, self._workspace_id, above)
         self._levels |= self._foreseen.levels
+        self._recurring |= self._foreseen.recurring
         await self._find_states(fresh)
         ids = sorted(uuid7() for _ in fresh)
         new = []
@@ -394,7 +399,21 @@ class _Batch:
             **self._made(),
             **{name: value for name, value in record.fields.items() if name in _SETTABLE},
         )
-        return self._in_its_state(record, self._sound(record, task))
+        return self._in_its_state(record, self._recurring_alone(record, self._sound(record, task)))
+
+    def _recurring_alone(self, record: TaskRecord, task: Task) -> Task:
+        """The task, which does not recur where one above it does."""
+        if task.parent_id in self._recurring:
+            if task.recurrence is not None:
+                text = f"The task recurs ({record.recurs[:100]}), which is left out: it is a part of one that does."
+                self.outcome.note(record, "RECURRENCE_LEFT_OUT", text)
+                task = replace(task, recurrence=None, series_id=None, occurrence=None)
+        elif task.recurrence is None:
+            return task
+        self._recurring.add(task.id)
+        if self._job.dry_run:
+            self._foreseen.recurring.add(task.id)
+        return task
 
     def _parent(self, record: TaskRecord, task_id: UUID) -> UUID | None:
         if record.parent is None:

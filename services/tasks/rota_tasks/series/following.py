@@ -12,6 +12,7 @@ from rota_tasks.series import domain, store
 from rota_tasks.series.messages import event_message
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from rota_chassis.postgres.database import UnitOfWork
@@ -38,6 +39,13 @@ async def follow(work: UnitOfWork, task: Task, *, gone: bool = False) -> None:
         # It may have a newer occurrence by now.
         series = await store.lock(work, **key)
         await apply(work, domain.note(series or seen, task, gone=gone))
+
+
+async def begin(work: UnitOfWork, tasks: Sequence[Task]) -> None:
+    """Begin the series of new tasks, as far as they recur."""
+    events = [domain.begin(task) for task in tasks if task.recurrence is not None]
+    work.append(*map(event_message, events))
+    await store.add(work, [event.series for event in events])
 
 
 async def leave(work: UnitOfWork, task: Task, *, now: datetime) -> None:

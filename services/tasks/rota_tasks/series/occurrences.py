@@ -45,11 +45,14 @@ _LEAVE = statement(
 
 async def write(work: UnitOfWork, tasks: Sequence[Task]) -> None:
     """Write the occurrences that tasks are, if they are any."""
-    for task in tasks:
-        if task.series_id is not None:
-            key = {"workspace_id": task.workspace_id, "series_id": task.series_id, "task_id": task.id}
-            await work.execute(_LEAVE, **key)
-            await work.execute(_ADD, **key, occurrence=task.occurrence)
+    keys = [
+        ({"workspace_id": task.workspace_id, "series_id": task.series_id, "task_id": task.id}, task.occurrence)
+        for task in tasks
+        if task.series_id is not None
+    ]
+    if keys:
+        await work.execute_many(_LEAVE, [key for key, _ in keys])
+        await work.execute_many(_ADD, [{**key, "occurrence": occurrence} for key, occurrence in keys])
 
 
 async def write_skipped(work: UnitOfWork, series: Series) -> None:

@@ -203,13 +203,25 @@ async def labels(reader: Reader, *, workspace_id: UUID, label_ids: Sequence[UUID
     return await _among(reader, _LABELS, workspace_id, label_ids)
 
 
+async def add(work: UnitOfWork, several: Sequence[Series]) -> None:
+    """Write new series, in one round trip."""
+    await work.execute_many(_SAVE, [_row(each) for each in several])
+
+
 async def project(work: UnitOfWork, event: SeriesEvent) -> None:
     """Bring the row up to date with an event; the rebuild uses the same function."""
     series = event.series
-    await work.execute(
-        _SAVE, workspace_id=series.workspace_id, id=series.id, version=series.version, data=series_json(series)
-    )
+    await work.execute(_SAVE, **_row(series))
     await occurrences.write_skipped(work, series)
+
+
+def _row(series: Series) -> dict[str, Any]:
+    return {
+        "workspace_id": series.workspace_id,
+        "id": series.id,
+        "version": series.version,
+        "data": series_json(series),
+    }
 
 
 async def _among(reader: Reader, query: Any, workspace_id: UUID, ids: Sequence[UUID]) -> tuple[UUID, ...]:

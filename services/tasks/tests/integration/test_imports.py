@@ -425,7 +425,7 @@ VIKUNJA = [
                 "title": "Walls",
                 "labels": [{"id": 1, "title": "inside", "hex_color": "00ff00"}],
                 "related_tasks": {"subtask": [{"id": 12}], "blocking": [{"id": 12}]},
-                "repeat_after": 86400,
+                "repeat_after": 90,
                 "comments": [{"id": 1, "comment": "White?", "author": {"username": "bob"}}],
             },
         ],
@@ -471,7 +471,7 @@ TODOIST = {
             "section_id": "s1",
             "priority": 4,
             "labels": ["fun"],
-            "due": {"date": "2026-12-24", "is_recurring": True, "string": "every year"},
+            "due": {"date": "2026-12-24", "is_recurring": True, "string": "every blue moon"},
             "duration": {"amount": 2, "unit": "minute"},
         },
         {"id": "t3", "content": "Gone", "is_deleted": True},
@@ -503,7 +503,7 @@ async def test_a_todoist_template_becomes_a_project(stage: Stage) -> None:
         "meta,view_style=list,,,,,,,,\n"
         "section,Soon,,,,,,,,\n"
         "task,Bake @fun,a cake,1,1,Bob (1),,2026-12-24,en,Europe/Berlin\n"
-        "task,Flour,,4,2,,,every day,en,\n"
+        "task,Flour,,4,2,,,every blue moon,en,\n"
         "note,With sugar,,,,Bob (1),,,,\n"
         "dance,x,,,,,,,,\n"
     )

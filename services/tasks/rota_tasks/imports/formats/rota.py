@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from protovalidate import Validator
-from rota.tasks.v1 import tasks_pb2
+from rota.tasks.v1 import recurrence_pb2, tasks_pb2
 from rota_chassis import codec
 from rota_chassis.rpc.pipeline import violations_of
 
@@ -32,13 +32,14 @@ from rota_tasks.imports.domain import (
     TaskRecord,
     Unreadable,
 )
-from rota_tasks.imports.formats import content, values
+from rota_tasks.imports.formats import content, recurring, values
 from rota_tasks.imports.formats.values import MAX_ESTIMATE_S, MAX_PROJECT_NAME, Notes, Wrong
 from rota_tasks.relations.domain import RelationType
-from rota_tasks.tasks.domain import Priority, Status
+from rota_tasks.series.recurrence_messages import recurrence_of
+from rota_tasks.tasks.domain import OPEN, Priority, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 VERSION = 1
 _PLACES = ("remind_at", "deadline_at", "completed_at")
@@ -46,13 +47,28 @@ _MAX_WIP = 10_000
 _MAX_LAG_S = 31_536_000
 _MAX_OPTIONS = 100
 _MAX_REMINDERS = 10
+_OPEN = frozenset(each.value for each in OPEN)
 _decode_value = codec.decoder(tasks_pb2.CustomValue)
+_decode_recurrence = codec.decoder(recurrence_pb2.Recurrence)
 _RULES = Validator()
+
+
+class _Known:
+    """What lines above say of what stands below.
+
+    Attributes:
+        labels: Names by ids.
+        newest: The tasks with which series go on.
+    """
+
+    def __init__(self, newest: Collection[str]) -> None:
+        self.labels: dict[str, str] = {}
+        self.newest = newest
 
 
 def records(parts: Sequence[str], _columns: Mapping[str, str]) -> Iterator[Record]:
     """The records of an export."""
-    labels: dict[str, str] = {}
+    known = _Known(_newest(parts))
     number, kind = 0, ""
     for number, line in enumerate(content.lines(parts), start=1):
         if not line.strip():
@@ -65,7 +81,7 @@ def records(parts: Sequence[str], _columns: Mapping[str, str]) -> Iterator[Recor
             break
         elif kind in _KINDS:
             try:
-                yield _KINDS[kind](data, Notes(place), labels)
+                yield _KINDS[kind](data, Notes(place), known)
             except Wrong as error:
                 yield values.rejected(kind, place, error)
         else:
@@ -94,7 +110,7 @@ def _require_version(kind: Any, data: Mapping[str, Any]) -> None:
         )
 
 
-def _project(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) -> Record:
+def _project(data: Mapping[str, Any], notes: Notes, _known: _Known) -> Record:
     states = tuple(_state(each, notes) for _, each in values.objects(data.get("states")))
     return ProjectRecord(
         place=notes.place,
@@ -126,7 +142,7 @@ def _state(data: Mapping[str, Any], notes: Notes) -> StateRecord:
     )
 
 
-def _section(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) -> Record:
+def _section(data: Mapping[str, Any], notes: Notes, _known: _Known) -> Record:
     return SectionRecord(
         place=notes.place,
         key=values.key("section", data.get("id")),
@@ -136,7 +152,7 @@ def _section(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) 
     )
 
 
-def _custom_field(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) -> Record:
+def _custom_field(data: Mapping[str, Any], notes: Notes, _known: _Known) -> Record:
     return FieldRecord(
         place=notes.place,
         key=values.key("custom_field", data.get("id")),
@@ -178,9 +194,9 @@ def _reminders(data: Any, notes: Notes) -> tuple[int, ...]:
     return tuple(dict.fromkeys(each for each in found if each is not None))[:_MAX_REMINDERS]
 
 
-def _label(data: Mapping[str, Any], notes: Notes, labels: dict[str, str]) -> Record:
+def _label(data: Mapping[str, Any], notes: Notes, known: _Known) -> Record:
     name = values.name(data.get("name"), notes)
-    labels[str(data.get("id"))] = name
+    known.labels[str(data.get("id"))] = name
     return LabelRecord(
         place=notes.place,
         key=values.key("label", data.get("id")),
@@ -190,7 +206,8 @@ def _label(data: Mapping[str, Any], notes: Notes, labels: dict[str, str]) -> Rec
     )
 
 
-def _task(data: Mapping[str, Any], notes: Notes, labels: Mapping[str, str]) -> Record:
+def _task(data: Mapping[str, Any], notes: Notes, known: _Known) -> Record:
+    labels = known.labels
     title, description = values.title(data.get("title"), values.text(data.get("description"), notes), notes)
     fields: dict[str, Any] = {
         "title": title,
@@ -226,11 +243,43 @@ def _task(data: Mapping[str, Any], notes: Notes, labels: Mapping[str, str]) -> R
         assignees=tuple(str(each) for each in values.one_by_one(data.get("assignee_ids"))),
         watchers=tuple(str(each) for each in values.one_by_one(data.get("watcher_ids"))),
         values=given,
+        **_recurrence(data, notes, known),
         notes=tuple(notes),
     )
 
 
-def _relation(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) -> Record:
+def _recurrence(data: Mapping[str, Any], notes: Notes, known: _Known) -> dict[str, Any]:
+    """How the newest open occurrence of a series recurs; those before it are what they were, and do not go on."""
+    said = data.get("recurrence")
+    if said is None or str(data.get("id")) not in known.newest:
+        return {}
+    try:
+        rule = recurrence_of(_decode_recurrence(said))
+    except (ValueError, OverflowError):
+        rule = None
+    text = str(said.get("rrule") or said.get("cron") or said.get("every")) if isinstance(said, dict) else str(said)
+    return {**recurring.taken(text, rule, notes), "occurrence": str(data.get("occurrence") or "")}
+
+
+def _newest(parts: Sequence[str]) -> frozenset[str]:
+    """The tasks with which series go on: of each the newest open occurrence."""
+    newest: dict[str, tuple[str, str]] = {}
+    for line in content.lines(parts):
+        if '"series_id"' not in line:
+            continue
+        try:
+            data = orjson.loads(line)["data"]
+            mine = (str(data["occurrence"]), str(data["id"]))
+            if data["status"] in _OPEN:
+                series = str(data["series_id"])
+                newest[series] = max(mine, newest.get(series, mine))
+        except (ValueError, TypeError, KeyError):
+            # Whoever reads the line says what is wrong with it.
+            continue
+    return frozenset(task for _, task in newest.values())
+
+
+def _relation(data: Mapping[str, Any], notes: Notes, _known: _Known) -> Record:
     return RelationRecord(
         place=notes.place,
         key=values.key("relation", data.get("id")),
@@ -242,7 +291,7 @@ def _relation(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str])
     )
 
 
-def _comment(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) -> Record:
+def _comment(data: Mapping[str, Any], notes: Notes, _known: _Known) -> Record:
     created: dict[str, Any] = {}
     values.at(created, "created_at", data.get("created_at"), notes)
     return CommentRecord(
@@ -256,7 +305,7 @@ def _comment(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) 
     )
 
 
-def _reaction(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) -> Record:
+def _reaction(data: Mapping[str, Any], notes: Notes, _known: _Known) -> Record:
     created: dict[str, Any] = {}
     values.at(created, "created_at", data.get("created_at"), notes)
     return ReactionRecord(
@@ -270,12 +319,12 @@ def _reaction(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str])
     )
 
 
-def _attachment(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) -> Record:
+def _attachment(data: Mapping[str, Any], notes: Notes, _known: _Known) -> Record:
     name = values.name(data.get("name"), notes)
     raise Wrong("FILE_NOT_INCLUDED", f"the file {name} is no part of the export; attach it again")
 
 
-def _item(data: Mapping[str, Any], notes: Notes, _labels: Mapping[str, str]) -> Record:
+def _item(data: Mapping[str, Any], notes: Notes, _known: _Known) -> Record:
     done: dict[str, Any] = {}
     values.at(done, "done_at", data.get("done_at"), notes)
     return ItemRecord(

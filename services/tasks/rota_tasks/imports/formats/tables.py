@@ -17,7 +17,7 @@ from rota_tasks.imports.domain import (
     TaskRecord,
     Unreadable,
 )
-from rota_tasks.imports.formats import content, values
+from rota_tasks.imports.formats import content, recurring, values
 from rota_tasks.imports.formats.values import MAX_ESTIMATE_S, MAX_NAME, MAX_PROJECT_NAME, Notes, Wrong
 from rota_tasks.tasks.domain import Priority, Status
 
@@ -43,6 +43,7 @@ FIELDS = (
     "progress",
     "category",
     "completed_at",
+    "recurrence",
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection"); an export puts `'` in front."""
@@ -120,7 +121,9 @@ class _Keys:
         self._said: Counter[bytes] = Counter()
 
     def of(self, kind: str, row: Mapping[str, str], *context: str) -> str:
-        said = "\0".join((kind, *context, *row.values()))
+        # Rows from before there was such a column keep their keys.
+        cells = (cell for name, cell in row.items() if cell or name != "recurrence")
+        said = "\0".join((kind, *context, *cells))
         digest = hashlib.blake2b(said.encode(errors="replace"), digest_size=12)
         self._said[digest.digest()] += 1
         return f"{kind}:row-{digest.hexdigest()}-{self._said[digest.digest()]}"
@@ -213,7 +216,7 @@ def _task(row: Mapping[str, str], notes: Notes, keys: _Keys) -> Record:
         values.timed(fields, what, row[what], notes)
     values.at(fields, "deadline_at", row["deadline"], notes)
     values.at(fields, "completed_at", row["completed_at"], notes)
-    identifier = row["id"].strip()
+    identifier, rule = row["id"].strip(), row["recurrence"].strip()
     section = _section(row)
     if section is not None and not row["project"].strip():
         notes.add("SECTION_WITHOUT_PROJECT", "The row names a section and no project.")
@@ -227,6 +230,7 @@ def _task(row: Mapping[str, str], notes: Notes, keys: _Keys) -> Record:
         parent=values.reference("task", row["parent_id"].strip()),
         labels=_several(row["labels"]),
         assignees=_several(row["assignees"]),
+        **(recurring.taken(rule, recurring.written(rule), notes) if rule else {}),
         notes=tuple(notes),
     )
 
@@ -243,8 +247,10 @@ def _todoist_task(
         "time_zone": row["timezone"].strip(),
     }
     date = row["date"].strip()
-    if date.lower().startswith("every"):
-        notes.add("RECURRENCE_LEFT_OUT", f"The task recurs ({date[:100]}), which is left out.")
+    recurs: dict[str, Any] = {}
+    rule = recurring.said(date)
+    if rule is not None or date.lower().startswith(("every", "after")):
+        recurs = recurring.taken(date, rule, notes)
     else:
         values.timed(fields, "due", date, notes)
     values.at(fields, "deadline_at", row["deadline"], notes)
@@ -263,6 +269,7 @@ def _todoist_task(
         parent=above[-1] if above else None,
         labels=tuple(dict.fromkeys(_LABEL.findall(row["content"]))),
         assignees=(row["responsible"].strip(),) if row["responsible"].strip() else (),
+        **recurs,
         notes=tuple(notes),
     )
     above.append(key)

@@ -14,7 +14,7 @@ from rota_tasks.imports.domain import (
     TaskRecord,
     Unreadable,
 )
-from rota_tasks.imports.formats import content, values
+from rota_tasks.imports.formats import content, recurring, values
 from rota_tasks.imports.formats.values import MAX_COMMENT, MAX_ESTIMATE_S, MAX_PROJECT_NAME, Notes, Wrong
 from rota_tasks.tasks.domain import Priority, Status
 
@@ -128,6 +128,7 @@ def _task(data: Mapping[str, Any], notes: Notes, people: Mapping[str, str]) -> R
             parent=values.reference("task", data.get("parent_id")),
             labels=tuple(each for each in values.one_by_one(data.get("labels")) if isinstance(each, str)),
             assignees=(people.get(str(who)) or str(who),) if who else (),
+            **_recurrence(data, fields, notes),
             notes=tuple(notes),
         )
     except Wrong as error:
@@ -141,13 +142,19 @@ def _times(fields: dict[str, Any], data: Mapping[str, Any], notes: Notes) -> Non
     values.timed(fields, "due", due.get("date"), notes)
     if isinstance(due.get("timezone"), str):
         fields["time_zone"] = due["timezone"]
-    if due.get("is_recurring"):
-        notes.add("RECURRENCE_LEFT_OUT", f"The task recurs ({str(due.get('string'))[:100]}), which is left out.")
     values.at(fields, "deadline_at", deadline.get("date"), notes)
     values.at(fields, "completed_at", data.get("completed_at"), notes)
     amount = values.number(duration.get("amount"), notes, least=0, most=1_000_000, what="duration")
     if amount:
         fields["estimate_s"] = min(amount * _SECONDS.get(str(duration.get("unit")), 60), MAX_ESTIMATE_S)
+
+
+def _recurrence(data: Mapping[str, Any], fields: Mapping[str, Any], notes: Notes) -> dict[str, Any]:
+    due = data.get("due")
+    if not isinstance(due, dict) or not due.get("is_recurring"):
+        return {}
+    text = str(due.get("string"))
+    return recurring.taken(text, recurring.said(text, timed="due_at" in fields), notes)
 
 
 def _comment(data: Mapping[str, Any], notes: Notes, people: Mapping[str, str]) -> Record:

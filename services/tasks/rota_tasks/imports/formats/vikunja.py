@@ -15,7 +15,7 @@ from rota_tasks.imports.domain import (
     TaskRecord,
     Unreadable,
 )
-from rota_tasks.imports.formats import content, values
+from rota_tasks.imports.formats import content, recurring, values
 from rota_tasks.imports.formats.values import MAX_COMMENT, MAX_PROJECT_NAME, Notes, Wrong
 from rota_tasks.relations.domain import RelationType
 from rota_tasks.tasks.domain import Priority, Status
@@ -175,8 +175,6 @@ def _task(
         reminders = values.objects(data.get("reminders"))
         if reminders:
             values.at(fields, "remind_at", reminders[0][1].get("reminder"), notes)
-        if data.get("repeat_after") or data.get("repeat_mode") == 1:
-            notes.add("RECURRENCE_LEFT_OUT", "The task recurs, which is left out.")
         if data.get("attachments"):
             notes.add("ATTACHMENTS_LEFT_OUT", "The task has attachments, which are left out.")
         bucket = data.get("bucket_id") or buckets.get(str(data.get("id")))
@@ -192,10 +190,19 @@ def _task(
                 each["title"] for _, each in values.objects(data.get("labels")) if isinstance(each.get("title"), str)
             ),
             assignees=tuple(name for _, each in values.objects(data.get("assignees")) if (name := _person(each))),
+            **_recurrence(data, notes),
             notes=tuple(notes),
         )
     except Wrong as error:
         return values.rejected("task", notes.place, error)
+
+
+def _recurrence(data: Mapping[str, Any], notes: Notes) -> dict[str, Any]:
+    seconds, mode = data.get("repeat_after"), data.get("repeat_mode")
+    rule = recurring.repeated(seconds, mode)
+    if rule is None and not seconds:
+        return {}
+    return recurring.taken(f"repeat_after {seconds}, repeat_mode {mode or 0}", rule, notes)
 
 
 def _relations(tasks: Sequence[tuple[str, dict[str, Any], Any]]) -> Iterator[Record]:
