@@ -61,9 +61,9 @@ async def exported(stage: Stage, number: int) -> str:
         return bool(found.status == exports_pb2.EXPORT_STATUS_DONE)
 
     await eventually(look, timeout_s=30)
-    request = exports_pb2.DownloadExportRequest(id=job.id)
-    pieces = [each.data async for each in stage.exports.DownloadExport(request, metadata=stage.ada.metadata)]
-    return b"".join(pieces).decode()
+    request = exports_pb2.GetExportContentRequest(id=job.id)
+    answer = await stage.exports.GetExportContent(request, metadata=stage.ada.metadata)
+    return str(answer.content)
 
 
 def problems(job: Any) -> list[tuple[str, str]]:
