@@ -72,6 +72,19 @@ def _comment_updated(event: Event) -> Occasion:
     return _of_comment(event, Kind.TASK_MENTIONED, event.data.added_ids)
 
 
+def _run_failed(event: Event) -> Occasion:
+    task = event.data.task
+    return Occasion(
+        event_id=event.id,
+        workspace_id=event.workspace_id,
+        kind=Kind.TASK_RUN_FAILED,
+        task_id=UUID(task.id),
+        task_title=task.title,
+        recipient_ids=_each_once(event.data.recipient_ids),
+        error=task.run.error,
+    )
+
+
 def _run_notified(event: Event) -> Occasion:
     return Occasion(
         event_id=event.id,
@@ -90,6 +103,7 @@ OCCASIONS: dict[str, tuple[Callable[[Event], Occasion | None], ...]] = {
     "comment.created": (_mentioned, _commented),
     "comment.updated": (_comment_updated,),
     "run.notified": (_run_notified,),
+    "task_run.failed": (_run_failed,),
 }
 """What each type of event tells people; these are the types that are consumed."""
 

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     TASK_DUE = "task.due"
     TASK_MENTIONED = "task.mentioned"
     TASK_COMMENTED = "task.commented"
+    TASK_RUN_FAILED = "task.run_failed"
     SCHEDULE_MESSAGE = "schedule.message"
 
 
@@ -66,6 +67,7 @@ class Occasion:
         actor_id: The user who did it, if one did.
         recipient_ids: Whom to tell, each once.
         moment: The time it is about (due, reminder), if any.
+        error: What went wrong, if something did.
         message: What somebody wrote to be told; absent means that it is worded here.
     """
 
@@ -77,6 +79,7 @@ class Occasion:
     actor_id: UUID | None = None
     recipient_ids: tuple[UUID, ...]
     moment: datetime | None = None
+    error: str | None = None
     message: Words | None = None
 
 
@@ -120,6 +123,7 @@ def tell(
             task_title=occasion.task_title,
             actor_name=actor.name if actor else None,
             moment=occasion.moment,
+            error=occasion.error,
             time_zone=recipient.time_zone if recipient else wording.DEFAULT_TIME_ZONE,
         )
         notification = Notification(

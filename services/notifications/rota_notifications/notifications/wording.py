@@ -19,6 +19,7 @@ _TITLES = {
     "task.due": "Due: {task}",
     "task.mentioned": "You were mentioned: {task}",
     "task.commented": "New comment: {task}",
+    "task.run_failed": "Action failed: {task}",
 }
 _BREAKS_A_LINE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
@@ -36,15 +37,25 @@ class Words:
     body: str
 
 
-def words(kind: str, *, task_title: str, actor_name: str | None, moment: datetime | None, time_zone: str) -> Words:
+def words(
+    kind: str,
+    *,
+    task_title: str,
+    actor_name: str | None,
+    moment: datetime | None,
+    time_zone: str,
+    error: str | None = None,
+) -> Words:
     """What to say.
 
     Args:
-        kind: Why: "task.assigned", "task.completed", "task.reminder", "task.due", "task.mentioned" or "task.commented".
+        kind: Why: "task.assigned", "task.completed", "task.reminder", "task.due", "task.mentioned", "task.commented" or
+            "task.run_failed".
         task_title: What the task is called.
         actor_name: Who did it, if known.
         moment: The time it is about, if any.
         time_zone: IANA name of the zone in which to tell the time; an unknown one means UTC.
+        error: What went wrong, if something did.
     """
     actor = one_line(actor_name or "")
     when = _spoken(moment, time_zone) if moment else ""
@@ -62,6 +73,9 @@ def words(kind: str, *, task_title: str, actor_name: str | None, moment: datetim
             body = f"{actor} mentioned you in a comment." if actor else "You were mentioned in a comment."
         case "task.commented":
             body = f"{actor} commented on this task." if actor else "Someone commented on this task."
+        case "task.run_failed":
+            body = "The action of this task failed for good."
+            body += f" {one_line(error)}" if error else ""
         case _:
             raise ValueError(f"there are no words for {kind}")
     return Words(one_line(_TITLES[kind].format(task=task_title)), body)

@@ -85,6 +85,24 @@ async def test_what_a_run_says_is_told_and_mailed(stage: Stage) -> None:
     assert mail["Subject"] == "The market"
 
 
+async def test_that_an_action_failed_is_told_once_and_why(stage: Stage) -> None:
+    task = tasks_pb2.Task(id=str(uuid7()), title="Publish")
+    task.run.error = "Nobody answered."
+    event_id = uuid7()
+    for _ in range(3):
+        await stage.publish(
+            events_pb2.TaskRunFailed(task=task, recipient_ids=[str(stage.ada.id), str(stage.grace.id)]),
+            workspace_id=stage.ada.workspace_id,
+            actor="service:scheduler",
+            event_id=event_id,
+        )
+    for user in (stage.ada, stage.grace):
+        (told,) = await stage.listed(user, 1)
+        assert (told.kind, told.task_id, told.title) == ("task.run_failed", task.id, "Action failed: Publish")
+        assert told.body == "The action of this task failed for good. Nobody answered."
+    await stage.settled(2)
+
+
 async def test_completion_and_reminders_are_told(stage: Stage) -> None:
     at = Timestamp(seconds=1_767_225_600)
     task = tasks_pb2.Task(

@@ -115,7 +115,7 @@ def test_a_reminder_of_an_unknown_kind_tells_nobody() -> None:
 def test_exactly_these_events_are_told() -> None:
     assert set(OCCASIONS) == {
         *("task.created", "task.assigned", "task.completed", "reminder.fired"),
-        *("comment.created", "comment.updated", "run.notified"),
+        *("comment.created", "comment.updated", "run.notified", "task_run.failed"),
     }
 
 
@@ -166,3 +166,13 @@ def test_those_whom_a_run_names_are_told_in_its_words_also_its_creator() -> None
     assert (occasion.kind, occasion.recipient_ids, occasion.task_id) == (Kind.SCHEDULE_MESSAGE, (ADA, GRACE), None)
     assert occasion.message is not None
     assert (occasion.message.title, occasion.message.body) == ("The market", "It is tomorrow.")
+
+
+def test_those_whom_a_failed_action_concerns_are_told_why() -> None:
+    failed = task(GRACE)
+    failed.run.error = "Nobody answered."
+    data = events_pb2.TaskRunFailed(task=failed, recipient_ids=[str(GRACE), str(ADA), str(GRACE)])
+    occasion = occasion_of(event("task_run.failed", data, actor="service:scheduler"))
+    assert occasion is not None
+    assert (occasion.kind, occasion.recipient_ids, occasion.task_id) == (Kind.TASK_RUN_FAILED, (GRACE, ADA), TASK)
+    assert (occasion.task_title, occasion.error, occasion.actor_id) == ("Water the plants", "Nobody answered.", None)

@@ -7,8 +7,8 @@ whomever it is handled, and another time, or an action given anew, fires again. 
 closed fires when it is opened again.
 
 What the task does not want any more is cancelled while nobody executes it. Where the run stands is told the tasks
-service by events, which it notes on the task: `task_run.queued` in the transaction that queues the run, and
-`task_run.ended` in the one that ends it.
+service by events, which it notes on the task: `task_run.queued` in the transaction that queues the run,
+`task_run.started` in the one that claims it first, and `task_run.ended` in the one that ends it.
 """
 
 from __future__ import annotations

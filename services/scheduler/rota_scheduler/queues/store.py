@@ -20,6 +20,7 @@ from rota_scheduler.runs.allocation import Allotted
 from rota_scheduler.runs.allotting import LANES_AT_ONCE, ONE_AT_A_TIME, Lane
 from rota_scheduler.runs.claims import allotted_columns, chosen, claiming, open_by_rank
 from rota_scheduler.runs.domain import Status
+from rota_scheduler.runs.messages import task_runs_started
 from rota_scheduler.runs.tables import RUNS, run_of
 
 if TYPE_CHECKING:
@@ -185,6 +186,7 @@ async def claim(
         **allotted_columns(allotted),
     )
     runs = [run_of(row) for row in rows]
+    work.append(*task_runs_started(runs))
     await allotting.note(work, allotted, runs, now=now)
     return Claimed(
         runs,

@@ -26,6 +26,7 @@ from rota_scheduler.runs import allotting
 from rota_scheduler.runs.allocation import Allotted
 from rota_scheduler.runs.allotting import LANES_AT_ONCE, ONE_AT_A_TIME, Lane
 from rota_scheduler.runs.domain import Status
+from rota_scheduler.runs.messages import task_runs_started
 from rota_scheduler.runs.tables import RANK, RUNS, run_of
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ async def claim(
 
     First those that have waited longest, priority counted in; in a backlog the workspaces take turns, and within each
     that is so. Of runs that share something only as many as can; `LANES_AT_ONCE` lanes are looked at, those after
-    `after`.
+    `after`. Tasks are told of runs of their actions that begin by it.
     """
     workspace_id, name = after or (FROM_THE_FIRST, "")
     found = await work.fetch(_LANES, workspace_id=workspace_id, lane=name, limit=LANES_AT_ONCE)
@@ -270,6 +271,7 @@ async def claim(
     if len(rows) < limit and (backlog is not None or not allotted.starts):
         rows += await work.fetch(_CLAIM, limit=limit - len(rows), **claiming_at)
     runs = [run_of(row) for row in rows]
+    work.append(*task_runs_started(runs))
     if allotted.starts:
         await allotting.note(work, allotted, runs, now=now)
     lane = (lanes[-1].workspace_id, lanes[-1].name) if len(lanes) == LANES_AT_ONCE else None

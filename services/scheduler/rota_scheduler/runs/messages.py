@@ -17,7 +17,7 @@ from rota_scheduler.runs.allocation import ConcurrencyPolicy, WaitReason, alloca
 from rota_scheduler.runs.domain import End, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from google.protobuf.timestamp_pb2 import Timestamp
     from rota.scheduler.v1 import runs_pb2
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S = 86_400
 _FINISHED_VERSION = 1
-_TASK_RUN_ENDED_VERSION = 2
+_TASK_RUN_STARTED_VERSION = 2
 STATUSES = {
     Status.PENDING: schedules_pb2.RUN_STATUS_PENDING,
     Status.RUNNING: schedules_pb2.RUN_STATUS_RUNNING,
@@ -120,25 +120,46 @@ def run_ended(run: Run, now: datetime, end: End | None = None) -> list[NewEvent]
     return [run_finished(run, now, end), *task_run_ended(run, now, end)]
 
 
-def task_run_ended(
-    run: Run, now: datetime, end: End | None = None, *, version: int = _TASK_RUN_ENDED_VERSION
-) -> list[NewEvent]:
+def task_runs_started(claimed: Iterable[Run]) -> list[NewEvent]:
+    """What tasks are told of runs of their actions that have just been claimed for the first time."""
+    return [
+        _of_task(
+            run,
+            events_pb2.TaskRunStarted(
+                run=executions_pb2.TaskRun(id=str(run.id), status=executions_pb2.TASK_RUN_STATUS_RUNNING)
+            ),
+            _TASK_RUN_STARTED_VERSION,
+            run.started_at,
+        )
+        for run in claimed
+        if "of_task" in run.action and run.fence == 1
+    ]
+
+
+def task_run_ended(run: Run, now: datetime, end: End | None = None, *, version: int | None = None) -> list[NewEvent]:
     """What the task is told of the end of the run, if it is one of a task's action."""
-    of_task = run.action.get("of_task")
-    if of_task is None:
+    if "of_task" not in run.action:
         return []
     status, error = (run.status, run.error) if end is None else (end.status, end.error)
     data = events_pb2.TaskRunEnded(
-        task_id=of_task["task_id"],
-        action_id=of_task["action_id"],
-        run=executions_pb2.TaskRun(id=str(run.id), status=_TASK_RUN_STATUSES[status], error=error),
+        run=executions_pb2.TaskRun(id=str(run.id), status=_TASK_RUN_STATUSES[status], error=error)
     )
+    _set_time(data.run.finished_at, run.finished_at or now)
+    # It may end without having been claimed.
+    has_begun = run.fence > 0
+    return [_of_task(run, data, version or _TASK_RUN_STARTED_VERSION + has_begun, now)]
+
+
+def _of_task(
+    run: Run, data: events_pb2.TaskRunStarted | events_pb2.TaskRunEnded, version: int, now: datetime | None
+) -> NewEvent:
+    of_task = run.action["of_task"]
+    data.task_id, data.action_id = of_task["task_id"], of_task["action_id"]
     if run.started_at is not None:
         _set_time(data.run.started_at, run.started_at)
-    _set_time(data.run.finished_at, run.finished_at or now)
-    depth = of_task["causation_depth"]
     # Of the run, but not one of its versions.
-    return [NewEvent(run.workspace_id, uuid5(run.id, "task_run"), version, data, now, causation_depth=depth)]
+    task_run_id = uuid5(run.id, "task_run")
+    return NewEvent(run.workspace_id, task_run_id, version, data, now, causation_depth=of_task["causation_depth"])
 
 
 def _fill(message: schedules_pb2.Run, run: Run, end: End, finished_at: datetime | None) -> None:

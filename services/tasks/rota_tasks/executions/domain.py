@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from rota_tasks.tasks.domain import Task, TaskEvent
 
 
+_PLACES = {
+    RunStatus.PENDING: 0,
+    RunStatus.RUNNING: 1,
+    RunStatus.SUCCEEDED: 2,
+    RunStatus.FAILED: 2,
+    RunStatus.CANCELLED: 2,
+}
+
+
 def settle(task: Task, changes: Mapping[str, Any]) -> Mapping[str, Any]:
     """The changes with what the task will do, from what they say of its action.
 
@@ -66,10 +75,19 @@ def note_run(task: Task, action_id: UUID, run: TaskRun, *, now: datetime) -> Seq
     execution = task.execution
     if execution is None or execution.id != action_id:
         return []
-    known = execution.run
-    if known is not None and known.id == run.id and run.status is RunStatus.PENDING:
+    if execution.run is not None and not _is_news(execution.run, run):
         return []
     return tasks.execute(task, replace(execution, run=run), now=now)
+
+
+def _is_news(known: TaskRun, told: TaskRun) -> bool:
+    """Whether what is told is later than what is known; it may come late, and more than once."""
+    if known.id == told.id:
+        return _PLACES[told.status] > _PLACES[known.status]
+    # That another run has begun says nothing of which is the later one, unless the known one had ended by then.
+    if told.status is RunStatus.RUNNING:
+        return known.finished_at is not None and told.started_at is not None and known.finished_at <= told.started_at
+    return True
 
 
 def completes(task: Task, run: TaskRun) -> bool:

@@ -26,6 +26,7 @@ class RunStatus(StrEnum):
     """Where the run of an action stands."""
 
     PENDING = "pending"
+    RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"

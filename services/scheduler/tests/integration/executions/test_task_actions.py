@@ -14,6 +14,7 @@ import pytest
 from rota.events.v1 import events_pb2
 from rota.tasks.v1 import executions_pb2, tasks_pb2
 from rota_chassis.events.consumer import Consumer
+from rota_chassis.events.log import EVENTS
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import MEMBERSHIPS, Memberships
 from rota_chassis.postgres.statements import statement
@@ -21,7 +22,10 @@ from rota_scheduler.actions.egress import EgressPolicy
 from rota_scheduler.executions import store
 from rota_scheduler.executions.firing import Executions, fire_task_actions
 from rota_scheduler.executions.handlers import handlers
-from rota_scheduler.runs.domain import Status, Succeeded
+from rota_scheduler.queues import store as queues
+from rota_scheduler.runs import claims
+from rota_scheduler.runs.domain import LEASE, Status, Succeeded
+from rota_scheduler.runs.store import add as add_runs
 from rota_scheduler.runs.tables import HISTORY, RUNS
 from rota_scheduler.runs.worker import Worker
 from sqlalchemy import bindparam, func, insert, select
@@ -39,6 +43,9 @@ if TYPE_CHECKING:
 SECOND = timedelta(seconds=1)
 _JOIN = statement(insert(MEMBERSHIPS).values({c.name: bindparam(c.name) for c in MEMBERSHIPS.c}))
 _TERMINATE = statement(select(func.pg_terminate_backend(bindparam("pid"))))
+_VERSIONS = statement(
+    select(EVENTS.c.aggregate_version).where(EVENTS.c.aggregate == "task_run").order_by(EVENTS.c.position)
+)
 _RUNS = statement(select(RUNS.c.id, RUNS.c.status).union_all(select(HISTORY.c.id, HISTORY.c.status)))
 
 
@@ -154,10 +161,54 @@ async def test_the_end_of_a_run_is_told_with_it_and_once(
     await receive(database, clock, task.event("task.updated", 2))
     await fire_task_actions(executions_of(database, clock))
     assert doing.attempts == 1
-    told = [each for each in await events() if isinstance(each, events_pb2.TaskRunEnded)]
-    assert [(each.task_id, each.run.status) for each in told] == [
-        (task.message.id, executions_pb2.TASK_RUN_STATUS_SUCCEEDED)
+    told = [each for each in await events() if hasattr(each, "task_id")]
+    assert {each.task_id for each in told} == {task.message.id}
+    assert [each.run.status for each in told] == [
+        executions_pb2.TASK_RUN_STATUS_PENDING,
+        executions_pb2.TASK_RUN_STATUS_RUNNING,
+        executions_pb2.TASK_RUN_STATUS_SUCCEEDED,
     ]
+    assert told[1].run.started_at == told[2].run.started_at
+    rows = await database.fetch(_VERSIONS)
+    assert [row["aggregate_version"] for row in rows] == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("doing")
+async def test_that_a_run_began_is_told_once_however_often_it_is_claimed(
+    replicas: Sequence[Database], clock: ManualClock, task: Any, events: Events, make_run: Callable[..., Run]
+) -> None:
+    database = replicas[0]
+    await receive(database, clock, task.event("task.created", 1, due_at=clock.now()))
+    await fire_task_actions(executions_of(database, clock))
+    async with database.transaction() as work:
+        # Nobody is told of one that is of no task.
+        await add_runs(work, [make_run({"event": {"type": "plants.watered"}})])
+
+    async def claim(replica: Database) -> int:
+        async with replica.transaction() as work:
+            return len((await claims.claim(work, now=clock.now(), lease_until=clock.now() + LEASE, limit=9)).runs)
+
+    assert sum(await asyncio.gather(*map(claim, replicas))) == 2
+    clock.advance(LEASE.total_seconds() + 1)
+    assert sum(await asyncio.gather(*map(claim, replicas))) == 2
+    told = [each for each in await events() if isinstance(each, events_pb2.TaskRunStarted)]
+    assert [each.task_id for each in told] == [task.message.id]
+
+
+@pytest.mark.usefixtures("doing")
+async def test_that_a_job_of_a_task_began_is_told_when_a_worker_claims_it(
+    database: Database, clock: ManualClock, task: Any, events: Events
+) -> None:
+    task.message.action.Clear()
+    task.message.action.update({"job": {"queue": "watering"}})
+    await receive(database, clock, task.event("task.created", 1, due_at=clock.now()))
+    await fire_task_actions(executions_of(database, clock))
+    async with database.transaction() as work:
+        said = {"lease_s": 60, "worker": "hose", "reported_at": clock.now().isoformat()}
+        place = (task.workspace_id, "watering")
+        (run,) = (await queues.claim(work, place, now=clock.now(), limit=9, said=said, after="")).runs
+    told = (await events())[-1]
+    assert (told.run.id, told.run.status) == (str(run.id), executions_pb2.TASK_RUN_STATUS_RUNNING)
 
 
 @pytest.mark.usefixtures("doing")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 import grpc.aio
+import orjson
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import MessageToDict
@@ -30,6 +31,7 @@ from rota.tasks.v1 import (
 from rota_chassis.errors import InvalidArgument, NotFound, PermissionDenied
 from rota_chassis.events.consumer import Consumer
 from rota_chassis.events.envelope import Event
+from rota_chassis.events.types import event_types
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import Memberships
 from rota_chassis.postgres.database import Database
@@ -57,9 +59,9 @@ SECRET = {
     "retry": {"max_attempts": 1},
 }
 DUE, UNBLOCKED = executions_pb2.RUN_WHEN_DUE, executions_pb2.RUN_WHEN_UNBLOCKED
-PENDING, SUCCEEDED, FAILED, CANCELLED = (
+PENDING, RUNNING, SUCCEEDED, FAILED, CANCELLED = (
     executions_pb2.TaskRunStatus.Value(f"TASK_RUN_STATUS_{name}")
-    for name in ("PENDING", "SUCCEEDED", "FAILED", "CANCELLED")
+    for name in ("PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED")
 )
 DONE, TODO = tasks_pb2.TASK_STATUS_DONE, tasks_pb2.TASK_STATUS_TODO
 
@@ -119,6 +121,16 @@ async def runs(url: str) -> list[Any]:
         await connection.close()
 
 
+async def failures(stage: Stage) -> list[Any]:
+    """What has been told of actions that failed."""
+    connection = await asyncpg.connect(stage.database_url)
+    try:
+        rows = await connection.fetch("SELECT data FROM events WHERE type = 'task_run.failed' ORDER BY position")
+    finally:
+        await connection.close()
+    return [event_types()["task_run.failed"].decode(orjson.loads(row["data"])) for row in rows]
+
+
 async def armed(url: str, version: int) -> None:
     """Return when the scheduler knows a version of the one task."""
     connection = await asyncpg.connect(url)
@@ -155,6 +167,45 @@ async def test_a_task_whose_action_fails_stays_open_and_says_why(stage: Stage, c
     task = await ended(stage, task.id, FAILED)
     assert task.status == TODO
     assert task.run.error
+
+
+async def test_a_task_says_that_its_action_is_being_taken(stage: Stage, clock: ManualClock) -> None:
+    called, answers = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        called.set()
+        await answers.wait()
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        action = {"http": {"url": f"http://127.0.0.1:{port}/hook"}, "timeout_s": 60}
+        task = await stage.create(action=action, due_at=after(clock, 0))
+        task = await ended(stage, task.id, RUNNING)
+        assert task.run.HasField("started_at")
+        assert not task.run.HasField("finished_at")
+        await called.wait()
+        answers.set()
+        done = await ended(stage, task.id)
+    assert (done.run.id, done.run.started_at) == (task.run.id, task.run.started_at)
+
+
+async def test_whoever_it_concerns_is_to_be_told_of_a_failure_once(stage: Stage, clock: ManualClock) -> None:
+    stage.auth.add_member(stage.ada.workspace_id, stage.grace.id)
+    task = await stage.create(action=FAILS, due_at=after(clock, 0), assignee_ids=[str(stage.grace.id)])
+    task = await ended(stage, task.id, FAILED)
+    (told,) = await failures(stage)
+    assert (told.task.id, told.task.run.error) == (task.id, task.run.error)
+    assert list(told.recipient_ids) == [str(stage.grace.id), str(stage.ada.id)]
+    # What became of it while a task was in the trash is told again when it comes back.
+    await stage.tasks.DeleteTask(tasks_pb2.DeleteTaskRequest(id=task.id), metadata=stage.ada.metadata)
+    await stage.trash.RestoreTask(trash_pb2.RestoreTaskRequest(id=task.id), metadata=stage.ada.metadata)
+    again = await patch(stage, task.id, action={**FAILS, "timeout_s": 5})
+    again = await ended(stage, again.id, FAILED)
+    assert [each.task.run.id for each in await failures(stage)] == [task.run.id, again.run.id]
 
 
 async def test_a_task_that_is_not_to_be_completed_stays_open(stage: Stage, clock: ManualClock) -> None:
