@@ -18,7 +18,7 @@ PATCH_TYPES = frozenset({"application/json", "application/merge-patch+json"})
 
 
 class ClientGone(Exception):
-    """The client closed the connection before it had sent its request."""
+    """The client closed the connection before it had sent its request, or before it had its answer."""
 
 
 def has_body(headers: Mapping[bytes, bytes]) -> bool:

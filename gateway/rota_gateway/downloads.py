@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import asynccontextmanager
 from datetime import UTC
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from rota_gateway.problems import Problem, Refused
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from starlette.types import Receive, Send
+    from starlette.types import Send
 
     from rota_gateway.endpoint import Endpoint
     from rota_gateway.exchange import Exchange
@@ -33,21 +32,18 @@ IDLE_S = 30.0
 _NOT_IN_QUOTES = re.compile(r"[^ !#$&-\[\]-~]")
 
 
-async def send_file(
-    send: Send, receive: Receive, exchange: Exchange, endpoint: Endpoint, messages: AsyncIterator[Any]
-) -> None:
+async def send_file(send: Send, exchange: Exchange, endpoint: Endpoint, messages: AsyncIterator[Any]) -> None:
     """Answer with a file.
 
     Args:
         send: takes the answer.
-        receive: tells when the client goes.
         exchange: of the request.
         endpoint: of a route whose file goes down.
         messages: of its RPC.
 
     Raises:
         Refused: the range that was asked for is not in the file.
-        ClientGone: the client did not wait for the end, or stopped reading.
+        ClientGone: the client stopped reading.
         RotaError: what the service says; after the first message that cuts the answer short.
     """
     head: files_pb2.FileHead = (await anext(messages)).head
@@ -70,35 +66,17 @@ async def send_file(
         await send({"type": "http.response.body", "body": b""})
         return
     name = endpoint.route.response_body
-    async with _disconnect(receive) as gone:
-        async for message in messages:
-            await _write(send, getattr(message, name), gone)
+    async for message in messages:
+        await _write(send, getattr(message, name))
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _write(send: Send, chunk: bytes, gone: asyncio.Task[None]) -> None:
+async def _write(send: Send, chunk: bytes) -> None:
     try:
         async with asyncio.timeout(IDLE_S):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
     except TimeoutError as error:
         raise ClientGone from error
-    if gone.done():
-        raise ClientGone
-
-
-@asynccontextmanager
-async def _disconnect(receive: Receive) -> AsyncIterator[asyncio.Task[None]]:
-    """A task that ends when the client has gone."""
-
-    async def wait() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    gone = asyncio.create_task(wait())
-    try:
-        yield gone
-    finally:
-        gone.cancel()
 
 
 def _headers(head: files_pb2.FileHead, cache_control: bytes) -> list[tuple[bytes, bytes]]:

@@ -18,6 +18,7 @@ from rota_gateway.identity import identify
 from rota_gateway.problems import problem_of, send_problem
 from rota_gateway.ratelimit.limiter import refuse_if_over
 from rota_gateway.routes import Access, RateClass, Transfer
+from rota_gateway.waiting import WhileClientWaits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,6 +79,7 @@ class Transcoder:
         Raises:
             Refused: something in the request is wrong.
             RotaError: something behind the gateway went wrong.
+            ClientGone: the client did not wait for what it asked to read.
         """
         exchange = exchange_of(scope)
         route = endpoint.route
@@ -99,14 +101,20 @@ class Transcoder:
         upstream = self._upstreams[route.backend]
         try:
             match route.transfer:
+                case Transfer.NONE if route.method == "GET":
+                    async with WhileClientWaits(receive):
+                        answer = await upstream.call(route, request, metadata, deadline)
                 case Transfer.NONE:
                     answer = await upstream.call(route, request, metadata, deadline)
                 case Transfer.UP:
                     sent = uploads.messages(route, request, exchange.headers, receive)
                     answer = await upstream.send(route, sent, metadata, deadline)
                 case Transfer.DOWN:
-                    async with upstream.receive(route, request, metadata, deadline) as messages:
-                        await downloads.send_file(send, receive, exchange, endpoint, messages)
+                    async with (
+                        WhileClientWaits(receive),
+                        upstream.receive(route, request, metadata, deadline) as messages,
+                    ):
+                        await downloads.send_file(send, exchange, endpoint, messages)
                     return
         except RotaError as error:
             if not error.violations:

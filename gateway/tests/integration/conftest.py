@@ -52,7 +52,12 @@ class SmallAuth(auth_pb2_grpc.AuthServiceServicer, workspaces_pb2_grpc.Workspace
 
 
 class SmallTasks(tasks_pb2_grpc.TaskServiceServicer):
-    """Keeps tasks in memory, and what it was asked and with which metadata."""
+    """Keeps tasks in memory, and what it was asked and with which metadata.
+
+    Attributes:
+        may_answer: Until then some calls wait.
+        given_up: How many of them were cancelled meanwhile.
+    """
 
     def __init__(self) -> None:
         self.tasks: dict[str, tasks_pb2.Task] = {}
@@ -62,9 +67,11 @@ class SmallTasks(tasks_pb2_grpc.TaskServiceServicer):
         self.failures = 0
         self.may_answer = asyncio.Event()
         self.may_answer.set()
+        self.given_up = 0
 
     async def CreateTask(self, request: Any, context: Any) -> tasks_pb2.CreateTaskResponse:  # noqa: N802
         self._note(request, context)
+        await self._wait()
         task = tasks_pb2.Task(
             id=str(uuid7()), title=request.title, status=tasks_pb2.TASK_STATUS_TODO, version=1, etag='"1"'
         )
@@ -77,7 +84,7 @@ class SmallTasks(tasks_pb2_grpc.TaskServiceServicer):
 
     async def ListTasks(self, request: Any, context: Any) -> tasks_pb2.ListTasksResponse:  # noqa: N802
         self._note(request, context)
-        await self.may_answer.wait()
+        await self._wait()
         return tasks_pb2.ListTasksResponse(tasks=self.tasks.values())
 
     async def UpdateTask(self, request: Any, context: Any) -> tasks_pb2.UpdateTaskResponse:  # noqa: N802
@@ -92,6 +99,13 @@ class SmallTasks(tasks_pb2_grpc.TaskServiceServicer):
         self._note(request, context)
         del self.tasks[self._find(request.id).id]
         return tasks_pb2.DeleteTaskResponse()
+
+    async def _wait(self) -> None:
+        try:
+            await self.may_answer.wait()
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
 
     def _find(self, task_id: str) -> tasks_pb2.Task:
         if task_id not in self.tasks:
@@ -127,6 +141,8 @@ class SmallAttachments(attachments_pb2_grpc.AttachmentServiceServicer):
         self.asked: list[Any] = []
         self.ended = asyncio.Event()
         self.refuse: Exception | None = None
+        self.may_go_on = asyncio.Event()
+        self.may_go_on.set()
         self.fail_after: int | None = None
         self.file = FileHead(name="notes.txt", media_type="text/plain", etag='"digest"', extent=FILE_EXTENT_WHOLE)
 
@@ -153,6 +169,7 @@ class SmallAttachments(attachments_pb2_grpc.AttachmentServiceServicer):
                 raise self.refuse
             yield attachments_pb2.DownloadAttachmentResponse(head=self.file)
             while self.sent < self.file.length:
+                await self.may_go_on.wait()
                 if self.fail_after is not None and self.sent >= self.fail_after:
                     raise Unavailable("The store of files is gone.", code="FILE_STORE_UNAVAILABLE")
                 chunk = min(128 * 1024, self.file.length - self.sent)

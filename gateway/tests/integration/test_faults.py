@@ -135,3 +135,53 @@ async def test_requests_under_way_finish_while_the_gateway_goes_away(system: Sys
     answer = await under_way
     assert answer.status_code == 200
     assert answer.headers["connection"] == "close"
+
+
+async def leave(system: System, user: User, request: str, body: str = "") -> None:
+    """Ask over a connection of one's own, and close it when the service has been asked."""
+    _, writer = await asyncio.open_connection("127.0.0.1", system.port)
+    head = f"{request} HTTP/1.1\r\nHost: rota\r\nAuthorization: Bearer {user.token}\r\nIdempotency-Key: mine\r\n"
+    writer.write(f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+    asked = len(system.tasks.asked)
+    await eventually(lambda: len(system.tasks.asked) > asked)
+    writer.close()
+
+
+async def test_a_read_ends_at_the_service_when_its_client_goes_away(system: System) -> None:
+    user = system.user()
+    system.tasks.may_answer.clear()
+    await leave(system, user, "GET /api/v1/tasks")
+    await eventually(lambda: system.tasks.given_up == 1)
+
+
+async def test_clients_that_go_away_do_not_open_the_breaker(system: System) -> None:
+    user = system.user()
+    system.tasks.may_answer.clear()
+    for _ in range(10):
+        await leave(system, user, "GET /api/v1/tasks")
+    await eventually(lambda: system.tasks.given_up == 10)
+    system.tasks.may_answer.set()
+    assert (await system.get("/api/v1/tasks", user)).status_code == 200
+
+
+async def test_a_change_goes_on_to_its_end_when_its_client_goes_away(system: System) -> None:
+    user = system.user()
+    system.tasks.may_answer.clear()
+    await leave(system, user, "POST /api/v1/tasks", '{"title": "Water the plants"}')
+    # A read that is left later has been given up, so the change would have been.
+    await leave(system, user, "GET /api/v1/tasks")
+    await eventually(lambda: system.tasks.given_up == 1)
+    assert not system.tasks.tasks
+    system.tasks.may_answer.set()
+    await eventually(lambda: len(system.tasks.tasks) == 1)
+    assert system.tasks.given_up == 1
+
+
+async def test_a_slow_read_is_answered_to_a_client_that_waits(system: System) -> None:
+    user = system.user()
+    system.tasks.may_answer.clear()
+    under_way = asyncio.create_task(system.get("/api/v1/tasks", user))
+    await leave(system, user, "GET /api/v1/tasks")
+    await eventually(lambda: system.tasks.given_up == 1)
+    system.tasks.may_answer.set()
+    assert (await under_way).status_code == 200

@@ -238,6 +238,18 @@ async def test_a_client_that_stops_reading_stops_the_service(system: System) -> 
     assert system.attachments.sent < 100 * MEGABYTE
 
 
+async def test_a_client_that_goes_away_while_the_service_is_slow_ends_the_call(system: System) -> None:
+    a_file(system, MEGABYTE)
+    system.attachments.may_go_on.clear()
+    reader, writer = await asyncio.open_connection("127.0.0.1", system.port)
+    head = f"GET {CONTENT} HTTP/1.1\r\nHost: rota\r\nAuthorization: Bearer {system.user().token}\r\n\r\n"
+    writer.write(head.encode())
+    await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    await asyncio.wait_for(system.attachments.ended.wait(), 10)
+    assert system.attachments.sent == 0
+
+
 async def test_files_go_through_without_being_in_memory(system: System) -> None:
     """Gateway, service and client are one process here, so that this bounds them all together."""
     process = psutil.Process()
