@@ -17,8 +17,8 @@ from uuid import UUID
 
 import asyncpg
 from rota_chassis.filters.literals import Context
-from rota_chassis.postgres.database import prepare_connection
 from rota_chassis.postgres.migrations import migrate
+from rota_chassis.postgres.pool import prepare_connection
 from rota_chassis.settings import database_url
 from rota_chassis.testing import servers
 from rota_tasks.boards import pages

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from rota.auth.v1 import auth_pb2, auth_pb2_grpc, invitations_pb2_grpc, users_pb2_grpc, workspaces_pb2_grpc
 from rota_auth.bootstrap import SERVICE
-from rota_chassis.postgres.database import prepare_connection
+from rota_chassis.postgres.pool import prepare_connection
 from rota_chassis.testing.clock import ManualClock
 from rota_chassis.testing.services import running
 

@@ -23,7 +23,8 @@ from rota.tasks.v1 import (
     tasks_pb2,
 )
 from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied, Unavailable, Unprocessable
-from rota_chassis.postgres.database import Database, prepare_connection
+from rota_chassis.postgres.database import Database
+from rota_chassis.postgres.pool import prepare_connection
 from rota_chassis.testing.waiting import eventually
 from rota_tasks.rebuild import rebuild
 

@@ -9,7 +9,7 @@ import asyncpg
 from rota_chassis.clock import SystemClock
 from rota_chassis.filters.ast import Kind
 from rota_chassis.filters.literals import Context
-from rota_chassis.postgres.database import prepare_connection
+from rota_chassis.postgres.pool import prepare_connection
 from rota_chassis.postgres.statements import statement
 from rota_tasks.fields.domain import CustomField, FieldType
 from rota_tasks.tasks import listing

@@ -30,7 +30,8 @@ from rota_chassis.errors import Gone, InvalidArgument, NotFound, RotaError
 from rota_chassis.events.log import NewEvent
 from rota_chassis.ids import uuid7
 from rota_chassis.pagination import PageTokens
-from rota_chassis.postgres.database import Database, UnitOfWork, prepare_connection
+from rota_chassis.postgres.database import Database, UnitOfWork
+from rota_chassis.postgres.pool import prepare_connection
 from rota_chassis.settings import DEVELOPMENT_SECRET
 from rota_chassis.testing.services import User
 from rota_tasks.rebuild import rebuild
