@@ -1,6 +1,7 @@
 # Each target is one line of work done by the tools; `make help` lists them.
 PYTHON ?= python3
 VENV := .venv
+PEERS := benchmarks/queues/peers
 BIN := $(VENV)/bin
 MEMBERS := protos chassis gateway services/auth services/tasks services/scheduler services/notifications cli clients/python
 EDITABLE := $(foreach member,$(MEMBERS),--editable ./$(member))
@@ -47,7 +48,7 @@ bench: $(VENV)/.dev ## measure beside what one would use instead (needs wrk)
 	@$(BIN)/python benchmarks/codec.py
 	@$(BIN)/python benchmarks/beside_monolith.py
 
-bench-scheduler: $(VENV)/.dev $(VENV)-peers/.installed ## measure the scheduler beside other queues, and how late schedules start
+bench-scheduler: $(VENV)/.dev $(VENV)-peers/.installed $(PEERS)/node_modules/.package-lock.json ## measure the scheduler beside other queues, and how late schedules start
 	@$(BIN)/python benchmarks/scheduler.py
 
 bench-tasks: $(VENV)/.dev ## measure what reading and creating tasks cost, and a workspace of a million (needs wrk)
@@ -81,6 +82,10 @@ $(VENV)-peers/.installed: requirements/peers.txt | $(UV)
 	@$(UV) venv --quiet --clear --python $(PYTHON) $(VENV)-peers
 	@$(UV) pip install --quiet --python $(VENV)-peers/bin/python --require-hashes --requirements $<
 	@touch $@
+
+# Those for Node, where Node is.
+$(PEERS)/node_modules/.package-lock.json: $(PEERS)/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --silent --ignore-scripts --prefix $(PEERS); else echo 'No npm here: the queues for Node are left out.'; fi
 
 $(UV): | $(VENV)/.python
 

@@ -2,8 +2,8 @@
 
 On a PostgreSQL server of its own that waits for the disk. Each system is a module of `queues` with the methods of
 `System`; all of them are measured by the same code, from outside: the worker is a process, what is left is counted in
-its store, CPU time is what the operating system says. Usage: python benchmarks/scheduler.py [--runs 60000]
-[--schedules 1000,10000,100000,1000000] [--only rota]
+its store, CPU time is what the operating system says. Those for Node are left out where Node or their packages are not.
+Usage: python benchmarks/scheduler.py [--rounds 2] [--schedules 1000,10000,100000,1000000] [--only rota]
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import asyncpg
 import psutil
 from cpu import Cpu
-from queues.peer import Celery, awa, pgqueuer, procrastinate
+from queues.peer import apscheduler, awa, bullmq, celery, graphile, has_node, pgboss, pgqueuer, procrastinate
 from queues.rota_runs import ACTION, Rota
 from rota_chassis.embedded.postgres import Postgres
 from rota_chassis.settings import database_url
@@ -30,7 +31,7 @@ from rota_chassis.testing.servers import running, server_folder
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-WARM_UP = 2_000
+WARM_UP = 10  # that part of the jobs
 FIRES_PER_S = 1_000
 MEASURED_S = 20
 IDLE_S = 30
@@ -42,9 +43,17 @@ class System(Protocol):
 
     Attributes:
         name: Shows in the table.
+        most: How many jobs it is measured with.
+        server_pid: The server that keeps its jobs; None for the PostgreSQL server that all share.
     """
 
     name: str
+    most: int
+
+    @property
+    def server_pid(self) -> int | None:
+        """See above."""
+        ...
 
     async def prepare(self, server_url: str) -> None:
         """Make what it needs on the PostgreSQL server."""
@@ -72,12 +81,22 @@ SYSTEMS: dict[str, Callable[[], System]] = {
     "awa": awa,
     "pgqueuer": pgqueuer,
     "procrastinate": procrastinate,
-    "celery": Celery,
+    "celery": celery,
+    "apscheduler": apscheduler,
+}
+OF_NODE: dict[str, Callable[[], System]] = {
+    "pg-boss": partial(pgboss, "many"),
+    "pg-boss-one": partial(pgboss, "one"),
+    "graphile-worker": partial(graphile, "many"),
+    "graphile-worker-one": partial(graphile, "one"),
+    "bullmq": partial(bullmq, "many"),
+    "bullmq-one": partial(bullmq, "one"),
 }
 
 
-async def drain(system: System, server: int, count: int) -> None:
+async def drain(system: System, server: int) -> None:
     """Add jobs, then let one process do them, and print both."""
+    count, server = system.most, system.server_pid or server
     cpu, of_server, started = Cpu(psutil.Process().pid), Cpu(server), time.perf_counter()
     await system.enqueue(count)
     _row(f"{system.name}: added", count, time.perf_counter() - started, cpu, of_server)
@@ -85,7 +104,7 @@ async def drain(system: System, server: int, count: int) -> None:
     try:
         left = count
         # What a process needs to start is not counted.
-        while left > count - WARM_UP:
+        while left > count - count // WARM_UP:
             left = await _sample(system)
         begun, cpu, of_server, started = left, Cpu(worker.pid), Cpu(server), time.perf_counter()
         while left > 0:
@@ -103,7 +122,7 @@ async def _sample(system: System) -> int:
 
 def _row(what: str, count: int, seconds: float, cpu: Cpu, of_server: Cpu) -> None:
     of_process_us, of_server_us = (each.used_s() * 1e6 / count for each in (cpu, of_server))
-    print(f"{what:24} {count / seconds:10.0f} {of_process_us:14.1f} {of_server_us:16.1f}", flush=True)
+    print(f"{what:36} {count / seconds:10.0f} {of_process_us:14.1f} {of_server_us:16.1f}", flush=True)
 
 
 async def late(system: System, server: int, server_url: str, schedules: int) -> None:
@@ -146,29 +165,34 @@ async def late(system: System, server: int, server_url: str, schedules: int) -> 
     )
 
 
-async def idle(system: System) -> None:
-    """Print what a process costs that has nothing to do."""
-    worker = await asyncio.create_subprocess_exec(*system.worker(), stdout=subprocess.DEVNULL)
+async def idle(systems: Sequence[System]) -> None:
+    """Print what a process of each costs that has nothing to do."""
+    workers = [await asyncio.create_subprocess_exec(*each.worker(), stdout=subprocess.DEVNULL) for each in systems]
     await asyncio.sleep(START_S)
-    cpu = Cpu(worker.pid)
+    cpus = [Cpu(worker.pid) for worker in workers]
     await asyncio.sleep(IDLE_S)
-    print(f"{system.name}: idle {cpu.used_s() / IDLE_S:.2%} of a core")
-    worker.terminate()
-    await worker.wait()
+    for system, cpu in zip(systems, cpus, strict=True):
+        print(f"{system.name}: idle {cpu.used_s() / IDLE_S:.2%} of a core")
+    for worker in workers:
+        worker.terminate()
+        await worker.wait()
 
 
 async def main(options: argparse.Namespace) -> None:
     """Measure one system after the other."""
+    if not has_node():
+        print("Left out, since Node or its packages are not here: " + ", ".join(OF_NODE))
+    known = {**SYSTEMS, **(OF_NODE if has_node() else {})}
     with server_folder() as folder:
         async with running(Postgres(folder / "pg", folder, folder / "pg.log")) as postgres:
             server = int((folder / "pg" / "postmaster.pid").read_text().split()[0])
-            systems = [SYSTEMS[name]() for name in SYSTEMS if options.only in (None, name)]
-            print(f"{'':24} {'a second':>10} {'CPU us, process':>14} {'CPU us, server':>16}")
+            systems = [known[name]() for name in known if options.only in (None, name)]
+            print(f"{'':36} {'a second':>10} {'CPU us, process':>14} {'CPU us, server':>16}")
             for system in systems:
                 await system.prepare(postgres.url)
                 for _ in range(options.rounds):
-                    await drain(system, server, options.runs)
-                await idle(system)
+                    await drain(system, server)
+            await idle(systems)
             rota = next((system for system in systems if isinstance(system, Rota)), None)
             if rota is not None and options.schedules:
                 print(f"{'schedules':>10} {'fires/s':>8} {'p50 ms':>8} {'p99 ms':>8} {'p99.9':>8}", end=" ")
@@ -181,9 +205,8 @@ async def main(options: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=60_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=SYSTEMS)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--only", choices=[*SYSTEMS, *OF_NODE])
     parser.add_argument(
         "--schedules",
         type=lambda text: [int(count) for count in text.split(",") if count],

@@ -26,5 +26,5 @@ compile services.txt gateway/pyproject.toml services/*/pyproject.toml --constrai
 printf 'uv\nprotovalidate\ngoogleapis-common-protos\n' |
     compile build.txt - --group pyproject.toml:build --constraints requirements/run.txt
 # The queues that benchmarks/scheduler.py measures beside Rota, in an environment of their own.
-printf 'asyncpg\nawa-pg\ncelery[redis]\npgqueuer\nprocrastinate\nuvloop\n' |
+printf 'apscheduler\nasyncpg\nawa-pg\ncelery[redis]\npgqueuer\nprocrastinate\nsqlalchemy\nuvloop\n' |
     compile peers.txt -

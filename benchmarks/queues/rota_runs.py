@@ -45,7 +45,9 @@ LEFT = "SELECT count(*) FROM runs"
 class Rota:
     """See `scheduler.System`."""
 
-    name = "rota"
+    name = "Rota"
+    most = 60_000
+    server_pid = None
 
     def __init__(self) -> None:
         self._url = ""

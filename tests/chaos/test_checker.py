@@ -1,25 +1,38 @@
-"""The checker finds what is lost and doubled."""
+"""The checker finds what is lost, doubled, late without a reason, and how soon all was well again."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
-from checker import Row, check
+from checker import LEFT_BEHIND, Row, check, recoveries
+from faults import LENGTH_S, QUIET_S, Fault, Window, plan
+from replica import POINTS
+from witness import Delivery
 
-TIMES = [datetime(2026, 1, 1, 12, tzinfo=UTC) + timedelta(seconds=seconds) for seconds in (0, 10, 20)]
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+TIMES = [NOON + timedelta(seconds=seconds) for seconds in (0, 10, 20)]
 RAN = [
     Row(
         schedule_id="plants",
         nominal_time=time,
         run_id=f"run-{number}",
+        kind="http",
         status="succeeded",
         attempts=1,
         started_at=time,
     )
     for number, time in enumerate(TIMES)
 ]
-CALLS = [str(row.run_id) for row in RAN]
+CALLS = [Delivery(str(row.run_id), row.nominal_time) for row in RAN]
+EVENTS = [replace(row, kind="event") for row in RAN]
+PUBLISHED = [str(row.run_id) for row in RAN]
+
+
+def window(begin_s: float, end_s: float) -> Window:
+    """Something that happened so many seconds after noon."""
+    return Window(Fault("freeze", begin_s), NOON + timedelta(seconds=begin_s), NOON + timedelta(seconds=end_s))
 
 
 def test_a_run_for_each_time_and_a_call_for_each_run_is_clean() -> None:
@@ -47,7 +60,7 @@ def test_two_accounts_of_a_time_are_doubled() -> None:
 
 
 def test_a_call_that_no_run_made_is_doubled() -> None:
-    assert len(check({"plants": TIMES}, RAN, [*CALLS, "run-9"]).doubled) == 1
+    assert len(check({"plants": TIMES}, RAN, [*CALLS, Delivery("run-9", NOON)]).doubled) == 1
 
 
 def test_a_second_call_is_doubled_unless_there_was_a_second_attempt() -> None:
@@ -57,6 +70,49 @@ def test_a_second_call_is_doubled_unless_there_was_a_second_attempt() -> None:
     assert (report.is_clean, report.repeated) == (True, 1)
 
 
-def test_a_run_that_started_late_is_told() -> None:
-    late = replace(RAN[0], started_at=TIMES[0] + timedelta(seconds=30))
-    assert check({"plants": TIMES}, [late, *RAN[1:]], CALLS).late == [timedelta(seconds=30)]
+def test_what_is_done_once_is_doubled_by_a_second_even_if_there_was_a_second_attempt() -> None:
+    assert check({"plants": TIMES}, EVENTS, [], published=PUBLISHED).once == 3
+    assert len(check({"plants": TIMES}, EVENTS, [], published=PUBLISHED[1:]).lost) == 1
+    again = [replace(EVENTS[0], attempts=2), *EVENTS[1:]]
+    assert len(check({"plants": TIMES}, again, [], published=[*PUBLISHED, PUBLISHED[0]]).doubled) == 1
+
+
+def test_a_run_that_started_late_needs_something_that_explains_it() -> None:
+    late = [replace(RAN[0], started_at=TIMES[0] + timedelta(seconds=30)), *RAN[1:]]
+    report = check({"plants": TIMES}, late, CALLS)
+    assert (report.late, len(report.unexplained)) == ([timedelta(seconds=30)], 1)
+    assert check({"plants": TIMES}, late, CALLS, windows=[window(20, 25)]).is_clean
+    assert not check({"plants": TIMES}, late, CALLS, windows=[window(31, 35)]).is_clean
+    assert check({"plants": TIMES}, late, CALLS, windows=[window(-30, -LEFT_BEHIND.total_seconds())]).is_clean
+
+
+def test_a_call_before_its_time_needs_something_that_explains_it() -> None:
+    early = [replace(CALLS[0], at=NOON - timedelta(seconds=2)), *CALLS[1:]]
+    assert len(check({"plants": TIMES}, RAN, early).unexplained) == 1
+    assert check({"plants": TIMES}, RAN, early, windows=[window(-3, 3)]).is_clean
+
+
+def test_recovery_is_when_a_second_after_the_end_has_as_many_as_those_before() -> None:
+    # Ten a second, none for four seconds, five a second for two, and then ten again.
+    tenths = [*range(100), *range(140, 160, 2), *range(160, 260)]
+    delivered = [Delivery(f"run-{tenth}", NOON + timedelta(seconds=tenth / 10)) for tenth in tenths]
+    (found,) = recoveries(delivered, [window(10, 14)])
+    assert (found.before, found.lowest) == (10, 0)
+    assert found.after_s is not None
+    assert 2.5 < found.after_s <= 3.1
+
+
+def test_what_comes_again_is_no_recovery() -> None:
+    delivered = [Delivery(f"run-{tenth % 100}", NOON + timedelta(seconds=tenth / 10)) for tenth in range(300)]
+    (found,) = recoveries(delivered, [window(10, 14)])
+    assert found.after_s is None
+
+
+def test_a_plan_follows_from_its_seed_and_leaves_time_between() -> None:
+    faults = plan(7)
+    assert faults == plan(7)
+    assert faults != plan(8)
+    assert {each.kind for each in faults} == set(LENGTH_S)
+    assert {each.point for each in faults} == {"", *POINTS}
+    for each, following in pairwise(faults):
+        assert following.at_s >= each.at_s + LENGTH_S[each.kind] + QUIET_S

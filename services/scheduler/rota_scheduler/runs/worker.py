@@ -93,8 +93,8 @@ class Worker:
         writing = asyncio.create_task(self._completions.run(), name="completions")
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._ticker.run())
-                group.create_task(self._keep_leases())
+                group.create_task(self._ticker.run(), name="claims")
+                group.create_task(self._keep_leases(), name="leases")
                 group.create_task(self._deadlines.run())
         finally:
             await self._stop()
