@@ -172,7 +172,7 @@ def awa() -> OnPostgres:
 
 def apscheduler() -> OnPostgres:
     """APScheduler."""
-    return OnPostgres("APScheduler", "apscheduler_jobs.py", "SELECT count(*) FROM apscheduler_jobs", most=3_000)
+    return OnPostgres("APScheduler", "apscheduler_jobs.py", "SELECT count(*) FROM apscheduler_jobs", most=1_000)
 
 
 def pgboss(how: str) -> OnPostgres:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rota_chassis.embedded.postgres import Postgres
 
 REPLICAS = 3
-BEGIN_S = 15  # until the replicas have started, and have fired for a while
+BEGIN_S = 15  # schedules fire from 5 s on, and for a while
 QUIET_S = 11  # between two faults: as long as recovering may take, and a second to see it
 FROZEN_S = 13  # beyond the lease of 10 s
 WRONG_FOR_S = 5
@@ -121,6 +121,10 @@ class Replicas:
                 if number not in self._processes or self._processes[number].poll() is not None:
                     self._start(number)
             await asyncio.sleep(_REVIVE_EVERY_S)
+
+    def listen(self) -> bool:
+        """Whether all of them have begun to."""
+        return all(Path(address.removeprefix("unix:")).exists() for address in self.addresses)
 
     def signal(self, number: int, what: signal.Signals) -> None:
         """Send a signal to one."""

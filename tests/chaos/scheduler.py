@@ -36,6 +36,7 @@ from rota_chassis.settings import database_url
 from rota_chassis.testing.servers import running, server_folder
 from rota_chassis.testing.services import User
 from rota_chassis.testing.tokens import KID, TokenIssuer
+from rota_chassis.testing.waiting import eventually
 from rota_scheduler.schedules import store
 from rota_scheduler.schedules.domain import Schedule, cursor_of
 from rota_scheduler.schedules.policies import Misfire, Overlap, Policies
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 EVERY_S = 10
-WORKERS = 2
+WORKERS = 3
+START_S = 60
 SETTLE_AT_MOST_S = 120
 OVERLAPS = [Overlap.ALLOW_ALL, Overlap.ALLOW_ALL, Overlap.SKIP, Overlap.BUFFER_ALL, Overlap.CANCEL_OTHER]
 TOKEN_S = 3600
@@ -107,13 +109,13 @@ async def main(schedules: int, seed: int) -> tuple[Report, Sequence[Recovery]]:
         stack.callback(replicas.end)
         lasts_s = faults[-1].at_s + LENGTH_S[faults[-1].kind] + QUIET_S
         sys.stdout.write(f"seed {seed}: {len(faults)} faults within {lasts_s:.0f} s\n")
+        keeping = asyncio.create_task(replicas.keep())
+        stack.push_async_callback(cancel_and_wait, [keeping])
+        await eventually(replicas.listen, timeout_s=START_S)
         begun = datetime.now(UTC)
         expected = await _add_schedules(postgres.url, witness.port, user, schedules, int(lasts_s))
-        background = [
-            asyncio.create_task(replicas.keep()),
-            *(asyncio.create_task(witness.work(user, replicas.addresses)) for _ in range(WORKERS)),
-        ]
-        stack.push_async_callback(cancel_and_wait, background)
+        workers = [asyncio.create_task(witness.work(user, replicas.addresses)) for _ in range(WORKERS)]
+        stack.push_async_callback(cancel_and_wait, workers)
         chaos = Chaos(replicas, postgres, nats)
         await chaos.go_on(faults, begun)
         await _until_settled(postgres.url)
@@ -149,6 +151,8 @@ async def _add_schedules(
                 misfire=Misfire.ALL,
                 starts_at=starts_at,
                 ends_at=ends_at,
+                # What shares something is claimed after it was made.
+                concurrency_key=f"Chaos {number}" if number % EVERY_S**2 == 1 else None,
             )
             schedule = Schedule(
                 id=uuid7(),

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rota.scheduler.v1 import workers_pb2, workers_pb2_grpc
 from rota_chassis.errors import Conflict, RotaError
@@ -24,7 +24,7 @@ QUEUE = "chaos"
 LEASE_S = 10
 SLOW = "/slow"
 SLOW_S = 4  # longer than from one renewal of leases to the next
-_CALL_S = 8
+_CALL_S = 4
 _AWAY_S = 0.2
 
 
@@ -75,11 +75,11 @@ class Witness:
             writer.close()
 
     async def work(self, user: User, addresses: Sequence[str]) -> None:
-        """Claim jobs and complete them until cancelled; whenever a replica does not answer, ask the next."""
+        """Claim jobs and complete them until cancelled; when a replica does not answer, ask the next."""
         channels = [open_channel(address, ServiceTokens("test", DEVELOPMENT_SECRET)) for address in addresses]
         stubs = cycle([workers_pb2_grpc.WorkerServiceStub(channel) for channel in channels])
         stub = next(stubs)
-        claim = workers_pb2.ClaimRunsRequest(name=QUEUE, limit=50, wait_s=5, lease_s=LEASE_S)
+        claim = workers_pb2.ClaimRunsRequest(name=QUEUE, limit=20, wait_s=2, lease_s=LEASE_S)
         try:
             while True:
                 try:
@@ -90,17 +90,21 @@ class Witness:
                     continue
                 for job in claimed.runs:
                     self.note(job.id)
-                    done = workers_pb2.CompleteRunRequest(id=job.id, fence=job.fence)
-                    # What no replica hears of is delivered again after its lease.
-                    for _ in addresses:
-                        try:
-                            await stub.CompleteRun(done, metadata=user.metadata, timeout=_CALL_S)
-                        except Conflict:
-                            break
-                        except RotaError:
-                            stub = next(stubs)
-                        else:
-                            break
+                await asyncio.gather(*(_complete(job, stub, next(stubs), user=user) for job in claimed.runs))
         finally:
             for channel in channels:
                 await channel.close()
+
+
+async def _complete(job: workers_pb2.ClaimedRun, *asked: Any, user: User) -> None:
+    """Say that a job is done; what none of those that are asked hears of is delivered again after its lease."""
+    done = workers_pb2.CompleteRunRequest(id=job.id, fence=job.fence)
+    for stub in asked:
+        try:
+            await stub.CompleteRun(done, metadata=user.metadata, timeout=_CALL_S)
+        except Conflict:
+            return
+        except RotaError:
+            continue
+        else:
+            return

@@ -8,122 +8,40 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from google.protobuf.field_mask_pb2 import FieldMask
+from custom_fielding import (
+    DATE,
+    MONEY,
+    MULTI_SELECT,
+    NUMBER,
+    PERSON,
+    SELECT,
+    TEXT,
+    URL,
+    Value,
+    _json,
+    a_field,
+    a_project,
+    change_field,
+    delete_field,
+    differences,
+    get,
+    names,
+    one_of_each,
+    patch,
+)
 from rota.tasks.v1 import (
     custom_fields_pb2,
     history_pb2,
     projects_pb2,
-    search_pb2,
     sync_pb2,
     tasks_pb2,
     trash_pb2,
 )
-from rota_chassis.codec import decoder, member_names
 from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied, PreconditionFailed, RotaError
-from rota_chassis.postgres.database import Database
 from rota_tasks.fields.domain import FORMS, FieldType
-from rota_tasks.rebuild import rebuild
 
 if TYPE_CHECKING:
     from conftest import Stage
-    from rota_chassis.testing.services import User
-
-Value = tasks_pb2.CustomValue
-TEXT, NUMBER, MONEY, DATE, SELECT, MULTI_SELECT, PERSON, URL = range(1, 9)
-
-
-async def a_project(stage: Stage, name: str = "House") -> str:
-    answer = await stage.projects.CreateProject(
-        projects_pb2.CreateProjectRequest(name=name), metadata=stage.ada.metadata
-    )
-    return answer.project.id
-
-
-async def a_field(
-    stage: Stage,
-    project_id: str,
-    kind: Any = TEXT,
-    name: str = "Budget",
-    *options: str,
-    user: User | None = None,
-    **more: Any,
-) -> custom_fields_pb2.CustomField:
-    request = custom_fields_pb2.CreateCustomFieldRequest(
-        project_id=project_id,
-        name=name,
-        type=kind,
-        options=[custom_fields_pb2.CustomOption(name=each, color="#00ff00") for each in options],
-        **more,
-    )
-    return (await stage.fields.CreateCustomField(request, metadata=(user or stage.ada).metadata)).field
-
-
-async def change_field(
-    stage: Stage,
-    field: custom_fields_pb2.CustomField,
-    *,
-    clear: tuple[str, ...] = (),
-    user: User | None = None,
-    if_match: str = "",
-    **parts: Any,
-) -> custom_fields_pb2.CustomField:
-    request = custom_fields_pb2.UpdateCustomFieldRequest(
-        project_id=field.project_id,
-        id=field.id,
-        if_match=if_match,
-        update_mask=FieldMask(paths=[*parts, *clear]),
-        **parts,
-    )
-    return (await stage.fields.UpdateCustomField(request, metadata=(user or stage.ada).metadata)).field
-
-
-async def delete_field(stage: Stage, field: custom_fields_pb2.CustomField, *, user: User | None = None) -> None:
-    request = custom_fields_pb2.DeleteCustomFieldRequest(project_id=field.project_id, id=field.id)
-    await stage.fields.DeleteCustomField(request, metadata=(user or stage.ada).metadata)
-
-
-async def names(stage: Stage, project_id: str, *, size: int = 50) -> list[str]:
-    seen: list[str] = []
-    token = ""
-    while True:
-        request = custom_fields_pb2.ListCustomFieldsRequest(project_id=project_id, page_size=size, page_token=token)
-        answer = await stage.fields.ListCustomFields(request, metadata=stage.ada.metadata)
-        seen += [field.name for field in answer.fields]
-        token = answer.next_page_token
-        if not token:
-            return seen
-
-
-async def patch(stage: Stage, task: tasks_pb2.Task, body: dict[str, Any]) -> tasks_pb2.Task:
-    """Change a task by a merge patch, as the gateway does."""
-    request = decoder(tasks_pb2.UpdateTaskRequest, exclude=frozenset({"id", "update_mask"}))(body)
-    request.update_mask.paths.extend(member_names(body, request.DESCRIPTOR))
-    request.id = task.id
-    return (await stage.tasks.UpdateTask(request, metadata=stage.ada.metadata)).task
-
-
-async def get(stage: Stage, task: tasks_pb2.Task) -> tasks_pb2.Task:
-    return (await stage.tasks.GetTask(tasks_pb2.GetTaskRequest(id=task.id), metadata=stage.ada.metadata)).task
-
-
-async def found(stage: Stage, text: str, order_by: str = "title asc", *, size: int = 50) -> list[str]:
-    seen: list[str] = []
-    token = ""
-    while True:
-        request = tasks_pb2.ListTasksRequest(filter=text, order_by=order_by, page_size=size, page_token=token)
-        answer = await stage.tasks.ListTasks(request, metadata=stage.ada.metadata)
-        seen += [task.title for task in answer.tasks]
-        token = answer.next_page_token
-        if not token:
-            return seen
-
-
-async def differences(stage: Stage) -> int:
-    database = await Database.connect(stage.database_url, size=1)
-    try:
-        return (await rebuild(database)).differences
-    finally:
-        await database.close()
 
 
 async def test_fields_are_defined_listed_ordered_changed_and_deleted(stage: Stage) -> None:
@@ -180,27 +98,6 @@ async def test_a_project_has_at_most_fifty_fields_however_many_come_at_once(stag
     assert len(positions) == len(await names(stage, project_id)) == 50
 
 
-async def one_of_each(stage: Stage, project_id: str) -> dict[str, tuple[custom_fields_pb2.CustomField, Value]]:
-    fields = {
-        kind: await a_field(
-            stage, project_id, kind, str(kind), *(("low", "high") if kind in (SELECT, MULTI_SELECT) else ())
-        )
-        for kind in range(1, 9)
-    }
-    options = {kind: [option.id for option in field.options] for kind, field in fields.items()}
-    values = {
-        TEXT: Value(text="north"),
-        NUMBER: Value(number=2.5),
-        MONEY: Value(money=tasks_pb2.Money(amount="-12.50", currency="EUR")),
-        DATE: Value(date="2026-11-21"),
-        SELECT: Value(option_id=options[SELECT][1]),
-        MULTI_SELECT: Value(option_ids=tasks_pb2.OptionIds(ids=options[MULTI_SELECT])),
-        PERSON: Value(user_id=str(stage.ada.id)),
-        URL: Value(url="https://example.com/a?b=c"),
-    }
-    return {str(kind): (fields[kind], values[kind]) for kind in fields}
-
-
 async def test_a_task_has_a_value_of_each_type_and_only_what_fits(stage: Stage) -> None:
     project_id = await a_project(stage)
     each = await one_of_each(stage, project_id)
@@ -218,16 +115,6 @@ async def test_a_task_has_a_value_of_each_type_and_only_what_fits(stage: Stage) 
                 await patch(stage, task, body)
             assert [each.field for each in caught.value.violations] == [f"fields.{field.id}"]
     assert await differences(stage) == 0
-
-
-def _json(value: Value) -> Any:
-    match value.WhichOneof("kind"):
-        case "money":
-            return {"amount": value.money.amount, "currency": value.money.currency}
-        case "option_ids":
-            return {"ids": list(value.option_ids.ids)}
-        case kind:
-            return getattr(value, str(kind))
 
 
 @pytest.mark.parametrize(
@@ -382,92 +269,6 @@ async def test_an_option_is_not_left_out_while_a_task_gets_it(stage: Stage) -> N
             return_exceptions=True,
         )
         assert isinstance(given, RotaError) != isinstance(left_out, RotaError)
-
-
-async def test_lists_and_searches_are_filtered_by_custom_fields(stage: Stage) -> None:
-    project_id, other = await a_project(stage), await a_project(stage, "Garden")
-    each = await one_of_each(stage, project_id)
-    values = {field.id: value for field, value in each.values()}
-    name = {kind: f"fields.{field.id}" for kind, (field, _) in each.items()}
-    low = each[str(SELECT)][0].options[0].id
-    await stage.create("full", project_id=project_id, fields=values)
-    await stage.create(
-        "half",
-        project_id=project_id,
-        fields={
-            each[str(NUMBER)][0].id: Value(number=10),
-            each[str(SELECT)][0].id: Value(option_id=low),
-            each[str(MULTI_SELECT)][0].id: Value(
-                option_ids=tasks_pb2.OptionIds(ids=[each[str(MULTI_SELECT)][0].options[0].id])
-            ),
-        },
-    )
-    await stage.create("none", project_id=other)
-    high = each[str(MULTI_SELECT)][0].options[1].id
-    expected = {
-        f'{name["1"]} = "north"': ["full"],
-        f'{name["1"]} : "ORT"': ["full"],
-        f"{name['2']} > 2.5": ["half"],
-        f"{name['2']} >= 2.5 AND {name['2']} != 10": ["full"],
-        f"{name['2']} = 10": ["half"],
-        f"{name['2']} IN (2.5, 10)": ["full", "half"],
-        f"NOT {name['2']} = 10": ["full", "none"],
-        f"{name['2']} IS NULL": ["none"],
-        f"{name['3']} < 0": ["full"],
-        f"{name['3']} = -12.5": ["full"],
-        f"{name['4']} = 2026-11-21": ["full"],
-        f"{name['4']} < 2026-11-22": ["full"],
-        f"{name['5']} = {low}": ["half"],
-        f"{name['5']} != {low}": ["full"],
-        f"{name['6']} = {high}": ["full"],
-        f"{name['6']} != {high}": ["half", "none"],
-        f"{name['6']} = NULL": ["none"],
-        f"{name['7']} = me": ["full"],
-        f'{name["8"]} : "example.com"': ["full"],
-        f"{name['2']} = 10 OR {name['7']} = me": ["full", "half"],
-    }
-    assert {text: await found(stage, text) for text in expected} == expected
-    request = search_pb2.SearchTasksRequest(q="full", filter=f"{name['2']} < 3")
-    results = (await stage.search.SearchTasks(request, metadata=stage.ada.metadata)).results
-    assert [result.task.title for result in results] == ["full"]
-    for wrong in (f"fields.{uuid4()} = 1", f"{name['2']} = ten", f"{name['4']} = 2026-02-30", f"{name['5']} = low"):
-        with pytest.raises(InvalidArgument) as caught:
-            await found(stage, wrong)
-        assert caught.value.code == "INVALID_FILTER"
-    theirs = tasks_pb2.ListTasksRequest(filter=f"{name['2']} = 1")
-    with pytest.raises(InvalidArgument):
-        await stage.tasks.ListTasks(theirs, metadata=stage.grace.metadata)
-
-
-async def test_lists_are_ordered_by_custom_fields_page_by_page(stage: Stage) -> None:
-    project_id = await a_project(stage)
-    number = await a_field(stage, project_id, NUMBER)
-    size = await a_field(stage, project_id, SELECT, "Size", "small", "middle", "large")
-    day = await a_field(stage, project_id, DATE)
-    many = await a_field(stage, project_id, MULTI_SELECT, "Many", "one")
-    for title, amount, option, date in (
-        ("a", 10, 2, "2026-01-03"),
-        ("b", 9, 0, "2026-01-20"),
-        ("c", 9.5, 1, "2025-12-31"),
-    ):
-        await stage.create(
-            title,
-            project_id=project_id,
-            fields={
-                number.id: Value(number=amount),
-                size.id: Value(option_id=size.options[option].id),
-                day.id: Value(date=date),
-            },
-        )
-    await stage.create("z")
-    for field, ascending in ((number, "bca"), (size, "bca"), (day, "cab")):
-        for pages in (50, 1):
-            assert await found(stage, "", f"fields.{field.id} asc", size=pages) == [*ascending, "z"]
-            assert await found(stage, "", f"fields.{field.id} desc", size=pages) == [*ascending[::-1], "z"]
-    for wrong in (f"fields.{many.id}", f"fields.{uuid4()}", "fields.x"):
-        with pytest.raises(InvalidArgument) as caught:
-            await found(stage, "", wrong)
-        assert caught.value.code == "INVALID_ORDER"
 
 
 async def test_history_tells_of_values_and_undo_takes_them_back(stage: Stage) -> None:

@@ -21,7 +21,6 @@ from rota.tasks.v1 import (
     tasks_pb2,
     templates_pb2,
 )
-from rota_chassis.codec import decoder
 from rota_chassis.errors import (
     Conflict,
     InvalidArgument,
@@ -32,120 +31,11 @@ from rota_chassis.errors import (
     Unavailable,
     Unprocessable,
 )
-from rota_chassis.postgres.database import Database
 from rota_chassis.testing.waiting import eventually
-from rota_tasks.rebuild import rebuild
+from templating import MOVE, checklist, content_of, counts, differences, get, related, save, tasks, use
 
 if TYPE_CHECKING:
     from conftest import Stage
-    from rota_chassis.testing.services import User
-
-_content = decoder(templates_pb2.TemplateContent)
-
-MOVE: dict[str, Any] = {
-    "variables": [
-        {"name": "client", "required": True},
-        {"name": "owner", "type": "user"},
-        {"name": "launch", "type": "date"},
-        {"name": "budget", "type": "number", "default_value": "100"},
-    ],
-    "project": {
-        "name": "Onboard {{client}}",
-        "description": "For {{client}}; not \\{{client}}",
-        "color": "#112233",
-        "sections": [{"key": "first", "name": "First"}, {"key": "then", "name": "Then"}],
-        "states": [
-            {"key": "open", "name": "Open", "group": "todo", "transitions": [{"to": "over"}]},
-            {"key": "over", "name": "Over", "group": "done", "wip_limit": 50},
-        ],
-        "fields": [
-            {"name": "Budget", "type": "number"},
-            {"name": "Wood", "type": "select", "options": [{"name": "Oak"}, {"name": "Elm", "color": "#00ff00"}]},
-            {"name": "Paid", "type": "money"},
-            {"name": "Ready", "type": "date"},
-            {"name": "Who", "type": "person"},
-            {"name": "Kinds", "type": "multi_select", "options": [{"name": "A"}, {"name": "B"}]},
-            {"name": "Site", "type": "url"},
-        ],
-    },
-    "tasks": [
-        {
-            "key": "kick",
-            "title": "Call {{client}}",
-            "description": "Ask {{client}} about {{budget}}",
-            "priority": "high",
-            "start": "+0d",
-            "due": "+3d",
-            "deadline": "+1w",
-            "remind": "+2dT17:30",
-            "labels": ["calls", "{{client}}"],
-            "assignees": ["{{owner}}"],
-            "watchers": ["{{owner}}"],
-            "section": "then",
-            "estimate_s": 600,
-            "category": "sales",
-            "remind_before_s": [60],
-            "checklist": [{"title": "Greet {{client}}", "assignee": "{{owner}}"}, {"title": "Listen"}],
-            "fields": {
-                "Budget": {"values": ["{{budget}}"]},
-                "Wood": {"values": ["Elm"]},
-                "Paid": {"values": ["12.50 EUR"]},
-                "Ready": {"values": ["{{launch}}+1d"]},
-                "Kinds": {"values": ["B", "A"]},
-                "Site": {"values": ["https://example.org/{{client}}"]},
-            },
-        },
-        {"key": "notes", "title": "Notes", "parent": "kick", "due": "{{launch}}-1wT09:00", "state": "open"},
-        {"title": "After", "parent": "notes", "due": "+10d", "time_zone": "America/New_York", "remind": "-400d"},
-    ],
-    "relations": [{"source": "kick", "type": "blocks", "target": "notes", "lag_s": 60}],
-}
-
-
-async def save(stage: Stage, content: Any = None, *, user: User | None = None, **fields: Any) -> Any:
-    source = {"content": _content(content)} if content is not None else {}
-    request = templates_pb2.CreateTemplateRequest(**{"name": "Onboarding"} | source | fields)
-    return (await stage.templates.CreateTemplate(request, metadata=(user or stage.ada).metadata)).template
-
-
-async def use(stage: Stage, template: Any, *, user: User | None = None, **fields: Any) -> Any:
-    request = templates_pb2.InstantiateTemplateRequest(id=template.id, **fields)
-    return await stage.templates.InstantiateTemplate(request, metadata=(user or stage.ada).metadata)
-
-
-async def get(stage: Stage, task_id: str) -> Any:
-    return (await stage.tasks.GetTask(tasks_pb2.GetTaskRequest(id=task_id), metadata=stage.ada.metadata)).task
-
-
-async def checklist(stage: Stage, task_id: str) -> list[tuple[str, bool, str]]:
-    request = checklists_pb2.ListChecklistItemsRequest(task_id=task_id)
-    items = (await stage.checklists.ListChecklistItems(request, metadata=stage.ada.metadata)).items
-    return [(each.title, each.is_done, each.assignee_id) for each in items]
-
-
-async def related(stage: Stage, task_id: str) -> list[tuple[int, str, int]]:
-    request = relations_pb2.ListRelationsRequest(id=task_id)
-    found = (await stage.relations.ListRelations(request, metadata=stage.ada.metadata)).relations
-    return [(each.type, each.task_id, each.lag_s) for each in found]
-
-
-async def counts(stage: Stage) -> dict[str, int]:
-    connection = await asyncpg.connect(stage.database_url)
-    try:
-        return {
-            table: await connection.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608 (names of ours)
-            for table in ("projects", "tasks", "labels", "relations", "checklist_items", "events", "templates")
-        }
-    finally:
-        await connection.close()
-
-
-async def differences(stage: Stage) -> int:
-    database = await Database.connect(stage.database_url, size=2)
-    try:
-        return (await rebuild(database)).differences
-    finally:
-        await database.close()
 
 
 async def test_a_template_makes_a_whole_project_and_all_of_it_rebuilds(stage: Stage) -> None:
@@ -280,149 +170,6 @@ async def test_a_task_is_made_again_with_all_below_it(stage: Stage) -> None:
         assert caught.value.code == code
 
 
-@pytest.mark.parametrize(
-    ("variables", "wrong"),
-    [
-        ({}, ["variables.client"]),
-        ({"client": ""}, ["variables.client"]),
-        ({"client": "x", "clint": "y"}, ["variables.clint"]),
-        ({"client": "x", "owner": "Ada"}, ["variables.owner"]),
-        ({"client": "x", "launch": "tomorrow"}, ["variables.launch"]),
-        ({"client": "x", "budget": "much"}, ["variables.budget"]),
-        ({"client": "x", "budget": "NaN"}, ["variables.budget"]),
-    ],
-)
-async def test_variables_that_are_unknown_missing_or_of_another_type_are_named(
-    stage: Stage, variables: dict[str, str], wrong: list[str]
-) -> None:
-    template = await save(stage, MOVE)
-    before = await counts(stage)
-    with pytest.raises(InvalidArgument) as caught:
-        await use(stage, template, variables=variables)
-    assert caught.value.code == "INVALID_VARIABLES"
-    assert [each.field for each in caught.value.violations] == wrong
-    assert await counts(stage) == before
-
-
-def tasks(**fields: Any) -> dict[str, Any]:
-    return {"tasks": [{"title": "A", **fields}]}
-
-
-@pytest.mark.parametrize(
-    ("content", "places"),
-    [
-        (tasks(title="{{nobody}}"), ["content.tasks[0].title"]),
-        (tasks(due="{{when}}"), ["content.tasks[0].due"]),
-        ({"variables": [{"name": "a"}], **tasks(due="{{a}}+1d")}, ["content.tasks[0].due"]),
-        ({"variables": [{"name": "a"}], **tasks(assignees=["{{a}}"])}, ["content.tasks[0].assignees"]),
-        ({"variables": [{"name": "a"}, {"name": "a"}]}, ["content.variables[1].name"]),
-        (
-            {"variables": [{"name": "a", "type": "date", "default_value": "soon"}]},
-            ["content.variables[0].default_value"],
-        ),
-        (tasks(parent="later"), ["content.tasks[0].parent"]),
-        ({"tasks": [{"key": "a", "title": "A"}, {"key": "a", "title": "B"}]}, ["content.tasks[1].key"]),
-        (tasks(section="s", state="t"), ["content.tasks[0].section", "content.tasks[0].state"]),
-        (
-            {"project": {"name": "P"}, **tasks(fields={"Wood": {"values": ["Oak"]}})},
-            ["content.tasks[0].fields.Wood"],
-        ),
-        (
-            {"project": {"name": "P", "fields": [{"name": "Wood", "type": "text", "required": True}]}, **tasks()},
-            ["content.tasks[0].fields.Wood"],
-        ),
-        (
-            {"relations": [{"source": "a", "type": "blocks", "target": "b"}], **tasks(key="a")},
-            ["content.relations[0].target"],
-        ),
-        (
-            {
-                "tasks": [{"key": each, "title": each} for each in "abc"],
-                "relations": [
-                    {"source": "a", "type": "blocks", "target": "b"},
-                    {"source": "c", "type": "starts_after", "target": "b"},
-                    {"source": "a", "type": "is_blocked_by", "target": "c"},
-                ],
-            },
-            ["content.relations"],
-        ),
-        (
-            {
-                "tasks": [
-                    {"key": f"t{level}", "title": "deep", "parent": f"t{level - 1}" if level else ""}
-                    for level in range(33)
-                ]
-            },
-            ["content.tasks[32].parent"],
-        ),
-        ({"tasks": [{"title": "many"}] * 1001}, ["content.tasks"]),
-        (tasks(title="x" * 501), ["content.tasks[0].title"]),
-        (tasks(due="tomorrow"), ["content.tasks[0].due"]),
-        (tasks(due="+12345d"), ["content.tasks[0].due"]),
-        (tasks(time_zone="Mars/Olympus"), ["time_zone"]),
-    ],
-)
-async def test_a_content_that_cannot_be_made_is_refused(stage: Stage, content: Any, places: list[str]) -> None:
-    with pytest.raises(InvalidArgument) as caught:
-        await save(stage, content)
-    assert [each.field for each in caught.value.violations] == places
-    assert (await counts(stage))["templates"] == 0
-
-
-async def test_a_content_that_is_too_large_is_refused(stage: Stage) -> None:
-    with pytest.raises(Conflict) as caught:
-        await save(stage, {"tasks": [{"title": "long", "description": "x" * 50_000}] * 11})
-    assert caught.value.code == "TEMPLATE_TOO_LARGE"
-
-
-@pytest.mark.parametrize(
-    ("content", "given", "code", "place"),
-    [
-        (tasks(title="{{a}}"), {"a": "x" * 501}, "TEMPLATE_OUTPUT_TOO_LONG", "content.tasks[0].title"),
-        (
-            tasks(description="{{a}}" * 9_000),
-            {"a": "x" * 5_000},
-            "TEMPLATE_OUTPUT_TOO_LONG",
-            "content.tasks[0].description",
-        ),
-        (tasks(title="{{a}}"), {"a": " "}, "INVALID_TEMPLATE", "content.tasks[0].title"),
-        (tasks(due="+9999w"), {"a": "x"}, "DATE_OUT_OF_RANGE", "start_on"),
-        (tasks(due="-9999w"), {"a": "x"}, "DATE_OUT_OF_RANGE", "start_on"),
-        (
-            tasks(fields={"Wood": {"values": ["Oak"]}}),
-            {"a": "x"},
-            "INVALID_TEMPLATE",
-            "content.tasks[0].fields.Wood",
-        ),
-        (
-            {
-                "project": {"name": "P", "fields": [{"name": "N", "type": "number"}]},
-                **tasks(fields={"N": {"values": ["{{a}}"]}}),
-            },
-            {"a": "x"},
-            "INVALID_TEMPLATE",
-            "content.tasks[0].fields.N",
-        ),
-    ],
-)
-async def test_what_cannot_be_made_with_these_values_leaves_nothing(
-    stage: Stage, content: Any, given: dict[str, str], code: str, place: str
-) -> None:
-    template = await save(stage, {"variables": [{"name": "a"}], **content})
-    before = await counts(stage)
-    start_on = "0010-01-01" if "-" in str(content.get("tasks", [{}])[0].get("due", "")) else "9990-01-01"
-    with pytest.raises(InvalidArgument) as caught:
-        await use(stage, template, variables=given, start_on=start_on)
-    assert (caught.value.code, [each.field for each in caught.value.violations]) == (code, [place])
-    assert await counts(stage) == before
-
-
-async def test_a_value_is_looked_at_once(stage: Stage) -> None:
-    content = {"variables": [{"name": "a"}, {"name": "b"}], "tasks": [{"title": "{{a}}{{b}} \\{{a}} {{A}} {{ a }}"}]}
-    made = await use(stage, await save(stage, content), variables={"a": "{{b}}", "b": "\\{{a}}"})
-    assert made.task.title == "{{b}}\\{{a}} {{a}} {{A}} {{ a }}"
-
-
 async def test_people_who_left_are_left_out_but_not_named_anew(stage: Stage) -> None:
     content = {"variables": [{"name": "who", "type": "user"}], **tasks(assignees=[str(stage.grace.id), "{{who}}"])}
     template = await save(stage, content)
@@ -490,7 +237,7 @@ async def test_a_template_is_changed_by_whoever_has_its_entity_tag(stage: Stage)
     refused = next(each for each in results if isinstance(each, RotaError))
     assert isinstance(refused, PreconditionFailed)
     request = templates_pb2.UpdateTemplateRequest(
-        id=template.id, content=_content(tasks()), update_mask=FieldMask(paths=["content", "description"])
+        id=template.id, content=content_of(tasks()), update_mask=FieldMask(paths=["content", "description"])
     )
     changed = (await stage.templates.UpdateTemplate(request, metadata=stage.ada.metadata)).template
     assert (changed.version, changed.task_count, changed.makes_project) == (3, 1, False)
@@ -552,7 +299,7 @@ async def test_a_viewer_sees_templates_and_uses_none(stage: Stage) -> None:
         (
             stage.templates.CreateTemplate,
             templates_pb2.CreateTemplateRequest(
-                name="x", content=_content(tasks()), workspace_id=str(stage.ada.workspace_id)
+                name="x", content=content_of(tasks()), workspace_id=str(stage.ada.workspace_id)
             ),
         ),
         (stage.templates.UpdateTemplate, templates_pb2.UpdateTemplateRequest(id=template.id)),
