@@ -6,10 +6,15 @@ what that depends on, and numbers ids so that things that were ordered by them s
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from rota_tasks.attachments import ledger
+from rota_tasks.attachments import messages as attachment_messages
+from rota_tasks.attachments import store as attachment_store
+from rota_tasks.attachments.domain import AttachmentCreated
 from rota_tasks.boards import messages as board_messages
 from rota_tasks.boards import store as board_store
 from rota_tasks.boards.domain import Column, ColumnCreated
@@ -46,6 +51,7 @@ if TYPE_CHECKING:
 
     from rota_chassis.postgres.database import UnitOfWork
 
+    from rota_tasks.attachments.domain import Attachment
     from rota_tasks.relations.domain import Relation
 
     Thing = TypeVar("Thing")
@@ -70,6 +76,7 @@ class Bulk:
     tasks: Sequence[Task] = ()
     items: Sequence[ChecklistItem] = ()
     relations: Sequence[Relation] = ()
+    attachments: Sequence[Attachment] = ()
     comments: Sequence[Comment] = ()
 
 
@@ -90,6 +97,8 @@ async def add(work: UnitOfWork, new: Bulk) -> Sequence[Task]:
         await relation_store.save(work, relations_)
         work.append(*(relation_messages.event_message(relations.add(each)) for each in relations_))
     await unblocking.follow(work, [TaskCreated(task) for task in written if task.execution is not None])
+    for attachments in _some(new.attachments):
+        await add_attachments(work, attachments)
     titles = {task.id: task.title for task in new.tasks}
     for comments in _some(new.comments):
         await add_comments(work, comments, titles)
@@ -135,6 +144,20 @@ async def add_items(work: UnitOfWork, items: Sequence[ChecklistItem]) -> None:
     """Write items of checklists."""
     await checklist_store.add_many(work, items)
     work.append(*(checklist_messages.event_message(ChecklistItemCreated(item)) for item in items))
+
+
+async def add_attachments(work: UnitOfWork, attachments: Sequence[Attachment]) -> None:
+    """Write attachments that have the files of others, as far as these are still there.
+
+    The search documents are left to the caller.
+    """
+    uses = Counter(each.object_id for each in attachments)
+    if not uses:
+        return
+    stored = await ledger.use(work, workspace_id=attachments[0].workspace_id, uses=uses)
+    kept = [each for each in attachments if each.object_id in stored]
+    await attachment_store.add_many(work, kept)
+    work.append(*(attachment_messages.event_message(AttachmentCreated(each)) for each in kept))
 
 
 async def add_comments(work: UnitOfWork, comments: Sequence[Comment], titles: Mapping[UUID, str]) -> None:

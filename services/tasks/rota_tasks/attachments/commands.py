@@ -132,7 +132,7 @@ async def delete_attachment(attachments: Attachments, user: UserPrincipal, *, at
         if attachment.created_by != user.user_id and role not in MODERATORS:
             raise PermissionDenied("Only whoever attached this file can delete it.", code="ATTACHMENT_AUTHOR_REQUIRED")
         await _apply(work, domain.delete(attachment, now=attachments.tasks.clock.now()))
-        await ledger.release(work, workspace_id=attachment.workspace_id, object_ids=[attachment.id])
+        await ledger.release(work, workspace_id=attachment.workspace_id, uses={attachment.object_id: 1})
 
 
 class _Room:

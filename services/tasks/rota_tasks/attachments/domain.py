@@ -23,7 +23,11 @@ _MAX_EXTENSION_BYTES = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """A file; the fields are those of rota.tasks.v1.Attachment."""
+    """A file; the fields are those of rota.tasks.v1.Attachment.
+
+    Attributes:
+        stored_with: The attachment with which the file was stored; None for itself.
+    """
 
     id: UUID
     workspace_id: UUID
@@ -35,11 +39,21 @@ class Attachment:
     created_by: UUID
     created_at: datetime
     version: int = 1
+    stored_with: UUID | None = None
+
+    @property
+    def object_id(self) -> UUID:
+        """Of the stored file, which several may have."""
+        return self.stored_with or self.id
 
     @property
     def etag(self) -> str:
         """Strong entity tag of it and of its content, quotes included: the digest."""
         return f'"{self.sha256}"'
+
+    def shared(self, new_id: UUID, task_id: UUID, *, now: datetime) -> Attachment:
+        """The attachment of another task that has the same file."""
+        return replace(self, id=new_id, task_id=task_id, stored_with=self.object_id, created_at=now, version=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,12 @@
 
     pending -> stored     with the event that says so, in one transaction
     pending -> deleted    its upload failed, or its process died and an hour is over
-    stored  -> deleted    with the event, or with its task that left the trash for good
+    stored  -> deleted    with the last attachment that has it: by its event, or with its task that left the trash for
+                          good
     deleted -> no row     once the object is gone from the file store
+
+An attachment that is copied has the object of the first: `uses` counts them, in the transaction of the event. What is
+deleted is used by nobody again.
 
 A workspace's quota counts what is pending, as far as it is reserved, and what is stored. The sum has a row of its own,
 which changes in the same transactions, so that parallel uploads take turns on it and never go over together. Whoever
@@ -20,7 +24,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -30,6 +34,8 @@ _WORKSPACE = bindparam("workspace_id", type_=PgUUID)
 _ID = bindparam("id", type_=PgUUID)
 _BYTES = bindparam("bytes", type_=BigInteger)
 _LIMIT = bindparam("limit", type_=Integer)
+_IDS = bindparam("ids", type_=ARRAY(PgUUID))
+_USES = bindparam("uses", type_=ARRAY(Integer))
 
 _ADD = statement(
     text(
@@ -76,15 +82,34 @@ _RELEASE = """
     )
     UPDATE attachment_usage u SET bytes = u.bytes - s.bytes FROM sums s WHERE u.workspace_id = s.workspace_id
 """
-_RELEASE_STORED = statement(
-    text(_RELEASE.format(which="workspace_id = :workspace_id AND id = ANY(:ids) AND state = 'stored'")).bindparams(
-        _WORKSPACE, bindparam("ids", type_=ARRAY(PgUUID))
-    )
-)
-_RELEASE_OF_TASKS = statement(
+_HOLD = statement(
     text(
-        _RELEASE.format(which="workspace_id = :workspace_id AND task_id = ANY(:task_ids) AND state = 'stored'")
-    ).bindparams(_WORKSPACE, bindparam("task_ids", type_=ARRAY(PgUUID)))
+        """
+        SELECT id FROM attachment_objects
+        WHERE workspace_id = :workspace_id AND id = ANY(:ids) AND state = 'stored' ORDER BY id FOR UPDATE
+        """
+    ).bindparams(_WORKSPACE, _IDS)
+)
+_USE = statement(
+    text(
+        """
+        UPDATE attachment_objects o SET uses = o.uses + a.uses FROM unnest(:ids, :uses) AS a (id, uses)
+        WHERE o.workspace_id = :workspace_id AND o.id = a.id
+        """
+    ).bindparams(_WORKSPACE, _IDS, _USES)
+)
+_LEAVE = statement(
+    text(
+        """
+        UPDATE attachment_objects o SET uses = greatest(o.uses - a.uses, 0) FROM unnest(:ids, :uses) AS a (id, uses)
+        WHERE o.workspace_id = :workspace_id AND o.id = a.id
+        """
+    ).bindparams(_WORKSPACE, _IDS, _USES)
+)
+_RELEASE_UNUSED = statement(
+    text(
+        _RELEASE.format(which="workspace_id = :workspace_id AND id = ANY(:ids) AND state = 'stored' AND uses = 0")
+    ).bindparams(_WORKSPACE, _IDS)
 )
 _RELEASE_PENDING = statement(
     text(_RELEASE.format(which="workspace_id = :workspace_id AND id = :id AND state = 'pending'")).bindparams(
@@ -140,14 +165,22 @@ async def abandon(work: UnitOfWork, *, workspace_id: UUID, object_id: UUID) -> N
     await work.execute(_RELEASE_PENDING, workspace_id=workspace_id, id=object_id)
 
 
-async def release(work: UnitOfWork, *, workspace_id: UUID, object_ids: Sequence[UUID]) -> None:
-    """Stored objects are to go."""
-    await work.execute(_RELEASE_STORED, workspace_id=workspace_id, ids=list(object_ids))
+async def use(work: UnitOfWork, *, workspace_id: UUID, uses: Mapping[UUID, int]) -> Collection[UUID]:
+    """Stored objects get so many attachments more; those of them that are stored still."""
+    held = await work.fetch(_HOLD, workspace_id=workspace_id, ids=list(uses))
+    stored = [row["id"] for row in held]
+    await work.execute(_USE, workspace_id=workspace_id, ids=stored, uses=[uses[each] for each in stored])
+    return stored
 
 
-async def release_of_tasks(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> None:
-    """The stored objects of tasks are to go."""
-    await work.execute(_RELEASE_OF_TASKS, workspace_id=workspace_id, task_ids=list(task_ids))
+async def release(work: UnitOfWork, *, workspace_id: UUID, uses: Mapping[UUID, int]) -> None:
+    """Stored objects have so many attachments less; those that have none are to go."""
+    if not uses:
+        return
+    # In one order, so that two who release several wait for one another.
+    await work.fetch(_HOLD, workspace_id=workspace_id, ids=list(uses))
+    await work.execute(_LEAVE, workspace_id=workspace_id, ids=list(uses), uses=list(uses.values()))
+    await work.execute(_RELEASE_UNUSED, workspace_id=workspace_id, ids=list(uses))
 
 
 async def release_overdue(work: UnitOfWork, *, before: datetime, limit: int) -> None:

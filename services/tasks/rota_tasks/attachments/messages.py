@@ -27,6 +27,7 @@ def attachment_message(attachment: Attachment) -> attachments_pb2.Attachment:
         created_at=timestamp(attachment.created_at),
         version=attachment.version,
         etag=attachment.etag,
+        stored_with=str(attachment.stored_with) if attachment.stored_with else None,
     )
 
 
@@ -43,6 +44,7 @@ def attachment_of(message: attachments_pb2.Attachment) -> Attachment:
         created_by=UUID(message.created_by),
         created_at=message.created_at.ToDatetime(UTC),
         version=message.version,
+        stored_with=UUID(message.stored_with) if message.HasField("stored_with") else None,
     )
 
 

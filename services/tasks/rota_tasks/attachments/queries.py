@@ -67,7 +67,7 @@ async def open_content(
     part = asked_part(asked, size=attachment.size, if_range=if_range, etag=attachment.etag)
     wanted = part or Part(0, attachment.size)
     chunks = await attachments.files.reading(
-        attachment.workspace_id, attachment.id, offset=wanted.offset, length=wanted.length
+        attachment.workspace_id, attachment.object_id, offset=wanted.offset, length=wanted.length
     )
     return attachment, part, chunks
 
@@ -81,7 +81,7 @@ async def get_url(attachments: Attachments, user: UserPrincipal, *, attachment_i
     """
     attachment = await get_attachment(attachments, user, attachment_id=attachment_id)
     expires_at = attachments.tasks.clock.now() + URL_WORKS
-    url = await attachments.files.url(attachment.workspace_id, attachment.id, expires_in=URL_WORKS)
+    url = await attachments.files.url(attachment.workspace_id, attachment.object_id, expires_in=URL_WORKS)
     if url is None:
         raise Unprocessable(
             "Files are kept on disk here, which has no addresses; get the content with your access token.",

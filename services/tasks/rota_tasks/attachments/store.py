@@ -92,6 +92,12 @@ _DELETE_OF_TASKS = statement(
         ATTACHMENTS.c.task_id == func.any(bindparam("task_ids", type_=ARRAY(PgUUID))),
     )
 )
+_IDS = bindparam("task_ids", type_=ARRAY(PgUUID))
+_OF_TASKS = statement(
+    select(ATTACHMENTS)
+    .where(ATTACHMENTS.c.workspace_id == bindparam("workspace_id"), ATTACHMENTS.c.task_id == func.any(_IDS))
+    .order_by(ATTACHMENTS.c.id)
+)
 _RECORD_REQUEST = statement(
     insert(REQUESTS).values({column.name: bindparam(column.name) for column in REQUESTS.c}).on_conflict_do_nothing()
 )
@@ -132,6 +138,17 @@ async def project(work: UnitOfWork, event: AttachmentEvent) -> None:
     else:
         await work.execute(_SAVE, **{name: getattr(attachment, name) for name in _FIELDS})
     await documents.write(work, workspace_id=attachment.workspace_id, task_ids=[attachment.task_id])
+
+
+async def of_tasks(reader: Reader, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> Sequence[Attachment]:
+    """What is attached to tasks, those in the trash included, the oldest first."""
+    rows = await reader.fetch(_OF_TASKS, workspace_id=workspace_id, task_ids=list(task_ids))
+    return [attachment_of_row(row) for row in rows]
+
+
+async def add_many(work: UnitOfWork, attachments: Sequence[Attachment]) -> None:
+    """Write many new attachments at once; the search documents are left to the caller."""
+    await work.execute_many(_SAVE, [{name: getattr(each, name) for name in _FIELDS} for each in attachments])
 
 
 async def remove_of_tasks(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> None:

@@ -22,4 +22,5 @@ ATTACHMENTS = Table(
     Column("created_by", PgUUID, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("version", Integer, nullable=False),
+    Column("stored_with", PgUUID),
 )

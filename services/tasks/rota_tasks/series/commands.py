@@ -18,13 +18,13 @@ from rota_tasks import locks
 from rota_tasks.boards import domain as boards
 from rota_tasks.boards import store as board_store
 from rota_tasks.boards.domain import Section, State
-from rota_tasks.checklists.carrying import carry
 from rota_tasks.executions import accepting
 from rota_tasks.executions.execution import NAMES as OF_EXECUTION
+from rota_tasks.fields.domain import fitting
 from rota_tasks.keys import commands as keys
 from rota_tasks.preconditions import require_version
 from rota_tasks.projects import store as projects
-from rota_tasks.series import domain, following, planning, store
+from rota_tasks.series import carrying, domain, following, planning, store
 from rota_tasks.series.domain import DATES, SHARED
 from rota_tasks.series.recurrence import Anchor
 from rota_tasks.tasks import commands, requirements, tree
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from rota_tasks.tasks.domain import TaskEvent
 
 
-_SHARED = OF_EXECUTION.union(SHARED)
+_SHARED = OF_EXECUTION.union(SHARED, {"fields", "field_values"})
 
 
 async def edit_occurrences(
@@ -172,8 +172,8 @@ async def make_occurrence(
 ) -> None:
     """Give an occurrence its task, or end the series when there is none; nothing when the series is another by now.
 
-    What the template names and is gone is left out; a state that is full holds one more. The checklist is that of the
-    newest occurrence before it, with nothing done.
+    What the template names and is gone is left out; a state that is full holds one more. What is taken over is that of
+    the newest occurrence before it, with nothing done.
 
     Args:
         work: The transaction.
@@ -193,7 +193,10 @@ async def make_occurrence(
         if series is not None and series.version == version:
             await following.apply(work, domain.end(series, now=now))
         return
+    source = await carrying.read(work, seen)
     task = domain.task_of_occurrence(seen, occurrence, task_id=uuid7(), now=now)
+    if source is None or source.carried.fields:
+        task = replace(task, fields=(source.task if source else seen.template).fields)
     task = await _placed(work, task)
     series = await store.lock(work, **key)
     if series is None or series.version != version:
@@ -202,9 +205,8 @@ async def make_occurrence(
         (task,) = await keys.numbered(work, [task])
         work.append(event_message(TaskCreated(task)))
         await task_store.project(work, TaskCreated(task))
-        source_id = await store.newest_task(work, **key, besides=task.id)
-        if source_id is not None:
-            await carry(work, source_id=source_id, task=task)
+        if source is not None:
+            await carrying.write(work, source, task)
     await following.apply(work, domain.advance(series, occurrence, now=now))
 
 
@@ -276,11 +278,12 @@ async def _placed(work: UnitOfWork, task: Task) -> Task:
         assignee_ids=await store.members(work, workspace_id=workspace_id, user_ids=task.assignee_ids),
         watcher_ids=await store.members(work, workspace_id=workspace_id, user_ids=task.watcher_ids),
     )
+    task = replace(task, fields=fitting(await carrying.fields_of(work, task), task.fields))
     if task.project_id is None:
         return task
     among: dict[str, Any] = {"workspace_id": workspace_id, "project_id": task.project_id}
     if not await projects.exists(work, **among):
-        return replace(task, project_id=None, section_id=None)
+        return replace(task, project_id=None, section_id=None, fields={})
     sections = {each.id for each in await board_store.columns(work, Section, **among)}
     task = task if task.section_id in sections else replace(task, section_id=None)
     states = await board_store.columns(work, State, **among)

@@ -32,12 +32,23 @@ class CatchUp(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """What the next occurrence takes over; the fields are those of rota.tasks.v1.CarriedOver."""
+
+    checklist: bool = True
+    subtasks: bool = True
+    fields: bool = True
+    attachments: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recurrence:
     """The fields are those of rota.tasks.v1.Recurrence.
 
     Attributes:
         time_zone: Empty while it is not said, which no series has.
         start: The day or the instant from which the rule counts; None while it is not said.
+        carried_over: None where it is not said, which means `Carried()`.
     """
 
     rrule: str | None = None
@@ -47,6 +58,7 @@ class Recurrence:
     catch_up: CatchUp = CatchUp.ONE
     time_zone: str = ""
     start: date | datetime | None = None
+    carried_over: Carried | None = None
 
     @property
     def zone(self) -> tzinfo:
@@ -62,7 +74,11 @@ class Recurrence:
 
     def asked_again(self, known: Recurrence) -> Recurrence:
         """Itself, which someone gives for a task that has `known`: what it leaves out, or repeats, stays open."""
-        return replace(self, start=None if self.start == known.start else self.start)
+        return replace(
+            self,
+            start=None if self.start == known.start else self.start,
+            carried_over=self.carried_over or known.carried_over,
+        )
 
     def is_that_of(self, known: Recurrence) -> bool:
         """Whether whoever gives it for a task that has `known` asks for nothing new."""
@@ -70,6 +86,7 @@ class Recurrence:
             known,
             time_zone=known.time_zone if self.time_zone else "",
             start=known.start if self.start is not None else None,
+            carried_over=(known.carried_over or Carried()) if self.carried_over is not None else None,
         )
 
     def after(self, occurrences: int) -> Recurrence:

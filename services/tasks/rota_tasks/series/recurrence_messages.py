@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from rota.tasks.v1 import recurrence_pb2
 from rota_chassis import codec
 from rota_chassis.errors import InvalidArgument, Violation
 
-from rota_tasks.series.recurrence import Anchor, CatchUp, Recurrence
+from rota_tasks.series.recurrence import Anchor, Carried, CatchUp, Recurrence
 from rota_tasks.tasks.days import zones
 from rota_tasks.timestamps import timestamp
 
@@ -27,7 +27,7 @@ _decode = codec.decoder(recurrence_pb2.Recurrence)
 
 def recurrence_message(recurrence: Recurrence) -> recurrence_pb2.Recurrence:
     """The recurrence as the API shows it."""
-    start = recurrence.start
+    start, carried = recurrence.start, recurrence.carried_over
     return recurrence_pb2.Recurrence(
         rrule=recurrence.rrule,
         cron=recurrence.cron,
@@ -37,6 +37,7 @@ def recurrence_message(recurrence: Recurrence) -> recurrence_pb2.Recurrence:
         time_zone=recurrence.time_zone,
         starts_on=None if start is None or isinstance(start, datetime) else start.isoformat(),
         starts_at=timestamp(start) if isinstance(start, datetime) else None,
+        carried_over=None if carried is None else recurrence_pb2.CarriedOver(**asdict(carried)),
     )
 
 
@@ -55,7 +56,12 @@ def recurrence_of(message: recurrence_pb2.Recurrence) -> Recurrence:
         catch_up=_CATCH_UP_OF.get(message.catch_up, CatchUp.ONE),
         time_zone=message.time_zone,
         start=start,
+        carried_over=_carried_of(message.carried_over) if message.HasField("carried_over") else None,
     )
+
+
+def _carried_of(message: recurrence_pb2.CarriedOver) -> Carried:
+    return replace(Carried(), **{field.name: value for field, value in message.ListFields()})
 
 
 def recurrence_given(request: Any) -> Recurrence | None:

@@ -19,7 +19,7 @@ from rota_tasks.series import occurrences
 from rota_tasks.series.messages import series_json, series_of_json
 from rota_tasks.series.occurrences import OCCURRENCES
 from rota_tasks.tasks.domain import OPEN
-from rota_tasks.tasks.tables import TASKS, is_favourite, shown, task_of_row
+from rota_tasks.tasks.tables import TASKS, is_favourite, own, shown, task_of_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,12 +102,8 @@ _EXISTS = statement(
     )
 )
 _NEWEST = statement(
-    select(TASKS.c.id)
-    .where(
-        TASKS.c.workspace_id == _WORKSPACE,
-        TASKS.c.series_id == _SERIES,
-        TASKS.c.id != bindparam("besides", type_=PgUUID),
-    )
+    select(*own(TASKS))
+    .where(TASKS.c.workspace_id == _WORKSPACE, TASKS.c.series_id == _SERIES)
     .order_by(TASKS.c.occurrence.desc())
     .limit(1)
 )
@@ -185,12 +181,10 @@ async def has(reader: Reader, *, workspace_id: UUID, series_id: UUID, occurrence
     return found
 
 
-async def newest_task(reader: Reader, *, workspace_id: UUID, series_id: UUID, besides: UUID) -> UUID | None:
-    """The task of the newest occurrence that has one which lives, besides this one."""
-    task_id: UUID | None = await reader.fetch_value(
-        _NEWEST, workspace_id=workspace_id, series_id=series_id, besides=besides
-    )
-    return task_id
+async def newest_task(reader: Reader, *, workspace_id: UUID, series_id: UUID) -> Task | None:
+    """The task of the newest occurrence that has one which lives."""
+    row = await reader.fetch_one(_NEWEST, workspace_id=workspace_id, series_id=series_id)
+    return None if row is None else task_of_row(row)
 
 
 async def members(reader: Reader, *, workspace_id: UUID, user_ids: Sequence[UUID]) -> tuple[UUID, ...]:

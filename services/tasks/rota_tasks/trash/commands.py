@@ -8,6 +8,7 @@ A restored task returns to its state although that be full: a limit must not kee
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from rota_chassis.memberships import WRITERS, require_role
 
 from rota_tasks import locks
 from rota_tasks.attachments import ledger
+from rota_tasks.attachments import store as attachments
 from rota_tasks.boards import store as boards
 from rota_tasks.boards.domain import Section, State
 from rota_tasks.executions import unblocking
@@ -171,8 +173,9 @@ async def purge_trash(tasks: Tasks, *, before: datetime, limit: int) -> int:
 async def _purge(work: UnitOfWork, workspace_id: UUID, gone: Sequence[Task], *, now: datetime) -> None:
     work.append(*(event_message(domain.purge(task, now=now)) for task in gone))
     task_ids = [task.id for task in gone]
+    attached = await attachments.of_tasks(work, workspace_id=workspace_id, task_ids=task_ids)
     await store.remove(work, workspace_id=workspace_id, task_ids=task_ids)
-    await ledger.release_of_tasks(work, workspace_id=workspace_id, task_ids=task_ids)
+    await ledger.release(work, workspace_id=workspace_id, uses=Counter(each.object_id for each in attached))
 
 
 async def _placed(work: UnitOfWork, task: Task, *, levels: int) -> Task:
