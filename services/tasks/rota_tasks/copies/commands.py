@@ -53,7 +53,7 @@ async def copy_project(
     project = await get_project(projects, user, project_id=project_id)
     workspace_id = project.workspace_id
     await projects.memberships.require(user.user_id, workspace_id, WRITERS)
-    content = await queries.content_of(projects.database, project, comments=Part.COMMENTS in wish.include)
+    content = await queries.content_of(projects.database, project, include=wish.include)
     strangers: frozenset[UUID] = frozenset()
     if Part.PEOPLE in wish.include:
         strangers = frozenset(await projects.memberships.strangers(workspace_id, list(domain.people(content))))
@@ -73,6 +73,7 @@ async def copy_project(
         tasks=copied.tasks,
         items=copied.items,
         relations=copied.relations,
+        attachments=copied.attachments,
         comments=copied.comments,
     )
     async with projects.database.transaction() as work:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
     from uuid import UUID
 
+    from rota_tasks.attachments.domain import Attachment
     from rota_tasks.boards.domain import Section, State
     from rota_tasks.checklists.domain import ChecklistItem
     from rota_tasks.comments.domain import Comment
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 MAX_TASKS = 5_000
 MAX_OTHERS = 20_000
-"""Checklist items, relations and comments together."""
+"""Checklist items, relations, comments and attachments together."""
 MOVED = ("start_on", "start_at", "due_on", "due_at", "deadline_at", "remind_at")
 BEGIN = ("start_on", "start_at", "due_on", "due_at")
 
@@ -40,6 +41,7 @@ class Part(StrEnum):
 
     PEOPLE = "people"
     COMMENTS = "comments"
+    ATTACHMENTS = "attachments"
 
 
 class Completed(StrEnum):
@@ -77,6 +79,7 @@ class Content:
     items: Sequence[ChecklistItem] = ()
     relations: Sequence[Relation] = ()
     comments: Sequence[Comment] = ()
+    attachments: Sequence[Attachment] = ()
 
 
 @dataclass(slots=True)
@@ -167,7 +170,8 @@ class Copier:
         comments: list[Comment] = []
         if Part.COMMENTS in self._wish.include:
             comments = [each for each in self._content.comments if each.task_id in self._ids]
-        for originals in (items, relations, comments):
+        attachments = [each for each in self._content.attachments if each.task_id in self._ids]
+        for originals in (items, relations, comments, attachments):
             self._ids.give(originals)
         states = [self._state(each) for each in self._content.states]
         positions = _positions(self._tasks)
@@ -185,6 +189,10 @@ class Copier:
             comments=[
                 replace(each, id=self._ids[each.id], task_id=self._ids[each.task_id], mentioned_ids=(), version=1)
                 for each in comments
+            ],
+            attachments=[
+                replace(each.shared(self._ids[each.id], self._ids[each.task_id], now=self._now), created_by=self._by)
+                for each in attachments
             ],
         )
 

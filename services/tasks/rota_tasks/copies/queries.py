@@ -10,12 +10,12 @@ from rota_chassis.errors import Conflict
 from rota_chassis.postgres.database import UnitOfWork
 
 from rota_tasks.boards.domain import Section, State
-from rota_tasks.copies.domain import MAX_OTHERS, MAX_TASKS, Content
+from rota_tasks.copies.domain import MAX_OTHERS, MAX_TASKS, Content, Part
 from rota_tasks.exports.snapshot import Snapshot
 from rota_tasks.imports.formats.content import parents_first
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Collection, Sequence
 
     from rota_chassis.postgres.database import Database
 
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from rota_tasks.tasks.domain import Task
 
 
-async def content_of(database: Database, project: Project, *, comments: bool, max_tasks: int = MAX_TASKS) -> Content:
-    """A project with all that it holds, as it is at one moment; comments if wanted.
+async def content_of(
+    database: Database, project: Project, *, include: Collection[Part], max_tasks: int = MAX_TASKS
+) -> Content:
+    """A project with all that it holds, as it is at one moment; comments and attachments if wanted.
 
     Raises:
         Conflict: it holds more than can be handled at once (code PROJECT_TOO_LARGE).
@@ -43,6 +45,8 @@ async def content_of(database: Database, project: Project, *, comments: bool, ma
         left -= len(items)
         relations = await _all(snapshot.relations(), left)
         left -= len(relations)
+        comments = await _all(snapshot.comments(), left) if Part.COMMENTS in include else []
+        left -= len(comments)
         return Content(
             project=project,
             states=await snapshot.columns(State),
@@ -51,7 +55,8 @@ async def content_of(database: Database, project: Project, *, comments: bool, ma
             tasks=_parents_first(await snapshot.tasks_at_once()),
             items=items,
             relations=relations,
-            comments=await _all(snapshot.comments(), left) if comments else [],
+            comments=comments,
+            attachments=await _all(snapshot.attachments(), left) if Part.ATTACHMENTS in include else [],
         )
 
 
@@ -59,7 +64,9 @@ async def _all(found: AsyncIterator[Any], most: int) -> list[Any]:
     things: list[Any] = []
     async for each in found:
         if len(things) == most:
-            raise _too_large(f"more than {MAX_OTHERS:,} checklist items, relations and comments, and at most so many")
+            raise _too_large(
+                f"more than {MAX_OTHERS:,} checklist items, relations, comments and attachments, and at most so many"
+            )
         things.append(each)
     return things
 

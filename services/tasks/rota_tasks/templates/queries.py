@@ -69,7 +69,7 @@ async def content_of_project(
     if project.workspace_id != workspace_id:
         raise NotFound("There is no such project in the workspace.", code="PROJECT_NOT_FOUND")
     try:
-        found = await content_of(projects.database, project, comments=False, max_tasks=MAX_TASKS)
+        found = await content_of(projects.database, project, include=(), max_tasks=MAX_TASKS)
     except Conflict as error:
         raise _too_large() from error
     labels = await store.label_names(projects.database, workspace_id=workspace_id, label_ids=_labels(found.tasks))
