@@ -65,6 +65,7 @@ from rota_scheduler.timers.firing import Timers, fire_timers
 from rota_scheduler.workflows import engine, listening
 from rota_scheduler.workflows.dependencies import Workflows
 from rota_scheduler.workflows.servicer import WorkflowServicer
+from rota_scheduler.workflows.trees import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -158,7 +159,15 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     )
     _serve_calendars(runtime, memberships, firing)
     waits = Ticker("workflows", lambda: engine.wake_runs(workflows), runtime.clock)
-    workflows = Workflows(runtime.database, memberships, runtime.clock, egress, on_waits=waits.wake, on_runs=on_runs)
+    workflows = Workflows(
+        runtime.database,
+        memberships,
+        runtime.clock,
+        egress,
+        on_waits=waits.wake,
+        on_runs=on_runs,
+        limits=Limits(runtime.settings.workflow_tree_runs, runtime.settings.workflow_tree_depth),
+    )
     runtime.serve(
         workflows_pb2_grpc.add_WorkflowServiceServicer_to_server, WorkflowServicer(workflows, runtime.page_tokens)
     )

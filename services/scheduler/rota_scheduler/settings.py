@@ -17,6 +17,8 @@ class SchedulerSettings(ServiceSettings):
             Skipped times are kept as long.
         rule_log_days: How long entries of the logs of rules are kept.
         workflow_run_days: How long runs of workflows are kept after they have ended.
+        workflow_tree_runs: How many runs of workflows may go on at a time within one that was started by itself.
+        workflow_tree_depth: How many runs of workflows may be within each other, that one not counted.
     """
 
     egress_allow_private: bool | None = None
@@ -24,6 +26,8 @@ class SchedulerSettings(ServiceSettings):
     run_history_days: int = Field(default=90, ge=1, le=36_500)
     rule_log_days: int = Field(default=30, ge=1, le=36_500)
     workflow_run_days: int = Field(default=90, ge=1, le=36_500)
+    workflow_tree_runs: int = Field(default=10_000, ge=1, le=1_000_000)
+    workflow_tree_depth: int = Field(default=8, ge=1, le=100)
 
     @property
     def private_addresses_allowed(self) -> bool:

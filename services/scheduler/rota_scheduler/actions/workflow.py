@@ -14,7 +14,6 @@ from rota_chassis.identity import ROLE_USER, Principal, UserPrincipal, acting_as
 
 from rota_scheduler import origins
 from rota_scheduler.actions.failures import failed_call
-from rota_scheduler.rules.domain import MAX_DEPTH
 from rota_scheduler.runs.domain import Failed, Succeeded
 from rota_scheduler.workflows import commands
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class StartWorkflow:
-    """Starts the runs; a workflow that starts workflows, which start workflows, comes to an end as rules do."""
+    """Starts the runs; within one of a workflow they are of its tree, whose limits hold (see `workflows.trees`)."""
 
     def __init__(self, workflows: Callable[[], Workflows]) -> None:
         self._workflows = workflows
@@ -36,9 +35,6 @@ class StartWorkflow:
         workflows, given = self._workflows(), run.parameters
         try:
             origin = await origins.of_run(workflows.database, run)
-            depth = origin.causation_depth + (origin.workflow_run_id is not None)
-            if depth > MAX_DEPTH:
-                return Failed(f"Workflows within workflows are at most {MAX_DEPTH} deep.", retryable=False)
             with acting_as(Principal(user_id=run.acts_for, workspace_id=run.workspace_id, service="scheduler")):
                 started = await commands.start_workflow(
                     workflows,
@@ -46,8 +42,11 @@ class StartWorkflow:
                     workflow_id=UUID(given["workflow_id"]),
                     content=given.get("input"),
                     request_id=str(run.id),
-                    causation_depth=depth,
+                    causation_depth=origin.causation_depth,
+                    within=origin.workflow_run_id,
                 )
         except RotaError as error:
+            if error.code == "WORKFLOW_TREE_TOO_DEEP":
+                return Failed(error.detail, retryable=False)
             return failed_call(error)
         return Succeeded(response=orjson.dumps({"workflow_run_id": str(started.id)}).decode())

@@ -21,7 +21,7 @@ from rota_scheduler.actions.contract import KINDS, RefusedAction, action_of, uni
 from rota_scheduler.actions.templates import RefusedDefinition
 from rota_scheduler.expressions import MAX_RESULT_BYTES
 from rota_scheduler.resource_pools.checks import check_resources
-from rota_scheduler.workflows import queries, store
+from rota_scheduler.workflows import queries, store, trees
 from rota_scheduler.workflows.definition import from_yaml, parse
 from rota_scheduler.workflows.domain import RefusedRetry, begin
 from rota_scheduler.workflows.engine import apply
@@ -121,6 +121,7 @@ async def start_workflow(
     content: Any,
     request_id: str | None,
     causation_depth: int = 0,
+    within: UUID | None = None,
 ) -> WorkflowRun:
     """Start a run of the newest version.
 
@@ -130,14 +131,18 @@ async def start_workflow(
         workflow_id: The workflow.
         content: What its expressions know as `input`.
         request_id: With the same one again, it is the same run.
-        causation_depth: How many rules, and workflows within workflows, led to it.
+        causation_depth: How many rules led to it.
+        within: The run whose step starts it without waiting for it, if one does.
 
     Raises:
         InvalidArgument: the input is too large.
         NotFound: the workflow does not exist, or not for the user.
         PermissionDenied: the user's role does not allow writing.
+        Conflict: it is too deep within others (code WORKFLOW_TREE_TOO_DEEP), or too many go on there
+            (WORKFLOW_TREE_FULL).
     """
     _check_size(content, "input")
+    limits = workflows.limits
     await queries.get_workflow(workflows, user, workflow_id=workflow_id)
     async with workflows.database.transaction() as work:
         found = await store.lock(work, user_id=user.user_id, workflow_id=workflow_id)
@@ -145,6 +150,9 @@ async def start_workflow(
             raise queries.no_such_workflow()
         workflow, role = found
         require_role(role, WRITERS)
+        outer = await trees.place_of(work, workspace_id=workflow.workspace_id, run_id=within) if within else None
+        if outer is not None and outer.depth >= limits.depth:
+            raise Conflict(limits.too_deep, code="WORKFLOW_TREE_TOO_DEEP")
         run = WorkflowRun(
             workspace_id=workflow.workspace_id,
             id=uuid7(),
@@ -156,9 +164,17 @@ async def start_workflow(
             created_at=workflows.clock.now(),
             request_key=f"{user.user_id}/{request_id}" if request_id else None,
             causation_depth=causation_depth,
+            root_id=outer.root_id if outer else None,
+            depth=outer.depth + 1 if outer else 0,
         )
         there = await store.add_run(work, run)
         if there is None:
+            # With itself; what is called again finds it, and needs no room.
+            if (
+                run.root_id is not None
+                and await trees.room(work, limits, workspace_id=run.workspace_id, root_id=run.root_id) < 0
+            ):
+                raise Conflict(limits.full, code="WORKFLOW_TREE_FULL")
             work.append(event_of(events_pb2.WorkflowRunStarted, run, run.created_at))
             run = await apply(workflows, work, run, Order.WAKE)
         else:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from rota_scheduler.workflows.trees import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +25,7 @@ class Workflows:
         egress: Where HTTP actions may connect to.
         on_waits: Called when a run has committed that may wait for a time.
         on_runs: Called when new runs of actions have been committed.
+        limits: Of what may grow from one run.
     """
 
     database: Database
@@ -31,3 +34,4 @@ class Workflows:
     egress: EgressPolicy
     on_waits: Callable[[], None]
     on_runs: Callable[[], None]
+    limits: Limits = field(default_factory=Limits)

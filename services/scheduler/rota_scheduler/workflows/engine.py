@@ -129,7 +129,8 @@ async def wake_runs(workflows: Workflows) -> datetime | None:
         return due
     async with workflows.database.transaction() as work:
         taken = await store.take_due(work, now=now, limit=BATCH)
-        for run in taken:
+        # In the order in which they lock their trees.
+        for run in sorted(taken, key=lambda each: each.root_id or each.id):
             await apply(workflows, work, run, Order.WAKE)
     workflows.on_runs()
     return next_tick(now, taken=len(taken), batch=BATCH, due=await store.next_due(workflows.database))

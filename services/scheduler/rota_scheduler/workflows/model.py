@@ -54,7 +54,9 @@ class WorkflowRun:
 
     Attributes:
         version: Counts its changes.
-        causation_depth: How many rules, and workflows within workflows, led to it.
+        causation_depth: How many rules led to it.
+        root_id: The outermost of the runs that it is within; None when it is within none.
+        depth: How many runs it is within (see `trees`).
     """
 
     workspace_id: UUID
@@ -69,3 +71,5 @@ class WorkflowRun:
     finished_at: datetime | None = None
     version: int = 1
     causation_depth: int = 0
+    root_id: UUID | None = None
+    depth: int = 0

@@ -17,10 +17,9 @@ from rota_scheduler import origins
 from rota_scheduler.actions.contract import KINDS, Ordered, RefusedAction, action_of
 from rota_scheduler.expressions import ExpressionError
 from rota_scheduler.origins import Origin
-from rota_scheduler.rules.domain import MAX_DEPTH
 from rota_scheduler.runs import store as runs
 from rota_scheduler.runs.domain import Run
-from rota_scheduler.workflows import fanout, store
+from rota_scheduler.workflows import fanout, store, trees
 from rota_scheduler.workflows.definition import parse
 from rota_scheduler.workflows.domain import begin
 from rota_scheduler.workflows.items import order_of_item
@@ -70,11 +69,9 @@ async def carry_out(
                 await fanout.keep_outcome(work, run, command)
     takes, told = await _takes(work, run, definition, commands)
     actions: list[tuple[str, Ordered]] = []
+    told += await _run_workflows(workflows, work, run, [each for each in takes if isinstance(each, RunWorkflow)], now)
     for take in takes:
         if isinstance(take, RunWorkflow):
-            refused = await _run_workflow(workflows, work, run, take, now)
-            if refused is not None:
-                told.append(ActionEnded(take.key, error=refused))
             continue
         try:
             actions.append((take.key, action_of(take.action, workflows.egress)))
@@ -132,6 +129,24 @@ async def _queue(work: UnitOfWork, run: WorkflowRun, actions: Sequence[tuple[str
         await store.add_actions(work, run, keys)
 
 
+async def _run_workflows(
+    workflows: Workflows, work: UnitOfWork, run: WorkflowRun, ordered: Sequence[RunWorkflow], now: datetime
+) -> list[DomainEvent]:
+    """Start workflows within a run, as many as there is room for in its tree; why others are not started."""
+    if not ordered:
+        return []
+    root_id = run.root_id or run.id
+    room = await trees.room(work, workflows.limits, workspace_id=run.workspace_id, root_id=root_id)
+    refused: list[DomainEvent] = []
+    for each in ordered:
+        why = workflows.limits.full if room <= 0 else await _run_workflow(workflows, work, run, each, now)
+        if why is None:
+            room -= 1
+        else:
+            refused.append(ActionEnded(each.key, error=why))
+    return refused
+
+
 async def _run_workflow(
     workflows: Workflows, work: UnitOfWork, run: WorkflowRun, ordered: RunWorkflow, now: datetime
 ) -> str | None:
@@ -140,8 +155,8 @@ async def _run_workflow(
     It takes its first steps when it is woken, in a transaction of its own: so what one transaction does is bounded,
     however many start however many others.
     """
-    if run.causation_depth >= MAX_DEPTH:
-        return f"Workflows within workflows are at most {MAX_DEPTH} deep."
+    if run.depth >= workflows.limits.depth:
+        return workflows.limits.too_deep
     if await workflows.memberships.known_role(work, run.started_by, run.workspace_id) not in WRITERS:
         return "Whoever started the run may not start workflows in the workspace any more."
     try:
@@ -160,7 +175,9 @@ async def _run_workflow(
         state=begin(parse(workflow.definition, KINDS), ordered.content),
         started_by=run.started_by,
         created_at=now,
-        causation_depth=run.causation_depth + 1,
+        causation_depth=run.causation_depth,
+        root_id=run.root_id or run.id,
+        depth=run.depth + 1,
     )
     await store.add_run(work, child, wake_at=now)
     await store.add_actions(work, run, {child.id: ordered.key})

@@ -60,6 +60,8 @@ RUNS = Table(
     Column("finished_at", DateTime(timezone=True)),
     Column("version", Integer, nullable=False),
     Column("causation_depth", SmallInteger, nullable=False),
+    Column("root_id", PgUUID),
+    Column("depth", SmallInteger, nullable=False),
 )
 ACTIONS = Table(
     "workflow_actions",

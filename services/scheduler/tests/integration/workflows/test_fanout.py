@@ -10,12 +10,12 @@ from rota.scheduler.v1 import workflows_pb2
 from rota_chassis.errors import NotFound
 from rota_chassis.ids import uuid7
 from rota_chassis.testing.waiting import eventually
-from rota_scheduler.rules.domain import MAX_DEPTH
 from rota_scheduler.workflows import commands
 from rota_scheduler.workflows.domain import busy
 from rota_scheduler.workflows.engine import apply
 from rota_scheduler.workflows.orders import MAX_OUTPUTS_BYTES
 from rota_scheduler.workflows.state import ActionEnded, RunStatus
+from rota_scheduler.workflows.trees import Limits
 
 if TYPE_CHECKING:
     from rota_chassis.identity import UserPrincipal
@@ -182,5 +182,5 @@ async def test_a_workflow_within_itself_fails_at_a_depth(world: Any) -> None:
     request = workflows_pb2.StartWorkflowRequest(id=workflow.id)
     run = (await world.stub.StartWorkflow(request, metadata=world.owner.metadata)).run
     ended = await world.finished(run)
-    assert ended.error.count("Its run") == MAX_DEPTH
-    assert ended.error.endswith(f"at most {MAX_DEPTH} deep.")
+    assert ended.error.count("Its run") == Limits().depth
+    assert ended.error.endswith(f"at most {Limits().depth} deep.")

@@ -11,8 +11,8 @@ from rota.scheduler.v1 import schedules_pb2, workers_pb2, workflows_pb2
 from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied, PreconditionFailed
 from rota_chassis.testing.streams import stored_events
 from rota_chassis.testing.waiting import eventually
-from rota_scheduler.rules.domain import MAX_DEPTH
 from rota_scheduler.workflows.state import MAX_SIGNALS
+from rota_scheduler.workflows.trees import Limits
 
 
 def task(title: str, **step: Any) -> dict[str, Any]:
@@ -194,8 +194,8 @@ async def test_a_workflow_that_starts_itself_comes_to_an_end(world: Any) -> None
         return runs if any(run.status == workflows_pb2.WORKFLOW_RUN_STATUS_FAILED for run in runs) else None
 
     runs = await eventually(failed)
-    assert len(runs) == MAX_DEPTH + 1
-    assert "5 deep" in runs[0].error
+    assert len(runs) == Limits().depth + 1
+    assert "8 deep" in runs[0].error
 
 
 async def test_the_schema_of_definitions_is_published(world: Any) -> None:
