@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import (
+    Boolean,
     DateTime,
     Integer,
     Table,
@@ -146,7 +147,7 @@ _RELEASE = statement(
 # Locked in the order of their ids, as renewing locks them.
 _CANCELLED = (
     select(RUNS.c.workspace_id, RUNS.c.id)
-    .where(_of_schedule(RUNS), RUNS.c.finished_at.is_(None))
+    .where(_of_schedule(RUNS), RUNS.c.finished_at.is_(None), or_(bindparam("begun", type_=Boolean), RUNS.c.fence == 0))
     .order_by(RUNS.c.id)
     .with_for_update()
     .cte("cancelled")
@@ -299,11 +300,14 @@ async def release(work: UnitOfWork, schedules: Sequence[tuple[UUID, UUID]], *, a
 
 
 async def cancel(
-    work: UnitOfWork, *, workspace_id: UUID, schedule_id: UUID, error: str, finished_at: datetime
+    work: UnitOfWork, *, workspace_id: UUID, schedule_id: UUID, error: str, finished_at: datetime, begun: bool = True
 ) -> Sequence[Run]:
-    """End every unfinished run of a schedule, whose row is locked; returns them. Their holders are fenced off."""
+    """End every unfinished run of a schedule, whose row is locked; returns them. Their holders are fenced off.
+
+    Unless `begun`, those stay that have been claimed before.
+    """
     rows = await work.fetch(
-        _CANCEL, workspace_id=workspace_id, schedule_id=schedule_id, error=error, finished_at=finished_at
+        _CANCEL, workspace_id=workspace_id, schedule_id=schedule_id, error=error, finished_at=finished_at, begun=begun
     )
     return [run_of(row) for row in rows]
 

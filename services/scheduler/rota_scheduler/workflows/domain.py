@@ -73,7 +73,8 @@ def begin(definition: Definition, content: Any) -> State:
 def advance(definition: Definition, state: State, event: Event, now: datetime) -> tuple[State, tuple[Command, ...]]:
     """What an event makes of a run, and what is to be done for it.
 
-    A finished run stays as it is, unless it is retried. `Order.WAKE` is the event when nothing happened but time.
+    A finished run stays as it is, unless it is retried; the task of an approval that was being created when it ended is
+    taken back. `Order.WAKE` is the event when nothing happened but time.
 
     Raises:
         RefusedRetry: it cannot be retried so.
@@ -81,7 +82,7 @@ def advance(definition: Definition, state: State, event: Event, now: datetime) -
     if isinstance(event, Retry):
         state = _retried(definition, state, event)
     elif state.status in FINISHED:
-        return state, ()
+        return state, waits.take_back(definition, state, event) if isinstance(event, ActionEnded) else ()
     going = Progress(definition, state, now)
     match event:
         case ActionEnded():
@@ -122,6 +123,7 @@ def _ended(going: Progress, event: ActionEnded) -> None:
     key = Key.parse(event.key)
     step, here = going.definition.steps[key.step], going.of(key.step)
     if key.attempt != here.attempt:
+        going.commands.extend(waits.take_back(going.definition, going.state, event))
         return
     if key.item is not None:
         if here.status in BUSY:

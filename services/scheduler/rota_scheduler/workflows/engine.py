@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from rota_scheduler.workflows.dependencies import Workflows
     from rota_scheduler.workflows.model import WorkflowRun
     from rota_scheduler.workflows.state import Event as DomainEvent
+    from rota_scheduler.workflows.steps import Definition
     from rota_scheduler.workflows.waits import Waiter
 
 BATCH = 50
@@ -77,7 +78,7 @@ async def apply(workflows: Workflows, work: UnitOfWork, run: WorkflowRun, event:
     waiting = frozenset(waiters_of(definition, state))
     await waiters.change(work, run, gone=waited - waiting, new=waiting - waited)
     if finished_at is not None:
-        await _cancel_actions(work, run, now)
+        await _cancel_actions(work, run, definition, now)
         work.append(event_of(events_pb2.WorkflowRunFinished, advanced, now))
     elif run.finished_at is not None:
         work.append(event_of(events_pb2.WorkflowRunRetried, advanced, now))
@@ -104,15 +105,21 @@ async def _deaf(work: UnitOfWork, run: WorkflowRun, new: Collection[Waiter]) -> 
     return found
 
 
-async def _cancel_actions(work: UnitOfWork, before: WorkflowRun, now: datetime) -> None:
+async def _cancel_actions(work: UnitOfWork, before: WorkflowRun, definition: Definition, now: datetime) -> None:
     """End what is still done for a run that has ended; none is, unless somebody has ended it.
 
-    Workflows within it are ended when its end is heard of (`handlers`).
+    Workflows within it are ended when its end is heard of (`handlers`). The task of an approval may be there already
+    when somebody creates it: that comes to its end, and then the task is taken back.
     """
     for key in busy(before.state):
         run_id = uuid5(before.id, str(key))
         ended = await runs.cancel(
-            work, workspace_id=before.workspace_id, schedule_id=run_id, error=_ENDED, finished_at=now
+            work,
+            workspace_id=before.workspace_id,
+            schedule_id=run_id,
+            error=_ENDED,
+            finished_at=now,
+            begun=definition.steps[key.step].approval is None,
         )
         work.append(*(run_finished(run, now) for run in ended))
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from rota_scheduler.workflows.progress import Progress
-    from rota_scheduler.workflows.state import Heard, Signalled, State
+    from rota_scheduler.workflows.state import ActionEnded, Heard, Signalled, State
     from rota_scheduler.workflows.steps import Approval, Definition, Step, Wait
 
 DECISIONS = "task.decided"
@@ -109,8 +109,17 @@ def withdraw(going: Progress, step: Step) -> None:
     """Have the task of an approval cancelled that nobody waits for any more."""
     here = going.of(step.id)
     if step.approval is not None and here.status is StepStatus.WAITING:
-        cancel = {"task": {"transition": {"task_id": here.task_id, "status": "cancelled"}}}
-        going.commands.append(TakeAction(str(going.key(step.id, part=Part.WITHDRAW)), cancel))
+        going.commands.append(_cancel(going.key(step.id), here.task_id))
+
+
+def take_back(definition: Definition, state: State, event: ActionEnded) -> tuple[TakeAction, ...]:
+    """What cancels the task of an approval that had ended when its task came to be; nothing for whatever else ended."""
+    key = Key.parse(event.key)
+    here = state.steps[key.step]
+    asked = definition.steps[key.step].approval is not None and key.part is Part.STEP and event.error is None
+    if not asked or (here.attempt == key.attempt and here.status is not StepStatus.CANCELLED):
+        return ()
+    return (_cancel(key, event.output["task_id"]),)
 
 
 def may_take(definition: Definition, state: State, signal: Signalled) -> bool:
@@ -153,6 +162,11 @@ def _decide(going: Progress, step: Step, approval: Approval, output: Mapping[str
         going.succeed(step.id, dict(output))
     else:
         going.fail(step.id, f"It was refused by {output['by']}.")
+
+
+def _cancel(key: Key, task_id: str | None) -> TakeAction:
+    cancel = {"task": {"transition": {"task_id": task_id, "status": "cancelled"}}}
+    return TakeAction(str(replace(key, part=Part.WITHDRAW)), cancel)
 
 
 def _until(going: Progress, seconds: int | None) -> datetime | None:
