@@ -33,7 +33,7 @@ EVENTS_HANDLED = Counter("rota_events_handled", "Events consumed, by outcome.", 
 CACHE_REQUESTS = Counter("rota_cache_requests", "Cache look-ups, by outcome.", ["outcome"])
 REPLICA_READS = Counter(
     "rota_replica_reads",
-    "Reads that a replica might serve, by who did, and why not the replica: away, behind, refused, or unknown.",
+    "Reads that a replica might serve, by who did, and why not the replica: away, behind, late, refused or unknown.",
     ["served_by", "why_not"],
 )
 REPLICA_LAG = Gauge("rota_replica_lag_bytes", "How much of the primary's log the replica had not replayed.")

@@ -82,8 +82,8 @@ class EndOfLog:
 
     async def cluster(self) -> int:
         """The identifier of the database cluster."""
-        identifier: int = await self._primary.fetchval(_CLUSTER, timeout=ANSWER_TIMEOUT_S)
-        return identifier
+        async with self._primary.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+            return await _ask(connection, _CLUSTER)
 
     async def close(self) -> None:
         """Close the connection, waiting for a question under way."""
@@ -98,8 +98,7 @@ class EndOfLog:
             await asyncio.wait([before])
         self._asked, self._next = self._next, None
         async with self._primary.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
-            end: int = await connection.fetchval(_END_OF_LOG, timeout=ANSWER_TIMEOUT_S)
-            return end
+            return await _ask(connection, _END_OF_LOG)
 
 
 class ReplicaConnection(asyncpg.Connection):  # type: ignore[misc]
@@ -110,8 +109,12 @@ class ReplicaConnection(asyncpg.Connection):  # type: ignore[misc]
     async def lag(self, position: int) -> int:
         """How many bytes of the log up to `position` are not replayed."""
         if self._replayed < position:
-            self._replayed = await self.fetchval(_REPLAYED, timeout=ANSWER_TIMEOUT_S)
+            await self.look()
         return max(0, position - self._replayed)
+
+    async def look(self) -> None:
+        """Ask how far the log is replayed."""
+        self._replayed = await _ask(self, _REPLAYED)
 
 
 class Replica:
@@ -119,12 +122,15 @@ class Replica:
 
     Args:
         pool: Connections to it, of `ReplicaConnection`.
+        watched: Another, which reads do not keep waiting.
         end_of_log: Of its primary.
     """
 
-    def __init__(self, pool: asyncpg.Pool, end_of_log: EndOfLog) -> None:
+    def __init__(self, pool: asyncpg.Pool, watched: asyncpg.Pool, end_of_log: EndOfLog) -> None:
         self._pool = pool
+        self._watched = watched
         self._end_of_log = end_of_log
+        self._in_use: set[Any] = set()
         self._is_well = False
         self._why_not = ""
 
@@ -135,20 +141,23 @@ class Replica:
         Args:
             url: The database, on the replica.
             primary_url: The database, on its primary.
-            size: At most this many connections to the replica.
+            size: At most this many connections for reads; one more looks after it, and one asks the primary.
             name: Shows in pg_stat_activity.
         """
         pool = await open_pool(url, size=size, name=name, least=0, connection_class=ReplicaConnection)
-        return cls(pool, EndOfLog(await open_pool(primary_url, size=1, name=name, least=0)))
+        watched = await open_pool(url, size=1, name=name, least=0, connection_class=ReplicaConnection)
+        return cls(pool, watched, EndOfLog(await open_pool(primary_url, size=1, name=name, least=0)))
 
     async def close(self) -> None:
         """Close every connection, waiting for those in use."""
         await self._pool.close()
+        await self._watched.close()
         await self._end_of_log.close()
 
     def terminate(self) -> None:
         """Close every connection at once."""
         self._pool.terminate()
+        self._watched.terminate()
         self._end_of_log.terminate()
 
     async def read(self, ask: Callable[[asyncpg.Connection], Awaitable[Answer]]) -> Answer:
@@ -168,11 +177,15 @@ class Replica:
         try:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
                 if await _is_caught_up(connection, position):
-                    answer = await ask(connection)
+                    answer = await self._read(connection, ask)
                     REPLICA_READS.labels("replica", "").inc()
                     return answer
         except _REFUSED as error:
             REPLICA_READS.labels("primary", "refused").inc()
+            raise ReadThePrimary from error
+        except TimeoutError as error:
+            # It may only be busy; whether it is gone `watch` finds out.
+            REPLICA_READS.labels("primary", "late").inc()
             raise ReadThePrimary from error
         except GONE as error:
             self._leave(repr(error))
@@ -182,16 +195,25 @@ class Replica:
         REPLICA_READS.labels("primary", "behind").inc()
         raise ReadThePrimary
 
+    async def _read(
+        self, connection: asyncpg.Connection, ask: Callable[[asyncpg.Connection], Awaitable[Answer]]
+    ) -> Answer:
+        self._in_use.add(connection)
+        try:
+            return await ask(connection)
+        finally:
+            self._in_use.discard(connection)
+
     async def watch(self) -> None:
-        """Look after the replica until cancelled: leave it when it is not well, go back when it is."""
+        """Look after the replica until cancelled: leave it when it is not well, go back when it is.
+
+        What is read there when it no longer answers is read from the primary then.
+        """
         while True:
             try:
                 if not self._is_well:
                     await self._require_same_cluster()
-                position = await self._end_of_log.now()
-                async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
-                    is_caught_up = await _is_caught_up(connection, position)
-                    REPLICA_LAG.set(await connection.lag(position))
+                is_caught_up = await self._look(await self._end_of_log.now())
             # Whatever keeps it from answering, reads go elsewhere.
             except (*UNAVAILABLE, asyncpg.PostgresError, _OtherClusterError) as error:
                 self._leave(repr(error))
@@ -202,9 +224,24 @@ class Replica:
                     self._leave("it is behind")
             await asyncio.sleep(WATCH_EVERY_S)
 
+    async def _look(self, position: int) -> bool:
+        try:
+            async with self._watched.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+                await connection.look()
+                is_caught_up = await _is_caught_up(connection, position)
+                REPLICA_LAG.set(await connection.lag(position))
+                return is_caught_up
+        except GONE:
+            for pool in (self._pool, self._watched):
+                await pool.expire_connections()
+            for connection in self._in_use:
+                connection.terminate()
+            raise
+
     async def _require_same_cluster(self) -> None:
         """Positions in the logs of two clusters have nothing to do with each other."""
-        found = await self._pool.fetchval(_CLUSTER, timeout=ANSWER_TIMEOUT_S)
+        async with self._watched.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+            found = await _ask(connection, _CLUSTER)
         if found != await self._end_of_log.cluster():
             raise _OtherClusterError("it is no copy of the primary: look at ROTA_POSTGRES_REPLICA_URL")
 
@@ -223,19 +260,28 @@ class _OtherClusterError(Exception):
     pass
 
 
-async def _is_caught_up(connection: Any, position: int) -> bool:
-    """Whether the server of the connection has replayed the log up to there, perhaps after a short wait."""
+async def _ask(connection: Any, sql: str) -> int:
+    """The answer to a question that a server answers at once.
+
+    Raises:
+        TimeoutError: It does not; the connection is of no more use.
+    """
     try:
-        for pause_s in (*_PATIENCE_S, None):
-            if not await connection.lag(position):
-                return True
-            if pause_s is not None:
-                await asyncio.sleep(pause_s)
+        answer: int = await connection.fetchval(sql, timeout=ANSWER_TIMEOUT_S)
     except TimeoutError:
-        # It may hang; asking it to give the question up would hang as well.
+        # Asking it to give the question up would hang as well.
         connection.terminate()
         raise
-    return False
+    return answer
+
+
+async def _is_caught_up(connection: Any, position: int) -> bool:
+    """Whether the server of the connection has replayed the log up to there, perhaps after a short wait."""
+    for pause_s in _PATIENCE_S:
+        if not await connection.lag(position):
+            return True
+        await asyncio.sleep(pause_s)
+    return not await connection.lag(position)
 
 
 def _is_seen(question: asyncio.Task[int]) -> None:

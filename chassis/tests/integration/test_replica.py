@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import asyncpg
+import psutil
 import pytest
 from prometheus_client import REGISTRY
 from rota_chassis.errors import Unavailable
@@ -165,6 +166,26 @@ async def test_answers_go_on_when_the_replica_dies_and_it_is_read_again_when_it_
     assert await asyncio.gather(*(read(database) for _ in range(20))) == [1] * 20
     assert not await is_from_replica(database)
     await pair[1].start()
+    await eventually(lambda: is_from_replica(database))
+    assert await read(database) == 1
+
+
+async def test_reads_that_hang_with_the_replica_are_answered_by_the_primary(
+    database: Database, pair: tuple[Postgres, Postgres]
+) -> None:
+    assert pair[1].pid is not None
+    postmaster = psutil.Process(pair[1].pid)
+    frozen = [postmaster, *postmaster.children()]
+    for each in frozen:
+        each.suspend()
+    try:
+        # Nothing has been written, so that nothing but its silence tells that it is not well.
+        assert await asyncio.wait_for(asyncio.gather(*(read(database) for _ in range(5))), 20) == [0] * 5
+        await write(database, 1)
+        assert await read(database) == 1
+    finally:
+        for each in frozen:
+            each.resume()
     await eventually(lambda: is_from_replica(database))
     assert await read(database) == 1
 
