@@ -64,6 +64,18 @@ _RECEIVE = statement(
 )
 
 
+class AskFirst(Exception):
+    """Raised by a handler that lacks what only others know: nobody is asked, or waited for, in a transaction.
+
+    The transaction is rolled back, `ask` awaited, and the event handled again. After `ask`, the handler knows; or it
+    raises this again, for something else that it lacks.
+    """
+
+    def __init__(self, ask: Callable[[], Awaitable[None]]) -> None:
+        super().__init__("others have to be asked first")
+        self.ask = ask
+
+
 class Consumer:
     """Handles the types of events that `handlers` names, under a durable name.
 
@@ -215,6 +227,13 @@ class Consumer:
 
     async def handle(self, event: Event) -> str:
         """Let the event take effect, once; returns "handled", or "duplicate" when it already had."""
+        while True:
+            try:
+                return await self._handle(event)
+            except AskFirst as lacking:
+                await lacking.ask()
+
+    async def _handle(self, event: Event) -> str:
         async with self._database.transaction() as work:
             fresh = await work.execute(
                 _RECEIVE, workspace_id=event.workspace_id, consumer=self._name, event_id=event.id

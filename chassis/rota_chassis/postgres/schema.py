@@ -60,6 +60,19 @@ _MEMBERSHIPS_V1 = (
     """,
     "CREATE INDEX memberships_user ON memberships (user_id, workspace_id) WHERE NOT removed",
 )
+_PRIVATE_PROJECTS_V1 = (
+    """
+    CREATE TABLE private_projects (
+        workspace_id uuid NOT NULL,
+        project_id uuid NOT NULL,
+        version integer NOT NULL,
+        private boolean NOT NULL,
+        member_ids uuid[] NOT NULL,
+        PRIMARY KEY (workspace_id, project_id)
+    )
+    """,
+    "CREATE TABLE private_projects_asked (workspace_id uuid PRIMARY KEY)",
+)
 
 
 def create_event_log_v1(execute: Callable[[str], None]) -> None:
@@ -82,4 +95,10 @@ def create_inbox_v1(execute: Callable[[str], None]) -> None:
 def create_memberships_v1(execute: Callable[[str], None]) -> None:
     """The service's copy of memberships (`memberships.MEMBERSHIPS`)."""
     for sql in _MEMBERSHIPS_V1:
+        execute(sql)
+
+
+def create_private_projects_v1(execute: Callable[[str], None]) -> None:
+    """The service's copy of private projects (`private_projects.PRIVATE_PROJECTS`)."""
+    for sql in _PRIVATE_PROJECTS_V1:
         execute(sql)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rota.notifications.v1 import notifications_pb2_grpc
+from rota_chassis.memberships import Memberships
+from rota_chassis.private_projects import PrivateProjects
 from rota_chassis.service import Service
 
 from rota_notifications.email.rendering import address
@@ -26,6 +28,14 @@ async def build(runtime: Runtime[NotificationsSettings]) -> None:
     """Add the servicer, the consumer and the sender of mails to the runtime."""
     settings = runtime.settings
     directory = Directory(runtime.database, runtime.channels["auth"])
+    memberships = Memberships(runtime.database, runtime.channels["auth"])
+    projects = PrivateProjects(
+        runtime.name,
+        database=runtime.database,
+        memberships=memberships,
+        tasks=runtime.channels["tasks"],
+        nats=runtime.nats,
+    )
     sender = Sender(
         runtime.database,
         directory,
@@ -41,9 +51,10 @@ async def build(runtime: Runtime[NotificationsSettings]) -> None:
     )
     # A consumer wakes the sender after every event: looking at an empty queue costs less than knowing.
     runtime.consume(
-        {**directory.handlers(), **handlers(runtime.clock), **invitations.handlers(runtime.clock)},
+        {**directory.handlers(), **handlers(projects, runtime.clock), **invitations.handlers(runtime.clock)},
         after_commit=sender.wake,
     )
+    runtime.background("access", projects.run)
     runtime.background("email", sender.run)
 
 

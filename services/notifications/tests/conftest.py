@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from rota_chassis.events.types import event_type_of
 from rota_chassis.ids import uuid7
 from rota_chassis.testing.auth import SmallAuth, small_auth
 from rota_chassis.testing.services import User, running
+from rota_chassis.testing.tasks import SmallTasks, small_tasks
 from rota_chassis.testing.waiting import eventually
 from rota_notifications.bootstrap import SERVICE
 
@@ -54,6 +55,7 @@ class Stage:
     streams: JetStreamContext
     rows: asyncpg.Connection
     mails: Path
+    work: SmallTasks
 
     async def publish(
         self,
@@ -63,6 +65,8 @@ class Stage:
         actor: str,
         event_id: UUID | None = None,
         time: datetime | None = None,
+        version: int = 1,
+        aggregate_id: UUID | None = None,
     ) -> UUID:
         """Put an event on the stream, as the relay of another service would; returns its id."""
         event_id = event_id or uuid7()
@@ -70,8 +74,8 @@ class Stage:
         row = {
             "id": event_id,
             "type": kind.name,
-            "aggregate_id": uuid7(),
-            "aggregate_version": 1,
+            "aggregate_id": aggregate_id or uuid7(),
+            "aggregate_version": version,
             "time": time or SystemClock().now(),
             "workspace_id": workspace_id,
             "actor": actor,
@@ -161,20 +165,33 @@ def stage_on(  # noqa: PLR0917 (fixtures are found by name)
     """Opens a stage whose service has the settings given."""
 
     @asynccontextmanager
-    async def build(**settings: Any) -> AsyncIterator[Stage]:
+    async def build(*, replicas: int = 1, **settings: Any) -> AsyncIterator[Stage]:
         database_url = await make_database("notifications")
-        async with (
-            small_auth() as auth,
-            running(
+
+        def replica(auth: SmallAuth, work: SmallTasks) -> AbstractAsyncContextManager[Any]:
+            return running(
                 SERVICE,
                 server_url=postgres_url,
                 database_url=database_url,
                 redis_url=redis_url,
                 nats_url=fresh_nats_url,
                 issuer=issuer,
-                **{"auth_address": auth.address, "smtp_url": smtp_sink.url, **settings},
-            ) as channel,
+                **{
+                    "auth_address": auth.address,
+                    "tasks_address": work.address,
+                    "smtp_url": smtp_sink.url,
+                    **settings,
+                },
+            )
+
+        async with (
+            small_auth() as auth,
+            small_tasks() as work,
+            replica(auth, work) as channel,
+            AsyncExitStack() as others,
         ):
+            for _ in range(1, replicas):
+                await others.enter_async_context(replica(auth, work))
             ada, grace = User(issuer), User(issuer)
             auth.add_user(ada)
             auth.add_user(grace, name="Grace")
@@ -188,6 +205,7 @@ def stage_on(  # noqa: PLR0917 (fixtures are found by name)
                     client.jetstream(),
                     rows,
                     smtp_sink.folder,
+                    work,
                 )
             finally:
                 await client.close()

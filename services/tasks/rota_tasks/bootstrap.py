@@ -20,6 +20,7 @@ from rota.tasks.v1 import (
     history_pb2_grpc,
     imports_pb2_grpc,
     labels_pb2_grpc,
+    locations_pb2_grpc,
     planning_pb2_grpc,
     projects_pb2_grpc,
     reactions_pb2_grpc,
@@ -58,6 +59,7 @@ from rota_tasks.imports.servicer import ImportServicer
 from rota_tasks.imports.worker import Importer
 from rota_tasks.labels.dependencies import Labels
 from rota_tasks.labels.servicer import LabelServicer
+from rota_tasks.locations.servicer import LocationServicer
 from rota_tasks.planning.servicer import PlanningServicer
 from rota_tasks.projects.dependencies import Projects
 from rota_tasks.projects.servicer import ProjectServicer
@@ -108,6 +110,7 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
     runtime.serve(search_pb2_grpc.add_SearchServiceServicer_to_server, SearchServicer(tasks, runtime.page_tokens))
     trash = Trash(tasks, timedelta(days=runtime.settings.trash_retention_days))
     runtime.serve(trash_pb2_grpc.add_TrashServiceServicer_to_server, TrashServicer(trash, runtime.page_tokens))
+    runtime.serve(locations_pb2_grpc.add_LocationServiceServicer_to_server, LocationServicer(runtime.database))
     runtime.serve(
         requests_pb2_grpc.add_RequestServiceServicer_to_server, RequestServicer(runtime.database, runtime.clock)
     )

@@ -53,6 +53,7 @@ class Delivery:
         created_at: When it was queued.
         attempts: Tries so far, this one included.
         fence: Number of this claim; a later claim has a higher one, and then this one may write no more.
+        hidden: Whether it tells of something in a project that the user may not see any more.
     """
 
     workspace_id: UUID
@@ -66,6 +67,7 @@ class Delivery:
     attempts: int
     fence: int
     invitation_id: UUID | None = None
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -193,6 +193,8 @@ class Sender:
 
     async def _written(self, delivery: Delivery, people: Mapping[UUID, Person]) -> tuple[str, EmailMessage]:
         """To whom the mail goes, and the mail."""
+        if delivery.hidden:
+            raise Refused("the user may not see the project any more")
         try:
             if delivery.invitation_id is not None:
                 letter = await self._letter(delivery.workspace_id, delivery.invitation_id)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.statements import statement
+from rota_chassis.private_projects import hidden
 from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text, bindparam, func, insert, select, update
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
@@ -42,6 +43,7 @@ DELIVERIES = Table(
     Column("last_error", Text),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("sent_at", DateTime(timezone=True)),
+    Column("project_id", PgUUID),
 )
 _WRITTEN = (
     "workspace_id",
@@ -53,6 +55,7 @@ _WRITTEN = (
     "fence",
     "next_attempt_at",
     "created_at",
+    "project_id",
 )
 
 _INSERT = statement(insert(DELIVERIES).values({name: bindparam(name) for name in _WRITTEN}))
@@ -87,12 +90,15 @@ _CLAIMED = (
         DELIVERIES.c.created_at,
         DELIVERIES.c.attempts,
         DELIVERIES.c.fence,
+        DELIVERIES.c.project_id,
     )
     .cte("claimed")
 )
+# The user is not told of what they may not see by now, however long the mail server was down.
 _CLAIM = statement(
     select(
-        _CLAIMED,
+        *(column for column in _CLAIMED.c if column.name != "project_id"),
+        hidden(_CLAIMED.c.workspace_id, _CLAIMED.c.project_id, NOTIFICATIONS.c.user_id).label("hidden"),
         NOTIFICATIONS.c.user_id,
         *(func.coalesce(NOTIFICATIONS.c[name], "").label(name) for name in ("kind", "title", "body")),
     ).join_from(
@@ -114,10 +120,13 @@ _RENEW = statement(update(DELIVERIES).where(*_IS_CLAIMED).values(next_attempt_at
 _NEXT = statement(select(func.min(DELIVERIES.c.next_attempt_at)))
 
 
-async def add(work: UnitOfWork, notifications: Sequence[Notification], *, now: datetime) -> None:
-    """Queue a mail for each of the notifications."""
+async def add(
+    work: UnitOfWork, notifications: Sequence[Notification], *, now: datetime, project_id: UUID | None = None
+) -> None:
+    """Queue a mail for each of the notifications, which tell of something in a project, if in any."""
     await work.execute_many(
-        _INSERT, [_new(each.workspace_id, now=now, notification_id=each.id) for each in notifications]
+        _INSERT,
+        [_new(each.workspace_id, now=now, notification_id=each.id, project_id=project_id) for each in notifications],
     )
 
 
@@ -162,7 +171,12 @@ async def next_due(database: Database) -> datetime | None:
 
 
 def _new(
-    workspace_id: UUID, *, now: datetime, notification_id: UUID | None = None, invitation_id: UUID | None = None
+    workspace_id: UUID,
+    *,
+    now: datetime,
+    notification_id: UUID | None = None,
+    invitation_id: UUID | None = None,
+    project_id: UUID | None = None,
 ) -> dict[str, Any]:
     return {
         "workspace_id": workspace_id,
@@ -174,6 +188,7 @@ def _new(
         "fence": 0,
         "next_attempt_at": now,
         "created_at": now,
+        "project_id": project_id,
     }
 
 

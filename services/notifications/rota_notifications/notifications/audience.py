@@ -53,6 +53,7 @@ def _reminded(event: Event) -> Occasion | None:
         kind=kind,
         task_id=UUID(event.data.task_id),
         task_title=event.data.title,
+        project_id=event.data.project_id if event.data.HasField("project_id") else None,
         recipient_ids=_each_once(event.data.recipient_ids),
         moment=_moment(event.data, "fire_at"),
     )
@@ -117,6 +118,7 @@ def _of_task(event: Event, kind: Kind, user_ids: Iterable[str], *, moment: datet
         task_id=UUID(event.data.task.id),
         task_title=event.data.task.title,
         actor_id=actor_id,
+        project_id=event.data.task.project_id,
         recipient_ids=tuple(each for each in _each_once(user_ids) if each != actor_id),
         moment=moment,
     )
@@ -131,6 +133,7 @@ def _of_comment(event: Event, kind: Kind, user_ids: Iterable[str]) -> Occasion:
         task_id=UUID(event.data.comment.task_id),
         task_title=event.data.task_title,
         actor_id=actor_id,
+        project_id=event.data.project_id,
         recipient_ids=tuple(each for each in _each_once(user_ids) if each != actor_id),
     )
 

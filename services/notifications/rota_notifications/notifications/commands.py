@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from rota_chassis.errors import NotFound
 from rota_chassis.ids import uuid7
@@ -20,7 +21,6 @@ from rota_notifications.people import store as people
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from uuid import UUID
 
     from rota_chassis.clock import Clock
     from rota_chassis.identity import UserPrincipal
@@ -51,7 +51,8 @@ async def tell(work: UnitOfWork, occasion: Occasion, *, happened_at: datetime, n
     for event in created:
         work.append(event_message(event))
     if now - happened_at < MAILED_WITHIN:
-        await deliveries.add(work, [event.notification for event in created], now=now)
+        project_id = UUID(occasion.project_id) if occasion.project_id else None
+        await deliveries.add(work, [event.notification for event in created], project_id=project_id, now=now)
 
 
 async def read_notification(

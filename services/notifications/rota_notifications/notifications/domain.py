@@ -65,6 +65,7 @@ class Occasion:
         task_id: The task it is about, if it is about one.
         task_title: What the task is called.
         actor_id: The user who did it, if one did.
+        project_id: The project that the task is in; empty when it is in none, None when that is not known.
         recipient_ids: Whom to tell, each once.
         moment: The time it is about (due, reminder), if any.
         error: What went wrong, if something did.
@@ -77,6 +78,7 @@ class Occasion:
     task_id: UUID | None = None
     task_title: str = ""
     actor_id: UUID | None = None
+    project_id: str | None = ""
     recipient_ids: tuple[UUID, ...]
     moment: datetime | None = None
     error: str | None = None

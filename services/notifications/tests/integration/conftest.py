@@ -53,7 +53,7 @@ class Queue:
     arrived: Callable[[Path, str], list[EmailMessage]]
     clock: ManualClock = field(default_factory=ManualClock)
 
-    async def add(self, count: int = 1, *, user_id: UUID | None = None) -> None:
+    async def add(self, count: int = 1, *, user_id: UUID | None = None, project_id: UUID | None = None) -> None:
         """Queue mails to the user."""
         told = [
             Notification(
@@ -70,7 +70,7 @@ class Queue:
         ]
         async with self.database.transaction() as work:
             await notifications.add(work, told)
-            await store.add(work, told, now=self.clock.now())
+            await store.add(work, told, now=self.clock.now(), project_id=project_id)
 
     def sender(self, url: str, *, renew_every_s: float = 60) -> Sender:
         """A sender without jitter, by the queue's clock."""

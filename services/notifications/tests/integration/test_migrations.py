@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
+from rota_chassis.memberships import MEMBERSHIPS
+from rota_chassis.private_projects import PRIVATE_PROJECTS
 from rota_notifications.email.store import DELIVERIES
 from rota_notifications.notifications.store import NOTIFICATIONS
 from rota_notifications.people.store import PEOPLE
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
 
 
-@pytest.mark.parametrize("table", [NOTIFICATIONS, DELIVERIES, PEOPLE], ids=lambda table: table.name)
+@pytest.mark.parametrize(
+    "table", [NOTIFICATIONS, DELIVERIES, PEOPLE, MEMBERSHIPS, PRIVATE_PROJECTS], ids=lambda table: table.name
+)
 async def test_a_table_has_the_columns_that_its_store_names(make_database: MakeDatabase, table: Table) -> None:
     connection = await asyncpg.connect(await make_database("notifications"))
     rows = await connection.fetch(

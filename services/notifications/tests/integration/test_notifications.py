@@ -114,7 +114,12 @@ async def test_completion_and_reminders_are_told(stage: Stage) -> None:
     for kind in (events_pb2.REMINDER_KIND_REMINDER, events_pb2.REMINDER_KIND_DUE):
         await stage.publish(
             events_pb2.ReminderFired(
-                kind=kind, task_id=task.id, fire_at=at, title="Water", recipient_ids=[str(stage.grace.id)]
+                kind=kind,
+                task_id=task.id,
+                fire_at=at,
+                title="Water",
+                recipient_ids=[str(stage.grace.id)],
+                project_id="",
             ),
             workspace_id=stage.ada.workspace_id,
             actor="service:scheduler",

@@ -1,0 +1,1 @@
+"""Which projects tasks are in, for other services."""
