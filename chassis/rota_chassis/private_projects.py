@@ -20,6 +20,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from grpc import StatusCode
+from grpc.aio import AioRpcError
 from nats.errors import Error as NatsError
 from rota.tasks.v1 import (
     locations_pb2,
@@ -32,7 +34,7 @@ from sqlalchemy import Boolean, Column, Integer, MetaData, Table, and_, bindpara
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
-from rota_chassis.errors import Unavailable
+from rota_chassis.errors import RotaError, Unavailable
 from rota_chassis.events.consumer import AskFirst, Consumer
 from rota_chassis.events.stream import EVENTS_STREAM
 from rota_chassis.memberships import ADMIN, MEMBERSHIPS, OWNER
@@ -117,6 +119,23 @@ def hidden(
         standing.where(MEMBERSHIPS.c.removed),
         and_(not_named, ~standing.where(or_(MEMBERSHIPS.c.role == OWNER, MEMBERSHIPS.c.role == ADMIN))),
     )
+
+
+async def ask_tasks(
+    stub: project_members_pb2_grpc.ProjectMemberServiceStub, workspace_id: str
+) -> Sequence[project_members_pb2.PrivateProject]:
+    """The private projects of a workspace, as tasks has them.
+
+    Raises:
+        RotaError: tasks does not answer.
+    """
+    request = project_members_pb2.ListPrivateProjectsRequest(workspace_id=workspace_id)
+    try:
+        return (await stub.ListPrivateProjects(request, timeout=_TIMEOUT_S)).projects
+    except RotaError as error:
+        if isinstance(error.__cause__, AioRpcError) and error.__cause__.code() is StatusCode.UNIMPLEMENTED:
+            return ()  # The release before has none.
+        raise
 
 
 class PrivateProjects:
@@ -221,15 +240,13 @@ class PrivateProjects:
         if workspace_id in self._known:
             return
         if await self._database.fetch_value(_WAS_ASKED, workspace_id=workspace_id) is None:
-            answer = await self._tasks.ListPrivateProjects(
-                project_members_pb2.ListPrivateProjectsRequest(workspace_id=str(workspace_id))
-            )
+            found = await ask_tasks(self._tasks, str(workspace_id))
             async with self._database.transaction() as work:
                 await work.execute_many(
                     _UPSERT,
                     [
                         _row(workspace_id, each.project_id, each.version, private=True, member_ids=each.member_ids)
-                        for each in answer.projects
+                        for each in found
                     ],
                 )
                 await work.execute(_NOTE, workspace_id=workspace_id)

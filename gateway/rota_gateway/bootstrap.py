@@ -29,6 +29,7 @@ from rota_gateway.live.app import Live
 from rota_gateway.live.hub import Hub
 from rota_gateway.live.memberships import Memberships
 from rota_gateway.live.presence import Presence
+from rota_gateway.live.projects import Projects
 from rota_gateway.live.session import Sessions
 from rota_gateway.metrics import BREAKER_STATE
 from rota_gateway.openapi import build_document, docs_html
@@ -92,6 +93,8 @@ async def assemble(settings: GatewaySettings, *, keys: KeySet | None = None) -> 
             upstreams[name] = Upstream(name, channel, _breaker(name))
         auth = open_channel(settings.auth_address, tokens)
         stack.push_async_callback(auth.close, None)
+        tasks = open_channel(settings.address("tasks"), tokens)
+        stack.push_async_callback(tasks.close, None)
         verifier = TokenVerifier(keys or RemoteKeySet(auth), secret)
         limiter = SharedLimiter(
             await stack.enter_async_context(_redis(settings.redis_url)),
@@ -119,24 +122,29 @@ async def assemble(settings: GatewaySettings, *, keys: KeySet | None = None) -> 
             docs=docs_html(document),
         )
         dispatch = Dispatch([Endpoint(route, validator) for route in routes], transcoder, served)
-        live, following = await _live(settings, stack, Memberships(auth), verifier)
+        live, following = await _live(settings, stack, Memberships(auth), Projects(tasks), verifier)
         yield Parts(Gateway(dispatch, live, settings), health, live, following, settings.drain_notice_s)
 
 
 async def _live(
-    settings: GatewaySettings, stack: contextlib.AsyncExitStack, memberships: Memberships, verifier: TokenVerifier
+    settings: GatewaySettings,
+    stack: contextlib.AsyncExitStack,
+    memberships: Memberships,
+    projects: Projects,
+    verifier: TokenVerifier,
 ) -> tuple[Live, asyncio.Task[None]]:
     nats = await stack.enter_async_context(nats_connection(settings.nats_url, NAME))
-    hub = Hub(nats)
+    presence = Presence(nats, projects)
+    hub = Hub(nats, projects, presence)
     following = asyncio.create_task(hub.run(), name="live hub")
     stack.callback(following.cancel)
-    presence = Presence(nats)
     telling = asyncio.create_task(presence.run(), name="presence")
     stack.callback(telling.cancel)
     sessions = Sessions(
         hub=hub,
         nats=nats,
         memberships=memberships,
+        projects=projects,
         verifier=verifier,
         queue=settings.live_queue,
         presence=presence,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rota_chassis.events.envelope import SUBJECT_PREFIX
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
     from rota_gateway.live.hub import Hub
+    from rota_gateway.live.projects import Project
     from rota_gateway.live.protocol import Resume
     from rota_gateway.live.subscriber import Subscriber
 
@@ -43,9 +45,9 @@ async def catch_up(nats: Client, hub: Hub, subscriber: Subscriber, resume: Resum
         subscriber.begun_at = resume.since
         return _only(first)
     if resume.since >= hub.recent.floor:
-        frames = [frame.text for frame in hub.recent.after(resume.since) if subscriber.may_see(frame)]
-        return _only(first, *frames)
-    return _replayed(nats, hub.epoch, subscriber, resume.since, position)
+        told = (hub.told(subscriber, frame) for frame in hub.recent.after(resume.since))
+        return _only(first, *(text for text in told if text is not None))
+    return _replayed(nats, hub, subscriber, resume.since, position)
 
 
 async def _why_not(nats: Client, hub: Hub, resume: Resume) -> ResetReason | None:
@@ -70,14 +72,22 @@ async def _only(*texts: str) -> AsyncGenerator[str, None]:
 
 
 async def _replayed(
-    nats: Client, epoch: str, subscriber: Subscriber, since: int, position: int
+    nats: Client, hub: Hub, subscriber: Subscriber, since: int, position: int
 ) -> AsyncGenerator[str, None]:
+    epoch = hub.epoch
+    projects: dict[str, Project] = {}
     yield protocol.ready(since, epoch, subscriber.user_id)
     try:
         async for offset, message in replay(nats, _subjects(subscriber), since, position):
             frame = protocol.event_frame(message, subscriber.channel, offset, epoch)
-            if subscriber.may_see(frame):
-                yield frame.text
+            if frame.project is not None and frame.projects:
+                (project_id,) = frame.projects
+                before = frame.before or projects.get(project_id)
+                projects[project_id] = frame.project
+                frame = replace(frame, before=before)
+            text = hub.told(subscriber, frame)
+            if text is not None:
+                yield text
     except TooFarBehind:
         yield protocol.reset(ResetReason.TOO_FAR_BEHIND, position, epoch)
     except StreamLost as error:

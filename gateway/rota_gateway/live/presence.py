@@ -3,6 +3,9 @@
 Each gateway knows the sockets of all: it tells the others what has changed at its own, all of a moment in one message,
 and now and then how its own stand altogether, on a plain NATS subject. That is a hint, not an event: what is missed is
 made good by the next full message, and a gateway that is not heard of for a minute counts for nothing any more.
+
+Each gateway answers for its own sockets: nobody looks at a task that they may not see. Tasks is asked once which
+project a task is in; from then on its events say so, and whom they take the sight from looks at nothing any more.
 """
 
 from __future__ import annotations
@@ -16,16 +19,18 @@ from uuid import UUID, uuid4
 
 import orjson
 from nats.errors import Error as NatsError
+from rota_chassis.errors import RotaError
 from rota_chassis.logs import logger
 
 from rota_gateway.live import protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
+    from rota_gateway.live.projects import Projects
     from rota_gateway.live.subscriber import Subscriber
 
 SUBJECT = "rota.live.presence"
@@ -63,11 +68,15 @@ class Presence:
 
     Args:
         nats: Where gateways tell each other; while it is away each knows of its own sockets only.
+        projects: Who may see what.
         now: Seconds on a clock that only goes forward.
     """
 
-    def __init__(self, nats: Client, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, nats: Client, projects: Projects, now: Callable[[], float] = time.monotonic) -> None:
         self._nats = nats
+        self._projects = projects
+        self._project_of: dict[Place, str] = {}
+        self._asking: Counter[Place] = Counter()
         self._now = now
         self._id = uuid4().hex
         self._ids: dict[Subscriber, str] = {}
@@ -77,8 +86,53 @@ class Presence:
         self._changed: set[str] = set()
         self._some = asyncio.Event()
 
-    def look(self, subscriber: Subscriber, place: Place | None) -> None:
-        """A socket's user looks at a task of a workspace of theirs, or at none any more; they hear who else does."""
+    async def look(self, subscriber: Subscriber, place: Place | None) -> None:
+        """A socket's user looks at a task that they may see, or at none any more; they hear who else does."""
+        if place is not None and not await self._may_look(subscriber, place):
+            subscriber.offer(protocol.presence(place.workspace_id, place.task_id, []))
+            self._look(subscriber, None)
+            if place not in self._lookers and not self._asking[place]:
+                self._project_of.pop(place, None)
+        else:
+            self._look(subscriber, place)
+
+    async def _may_look(self, subscriber: Subscriber, place: Place) -> bool:
+        if place.workspace_id not in subscriber.workspaces:
+            return False
+        if place not in self._project_of:
+            # What is heard of the task while tasks is asked is newer than its answer.
+            self._asking[place] += 1
+            try:
+                found = await self._projects.of_task(place.workspace_id, place.task_id)
+            except RotaError as error:
+                _LOG.info("presence.not_known", error=str(error))
+                return False
+            finally:
+                self._asking[place] -= 1
+                self._asking += Counter()  # drops those at zero
+            if found is None:
+                return False
+            self._project_of.setdefault(place, found)
+        return self._projects.sees(subscriber, place.workspace_id, self._project_of[place])
+
+    def moved(self, workspace_id: str, task_id: str, project_id: str) -> None:
+        """A task is in this project now, or in none."""
+        place = Place(workspace_id, task_id)
+        if place in self._project_of or self._asking[place]:
+            self._project_of[place] = project_id
+            self._review([place])
+
+    def review(self, workspace_id: str) -> None:
+        """Who may see what in a workspace has changed: who may not see what they look at looks at nothing any more."""
+        self._review([place for place in self._lookers if place.workspace_id == workspace_id])
+
+    def _review(self, places: Iterable[Place]) -> None:
+        for place in places:
+            for subscriber in list(self._lookers.get(place, ())):
+                if not self._projects.sees(subscriber, place.workspace_id, self._project_of[place]):
+                    self._look(subscriber, None)
+
+    def _look(self, subscriber: Subscriber, place: Place | None) -> None:
         session = self._ids.setdefault(subscriber, uuid4().hex)
         own = self._gateways[self._id]
         before = own.looks.get(session)
@@ -86,9 +140,8 @@ class Presence:
             self._lookers[before.place].discard(subscriber)
             if not self._lookers[before.place]:
                 del self._lookers[before.place]
-        if place is not None and place.workspace_id not in subscriber.workspaces:
-            subscriber.offer(protocol.presence(place.workspace_id, place.task_id, []))
-            place = None
+                if before.place != place:
+                    self._project_of.pop(before.place, None)
         if place is not None:
             self._lookers[place].add(subscriber)
         shown = self._change(own, {session: None if place is None else _Look(subscriber.user_id, place)})
@@ -101,7 +154,7 @@ class Presence:
     def leave(self, subscriber: Subscriber) -> None:
         """A socket is gone."""
         if subscriber in self._ids:
-            self.look(subscriber, None)
+            self._look(subscriber, None)
             del self._ids[subscriber]
 
     async def run(self) -> None:
@@ -192,9 +245,7 @@ class Presence:
         return sorted(self._users[place]) if place in self._users else []
 
     def _show(self, place: Place) -> None:
-        """Tell those who look at a task who does; those who have left its workspace since look at nothing any more."""
-        for subscriber in [each for each in self._lookers.get(place, ()) if place.workspace_id not in each.workspaces]:
-            self.look(subscriber, None)
+        """Tell those who look at a task who does."""
         text = protocol.presence(place.workspace_id, place.task_id, self._at(place))
         for subscriber in self._lookers.get(place, ()):
             subscriber.offer(text)

@@ -1,6 +1,7 @@
 """The frames of the live channels, each one JSON object, and the codes they are closed with.
 
     server: ready {offset, epoch, user_id} · event {event, id, offset, epoch, time, data} · ping
+            access {workspace_id, project_id | task_id, visible, offset, epoch}
             reset {reason, offset, epoch} · error {code, detail} · presence {workspace_id, task_id, user_ids}
     client: auth {token} · pong · presence {workspace_id, task_id}
 
@@ -19,8 +20,13 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from rota_gateway.live.projects import project_before, project_of
+from rota_gateway.live.scope import left_of, projects_of
+
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
+
+    from rota_gateway.live.projects import Project
 
 # Digits; fits 64 bits.
 _LONGEST_OFFSET = 18
@@ -121,6 +127,12 @@ class Frame:
         user_id: whom it is for; None for what everyone in the workspace may see.
         time: when it happened.
         text: the frame.
+        event: its type.
+        projects: that it is about, each of which has to be seen; None when it does not say.
+        task_id: the task that it is about, if it is one.
+        left: the project that the task has just left, empty for none; None when it stays where it is.
+        project: who may see the project that it is about, after it.
+        before: and before it, as far as that is known.
     """
 
     offset: int
@@ -129,6 +141,17 @@ class Frame:
     user_id: str | None
     time: datetime
     text: str
+    event: str
+    projects: tuple[str, ...] | None = ()
+    task_id: str | None = None
+    left: str | None = None
+    project: Project | None = None
+    before: Project | None = None
+
+    @property
+    def is_of_projects(self) -> bool:
+        """Whether not everybody in the workspace may see it."""
+        return self.projects is None or bool(self.projects)
 
 
 def event_frame(message: Msg, channel: Channel, offset: int, epoch: str) -> Frame:
@@ -140,16 +163,22 @@ def event_frame(message: Msg, channel: Channel, offset: int, epoch: str) -> Fram
         TypeError: for the same reason.
     """
     headers = message.headers or {}
-    user_id = None
+    event, data = headers["ce-type"], orjson.loads(message.data)
+    user_id: str | None = None
+    about: dict[str, Any] = {}
     if channel is Channel.NOTIFICATIONS:
-        user_id = orjson.loads(message.data)["notification"]["user_id"]
-    elif headers["ce-type"].startswith("saved_filter."):
-        saved = orjson.loads(message.data)["saved_filter"]
+        user_id = data["notification"]["user_id"]
+    elif event.startswith("saved_filter."):
+        saved = data["saved_filter"]
         user_id = None if saved["is_shared"] else saved["owner_id"]
+    elif event.startswith("project."):
+        about = {"project": project_of(data), "before": project_before(event, data)}
+    elif event.startswith("task."):
+        about = {"task_id": data["task"].get("id"), "left": left_of(event, data)}
     text = orjson.dumps(
         {
             "type": "event",
-            "event": headers["ce-type"],
+            "event": event,
             "id": headers["ce-id"],
             "offset": offset,
             "epoch": epoch,
@@ -158,7 +187,17 @@ def event_frame(message: Msg, channel: Channel, offset: int, epoch: str) -> Fram
             "data": orjson.Fragment(message.data),
         }
     ).decode()
-    return Frame(offset, channel, headers["ce-workspaceid"], user_id, datetime.fromisoformat(headers["ce-time"]), text)
+    return Frame(
+        offset,
+        channel,
+        headers["ce-workspaceid"],
+        user_id,
+        datetime.fromisoformat(headers["ce-time"]),
+        text,
+        event,
+        projects_of(event, data),
+        **about,
+    )
 
 
 def ready(offset: int, epoch: str, user_id: str) -> str:
@@ -169,6 +208,21 @@ def ready(offset: int, epoch: str, user_id: str) -> str:
 def reset(reason: ResetReason, offset: int, epoch: str) -> str:
     """The frame that says that events may have been missed."""
     return _text({"type": "reset", "reason": reason, "offset": offset, "epoch": epoch})
+
+
+def access(
+    workspace_id: str,
+    offset: int,
+    epoch: str,
+    *,
+    visible: bool,
+    project_id: str | None = None,
+    task_id: str | None = None,
+) -> str:
+    """The frame that says that a project, or a task, is shown to the user from now on, or hidden."""
+    about = {"project_id": project_id} if task_id is None else {"task_id": task_id}
+    frame = {"type": "access", "workspace_id": workspace_id, **about, "visible": visible}
+    return _text({**frame, "offset": offset, "epoch": epoch})
 
 
 def error(code: str, detail: str) -> str:

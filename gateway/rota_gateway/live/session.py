@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
     from rota_gateway.live.hub import Hub
-    from rota_gateway.live.memberships import Memberships
+    from rota_gateway.live.memberships import Membership, Memberships
     from rota_gateway.live.presence import Presence
+    from rota_gateway.live.projects import Projects
 
 AUTHENTICATE_WITHIN_S = 10.0
 STREAM_WITHIN_S = 5.0
@@ -45,6 +46,7 @@ class Sessions:
         hub: hands out the events.
         nats: where missed events are replayed from.
         memberships: of users in workspaces.
+        projects: who may see which.
         verifier: of access tokens.
         queue: frames that may wait for a slow client.
         presence: who looks at what.
@@ -56,6 +58,7 @@ class Sessions:
         hub: Hub,
         nats: Client,
         memberships: Memberships,
+        projects: Projects,
         verifier: TokenVerifier,
         queue: int,
         presence: Presence,
@@ -63,6 +66,7 @@ class Sessions:
         self._hub = hub
         self._nats = nats
         self._memberships = memberships
+        self._projects = projects
         self._verifier = verifier
         self._queue = queue
         self._presence = presence
@@ -91,6 +95,7 @@ class Sessions:
         try:
             if channel is Channel.TASKS:
                 subscriber.know(await self._workspaces(user_id))
+                await self._know_projects(subscriber)
             missed = await catch_up(self._nats, self._hub, subscriber, resume)
             conversation = _Conversation(socket, subscriber, self._verifier, expires, self._presence)
             await conversation.run(missed)
@@ -121,7 +126,14 @@ class Sessions:
             detail = "Live events are not available at the moment; come back."
             raise Ended(Close.TRY_AGAIN_LATER, "UPSTREAM_UNAVAILABLE", detail) from None
 
-    async def _workspaces(self, user_id: UUID) -> dict[str, int]:
+    async def _know_projects(self, subscriber: Subscriber) -> None:
+        try:
+            await self._projects.learn(list(subscriber.workspaces))
+        except RotaError as error:
+            detail = "The service 'tasks' is not available at the moment; come back."
+            raise Ended(Close.TRY_AGAIN_LATER, "UPSTREAM_UNAVAILABLE", detail) from error
+
+    async def _workspaces(self, user_id: UUID) -> dict[str, Membership]:
         try:
             return await self._memberships.of(user_id)
         except RotaError as error:
@@ -179,7 +191,7 @@ class _Conversation:
             elif frame["type"] == "presence":
                 if self._subscriber.channel is not Channel.TASKS:
                     raise protocol.bad_presence()
-                self._presence.look(self._subscriber, place_of(frame))
+                await self._presence.look(self._subscriber, place_of(frame))
 
     async def _keep_time(self) -> None:
         while True:

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
+from rota_gateway.live.memberships import Membership
 from rota_gateway.live.protocol import Channel, Close, Ended
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Subscriber:
     def __init__(self, channel: Channel, user_id: str, limit: int) -> None:
         self.channel = channel
         self.user_id = user_id
-        self.workspaces: dict[str, int] = {}
+        self.workspaces: dict[str, Membership] = {}
         self.begun_at = 0
         self._limit = limit
         self._waiting: deque[str] = deque()
@@ -34,14 +35,14 @@ class Subscriber:
         self.ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
 
     def may_see(self, frame: Frame) -> bool:
-        """Whether an event is this socket's business."""
+        """Whether an event is this socket's business, unless it is of a project that is hidden from its user."""
         if frame.channel is not self.channel:
             return False
         if frame.user_id is not None:
             return frame.user_id == self.user_id
         return frame.workspace_id in self.workspaces
 
-    def know(self, workspaces: dict[str, int]) -> None:
+    def know(self, workspaces: dict[str, Membership]) -> None:
         """Take over the user's workspaces as auth gave them, and what has changed since they were asked for."""
         self.workspaces = workspaces
         early, self._early = self._early or [], None
@@ -54,10 +55,10 @@ class Subscriber:
             self._early.append(change)
             return False
         known = self.workspaces.get(change.workspace_id)
-        if known is not None and known >= change.version:
+        if known is not None and known.version >= change.version:
             return False
         if change.joined:
-            self.workspaces[change.workspace_id] = change.version
+            self.workspaces[change.workspace_id] = Membership(change.version, change.sees_all)
             return known is None
         return self.workspaces.pop(change.workspace_id, None) is not None
 

@@ -13,11 +13,19 @@ import pytest
 from pydantic import SecretStr
 from rota.auth.v1 import auth_pb2, auth_pb2_grpc, workspaces_pb2, workspaces_pb2_grpc
 from rota.options.v1.files_pb2 import FILE_EXTENT_WHOLE, FileHead
-from rota.tasks.v1 import attachments_pb2, attachments_pb2_grpc, tasks_pb2, tasks_pb2_grpc
+from rota.tasks.v1 import (
+    attachments_pb2,
+    attachments_pb2_grpc,
+    locations_pb2_grpc,
+    project_members_pb2_grpc,
+    tasks_pb2,
+    tasks_pb2_grpc,
+)
 from rota_chassis.errors import NotFound, RotaError, Unavailable
 from rota_chassis.ids import uuid7
 from rota_chassis.rpc.server import RpcServer
 from rota_chassis.testing.services import User
+from rota_chassis.testing.tasks import SmallTasks as SmallProjects
 from rota_chassis.testing.waiting import eventually
 from rota_chassis.tokens import TokenVerifier
 from rota_gateway.bootstrap import assemble
@@ -193,6 +201,7 @@ class System:
     http: httpx.AsyncClient
     port: int
     going_away: asyncio.Event
+    projects: SmallProjects
 
     def user(self) -> User:
         """A new user, who owns a workspace."""
@@ -200,9 +209,13 @@ class System:
         self.join(user, user.workspace_id)
         return user
 
-    def join(self, user: User, workspace_id: Any, version: int = 1) -> workspaces_pb2.Membership:
+    def join(
+        self, user: User, workspace_id: Any, version: int = 1, role: workspaces_pb2.WorkspaceRole.ValueType = 3
+    ) -> workspaces_pb2.Membership:
         """Let a user belong to a workspace."""
-        membership = workspaces_pb2.Membership(workspace_id=str(workspace_id), user_id=str(user.id), version=version)
+        membership = workspaces_pb2.Membership(
+            workspace_id=str(workspace_id), user_id=str(user.id), version=version, role=role
+        )
         self.auth.memberships.setdefault(str(user.id), []).append(membership)
         return membership
 
@@ -215,6 +228,8 @@ class System:
         if name == "tasks":
             server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, self.tasks)
             server.add(attachments_pb2_grpc.add_AttachmentServiceServicer_to_server, self.attachments)
+            server.add(project_members_pb2_grpc.add_ProjectMemberServiceServicer_to_server, self.projects)
+            server.add(locations_pb2_grpc.add_LocationServiceServicer_to_server, self.projects)
         await server.start(self.settings.address(name))
         await server.set_serving(True)
         self.servers[name] = server
@@ -244,7 +259,8 @@ async def running_system(issuer: TokenIssuer, **settings: Any) -> AsyncIterator[
             auth, tasks = SmallAuth(), SmallTasks()  # type: ignore[abstract]
             files = SmallAttachments()  # type: ignore[abstract]
             async with httpx.AsyncClient(base_url=base, timeout=20) as http:
-                system = System(values, auth, tasks, files, {}, folder, issuer, http, server.port, stop)
+                projects = SmallProjects("")  # type: ignore[abstract]
+                system = System(values, auth, tasks, files, {}, folder, issuer, http, server.port, stop, projects)
                 try:
                     for name in SERVICES:
                         await system.start(name)

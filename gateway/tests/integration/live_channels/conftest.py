@@ -63,12 +63,12 @@ class Publisher:
         data = {"notification": {"id": str(uuid7()), "user_id": str(user.id), "title": title}}
         return await self.publish("notification.created", user.workspace_id, data)
 
-    async def membership(self, event: str, membership: workspaces_pb2.Membership) -> int:
-        """Publish that a user joined or left."""
+    async def membership(self, event: str, membership: workspaces_pb2.Membership, role: str = "member") -> int:
+        """Publish that a user joined or left, or has another role."""
         data = {
             "workspace_id": membership.workspace_id,
             "user_id": membership.user_id,
-            "role": "member",
+            "role": role,
             "version": membership.version,
         }
         return await self.publish(f"workspace.{event}", membership.workspace_id, {"membership": data})

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 TASK = str(uuid4())
 
 
+@pytest.fixture(autouse=True)
+def _a_task(system: System) -> None:
+    system.projects.add_task(task_id=TASK)
+
+
 async def look(listener: Listener, user: User, task_id: str | None = TASK) -> None:
     place = {"workspace_id": str(user.workspace_id), "task_id": task_id} if task_id else {}
     await listener.socket.send(json.dumps({"type": "presence", **place}))
@@ -61,7 +66,7 @@ async def test_a_second_window_of_one_user_is_nobody_else(system: System, listen
             await second.frame()
             await look(second, ada)
             assert await company(second) == ids(ada)
-        await look(first, ada, str(uuid4()))
+        await look(first, ada, system.projects.add_task())
         assert (await first.frame())["user_ids"] == ids(ada)
 
 
@@ -71,6 +76,7 @@ async def test_gateways_tell_each_other(
     ada, grace = system.user(), system.user()
     async with run_system(nats_url=fresh_nats_url) as other:
         other.auth.memberships = system.auth.memberships
+        other.projects.add_task(task_id=TASK)
         system.join(grace, ada.workspace_id)
         async with listening(system, "tasks", ada) as first:
             await first.frame()
