@@ -81,6 +81,18 @@ def frames(channel: Channel, schemas: Schemas, comments: Mapping[str, str]) -> F
             **_PLACE,
             user_ids={"type": "array", "items": _string(format="uuid")},
         )
+        sent["access"] = _frame(
+            "access",
+            "From now on a project, or a task, is hidden from the user: forget it and what is in it. Or it is shown: "
+            "read it. Names one of the two.",
+            workspace_id=_string(format="uuid"),
+            project_id=_string(format="uuid"),
+            task_id=_string(format="uuid"),
+            visible={"type": "boolean"},
+            offset=_OFFSET,
+            epoch=_EPOCH,
+        )
+        sent["access"]["payload"]["required"] = ["type", "workspace_id", "visible", "offset", "epoch"]
     for kind in event_types().values():
         if CHANNEL_OF.get(kind.aggregate) is channel:
             text = comments.get(kind.message.DESCRIPTOR.full_name, "").replace("\n", " ")

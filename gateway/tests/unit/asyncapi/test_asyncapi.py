@@ -99,8 +99,8 @@ def test_every_live_channel_has_every_frame(document: dict[str, Any]) -> None:
         assert described["address"] == f"/ws/{channel.value}"
         events = {name for name in EVENTS if CHANNEL_OF.get(name.partition(".")[0]) is channel}
         assert events
-        presence = {"presence"} if channel is Channel.TASKS else set()
-        assert {name.removeprefix(f"live.{channel.value}.") for name in described["messages"]} == events | presence | {
+        others = {"presence", "access"} if channel is Channel.TASKS else set()
+        assert {name.removeprefix(f"live.{channel.value}.") for name in described["messages"]} == events | others | {
             "ready",
             "ping",
             "reset",
@@ -191,6 +191,14 @@ def test_the_other_frames_are_as_described(document: dict[str, Any], name: str, 
         described = document["components"]["messages"][f"live.{channel.value}.{name}"]["payload"]
         check(document, described, json.loads(text))
         assert described["required"] == list(json.loads(text))
+
+
+@pytest.mark.parametrize("about", ["project_id", "task_id"])
+def test_the_frame_of_what_is_hidden_or_shown_is_as_described(document: dict[str, Any], about: str) -> None:
+    named = {about: str(UUID(int=8))}
+    frame = json.loads(protocol.access(str(UUID(int=7)), 9, "5f", visible=False, **named))
+    check(document, document["components"]["messages"]["live.tasks.access"]["payload"], frame)
+    assert set(frame) == {"type", "workspace_id", "visible", "offset", "epoch", about}
 
 
 def test_it_is_the_same_in_every_process() -> None:
