@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import DateTime, Integer, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
-from rota_scheduler.concurrency_keys.domain import ConcurrencyKey
+from rota_scheduler.concurrency_keys.domain import ConcurrencyKey, Limits
 from rota_scheduler.runs.allocation import RateLimit
 
 if TYPE_CHECKING:
@@ -77,41 +78,57 @@ _GET = statement(
 )
 _PUT = statement(
     text("""
-    INSERT INTO concurrency_keys (workspace_id, concurrency_key, concurrency_limit, rate_limit, rate_period_s)
-    VALUES (:workspace_id, :key, :concurrency_limit, :rate_limit, :rate_period_s)
+    INSERT INTO concurrency_keys AS stored
+        (workspace_id, concurrency_key, concurrency_limit, rate_limit, rate_period_s, id, version)
+    VALUES (:workspace_id, :key, :concurrency_limit, :rate_limit, :rate_period_s, :id, 1)
     ON CONFLICT (workspace_id, concurrency_key) DO UPDATE SET concurrency_limit = excluded.concurrency_limit,
-        rate_limit = excluded.rate_limit, rate_period_s = excluded.rate_period_s
+        rate_limit = excluded.rate_limit, rate_period_s = excluded.rate_period_s, version = stored.version + 1
+    WHERE (stored.concurrency_limit, stored.rate_limit, stored.rate_period_s)
+        IS DISTINCT FROM (excluded.concurrency_limit, excluded.rate_limit, excluded.rate_period_s)
+    RETURNING id, version
     """).bindparams(
         _WORKSPACE,
+        bindparam("id", type_=PgUUID),
         bindparam("key", type_=Text),
         *(bindparam(name, type_=Integer) for name in ("concurrency_limit", "rate_limit", "rate_period_s")),
     )
 )
 _DELETE = statement(
-    text("DELETE FROM concurrency_keys WHERE workspace_id = :workspace_id AND concurrency_key = :key").bindparams(
-        _WORKSPACE, bindparam("key", type_=Text)
-    )
+    text("""
+    DELETE FROM concurrency_keys WHERE workspace_id = :workspace_id AND concurrency_key = :key
+    RETURNING id, concurrency_limit, rate_limit, rate_period_s, version
+    """).bindparams(_WORKSPACE, bindparam("key", type_=Text))
 )
 
 
-async def put(
-    work: UnitOfWork, *, workspace_id: UUID, key: str, concurrency_limit: int | None, rate_limit: RateLimit | None
-) -> None:
-    """Write the limits of a key, whatever they were."""
-    limit, period_s = rate_limit or (None, None)
-    await work.execute(
+async def put(work: UnitOfWork, limits: Limits) -> Limits | None:
+    """Write the limits of a key, whatever they were; those that it has now, None when it had the same."""
+    limit, period_s = limits.rate_limit or (None, None)
+    row = await work.fetch_one(
         _PUT,
-        workspace_id=workspace_id,
-        key=key,
-        concurrency_limit=concurrency_limit,
+        workspace_id=limits.workspace_id,
+        key=limits.key,
+        concurrency_limit=limits.concurrency_limit,
         rate_limit=limit,
         rate_period_s=period_s,
+        id=limits.id,
     )
+    return None if row is None else replace(limits, id=row["id"], version=row["version"])
 
 
-async def remove(work: UnitOfWork, *, workspace_id: UUID, key: str) -> bool:
-    """Take the limits of a key away; returns whether it had any."""
-    return bool(await work.execute(_DELETE, workspace_id=workspace_id, key=key))
+async def remove(work: UnitOfWork, *, workspace_id: UUID, key: str) -> Limits | None:
+    """Take the limits of a key away; those that it had, None when it had none."""
+    row = await work.fetch_one(_DELETE, workspace_id=workspace_id, key=key)
+    if row is None:
+        return None
+    return Limits(
+        id=row["id"],
+        workspace_id=workspace_id,
+        key=key,
+        concurrency_limit=row["concurrency_limit"],
+        rate_limit=_rate(row),
+        version=row["version"],
+    )
 
 
 async def get(reader: Reader, *, workspace_id: UUID, key: str, now: datetime) -> ConcurrencyKey:
@@ -129,13 +146,17 @@ async def page(
 
 
 def _key(workspace_id: UUID, row: Mapping[str, Any]) -> ConcurrencyKey:
-    limit = row["rate_limit"]
     return ConcurrencyKey(
         workspace_id=workspace_id,
         key=row["key"],
         concurrency_limit=row["concurrency_limit"],
-        rate_limit=None if limit is None else RateLimit(limit, row["rate_period_s"]),
+        rate_limit=_rate(row),
         running=row["running"],
         waiting=row["waiting"],
         starts=row["starts"],
     )
+
+
+def _rate(row: Mapping[str, Any]) -> RateLimit | None:
+    limit = row["rate_limit"]
+    return None if limit is None else RateLimit(limit, row["rate_period_s"])

@@ -327,6 +327,41 @@ async def test_a_key_says_what_runs_and_waits_and_may_have_limits_of_its_own(sta
     assert [each.key for each in second.concurrency_keys] == ["idle"]
 
 
+async def test_what_becomes_of_the_limits_of_a_key_is_told(stage: Stage) -> None:
+    async def put(limit: int) -> None:
+        request = allocation_pb2.PutConcurrencyKeyRequest(key="api", concurrency_limit=limit)
+        await stage.keys.PutConcurrencyKey(request, metadata=stage.ada.metadata)
+
+    async def delete() -> None:
+        request = allocation_pb2.DeleteConcurrencyKeyRequest(key="api")
+        await stage.keys.DeleteConcurrencyKey(request, metadata=stage.ada.metadata)
+
+    await put(2)
+    # Those who write the same at once change it once.
+    await asyncio.gather(*(put(3) for _ in range(5)))
+    await delete()
+    await put(3)
+    # And of those who write different ones each is told, in the order in which they stayed.
+    await asyncio.gather(*(put(limit) for limit in range(4, 8)))
+    database = await Database.connect(stage.database_url, size=1)
+    of_keys = statement(select(EVENTS).where(EVENTS.c.aggregate == "concurrency_key").order_by(EVENTS.c.position))
+    rows = await database.fetch(of_keys)
+    await database.close()
+    told = [(row["type"].partition(".")[2], row["aggregate_version"], row["data"]["concurrency_key"]) for row in rows]
+    first, later = told[:3], told[3:]
+    assert [(kind, version, key["concurrency_limit"]) for kind, version, key in first] == [
+        ("created", 1, 2),
+        ("updated", 2, 3),
+        ("deleted", 3, 3),
+    ]
+    assert [(kind, version) for kind, version, _ in later] == [("created", 1), *(("updated", n) for n in range(2, 6))]
+    (key,) = (
+        await stage.keys.ListConcurrencyKeys(allocation_pb2.ListConcurrencyKeysRequest(), metadata=stage.ada.metadata)
+    ).concurrency_keys
+    assert key.concurrency_limit == later[-1][2]["concurrency_limit"]
+    assert {row["aggregate_id"] for row in rows[:3]}.isdisjoint(row["aggregate_id"] for row in rows[3:])
+
+
 async def test_a_schedule_hands_on_what_its_runs_share(stage: Stage) -> None:
     await stage.pool()
     schedule = await stage.schedule(
