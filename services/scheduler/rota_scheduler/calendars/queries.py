@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from rota_scheduler.calendars.dependencies import Calendars
     from rota_scheduler.calendars.domain import Calendar
+    from rota_scheduler.schedules.timing import Timing
 
 
 def no_such_calendar() -> NotFound:
@@ -23,21 +24,21 @@ def no_such_calendar() -> NotFound:
     return NotFound("There is no such calendar.", code="CALENDAR_NOT_FOUND")
 
 
-def require_all(ids: Sequence[UUID], found: Collection[UUID]) -> None:
+def require_all(timing: Timing, found: Collection[UUID]) -> None:
     """Return if all calendars that a schedule names were found.
 
     Raises:
         NotFound: one was not (code CALENDAR_NOT_FOUND).
     """
-    missing = [index for index, each in enumerate(ids) if each not in found]
+    named = (("exclude_calendars", timing.excluded_calendar_ids), ("only_calendars", timing.only_calendar_ids))
+    missing = [
+        f"spec.{member}[{index}]" for member, ids in named for index, each in enumerate(ids) if each not in found
+    ]
     if missing:
         raise NotFound(
             "There is no such calendar in the schedule's workspace.",
             code="CALENDAR_NOT_FOUND",
-            violations=[
-                Violation(f"spec.exclude_calendars[{index}]", "is no calendar of the workspace", "not_found")
-                for index in missing
-            ],
+            violations=[Violation(field, "is no calendar of the workspace", "not_found") for field in missing],
         )
 
 

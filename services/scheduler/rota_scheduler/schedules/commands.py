@@ -24,6 +24,7 @@ from rota_scheduler.resource_pools.checks import check_resources
 from rota_scheduler.runs import store as runs
 from rota_scheduler.runs.domain import Run
 from rota_scheduler.schedules import domain, queries, store, system
+from rota_scheduler.schedules.days_off import days_left_out
 from rota_scheduler.schedules.domain import Edits, Schedule, cursor_of
 from rota_scheduler.schedules.firing import priority_of, settle
 from rota_scheduler.schedules.messages import event_of
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from rota_chassis.identity import UserPrincipal
     from rota_chassis.postgres.database import UnitOfWork
 
-    from rota_scheduler.schedules.days_off import DaysOff
+    from rota_scheduler.schedules.days_off import DaysOff, OnlyOn
     from rota_scheduler.schedules.dependencies import Schedules
     from rota_scheduler.schedules.policies import Policies
     from rota_scheduler.schedules.timing import Timing
@@ -328,11 +329,10 @@ async def _keeping_to_calendars(work: UnitOfWork, schedule: Schedule) -> Schedul
     return replace(schedule, days_off=days_off, next_fire_at=cursor)
 
 
-async def _days_off(work: UnitOfWork, workspace_id: UUID, timing: Timing) -> tuple[DaysOff, ...]:
-    ids = timing.calendar_ids
-    found = await calendars.hold(work, workspace_id=workspace_id, ids=ids)
-    require_all(ids, found)
-    return tuple(found.values())
+async def _days_off(work: UnitOfWork, workspace_id: UUID, timing: Timing) -> tuple[DaysOff | OnlyOn, ...]:
+    found = await calendars.hold(work, workspace_id=workspace_id, ids=timing.calendar_ids)
+    require_all(timing, found)
+    return days_left_out(timing, found)
 
 
 def _switch(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from rota_scheduler.schedules.days_off import DaysOff
+    from rota_scheduler.schedules.days_off import DaysOff, OnlyOn
     from rota_scheduler.schedules.spec import Spec
     from rota_scheduler.schedules.timing import Timing
 
@@ -35,7 +35,7 @@ class Schedule:
             see of a schedule, so `version` stays.
         runs_started: How many of its nominal times have started runs.
         failures_in_row: How many runs have failed since the last that succeeded, or since it was resumed.
-        days_off: What the calendars that its timing names mean at present.
+        days_off: What the calendars that its timing names take out of its times at present.
     """
 
     id: UUID
@@ -53,7 +53,7 @@ class Schedule:
     created_at: datetime
     updated_at: datetime
     version: int = 1
-    days_off: tuple[DaysOff, ...] = field(default=(), compare=False)
+    days_off: tuple[DaysOff | OnlyOn, ...] = field(default=(), compare=False)
 
     @property
     def is_system(self) -> bool:
@@ -78,7 +78,7 @@ def cursor_of(
     created_at: datetime,
     now: datetime,
     seed: str,
-    days_off: Sequence[DaysOff] = (),
+    days_off: Sequence[DaysOff | OnlyOn] = (),
 ) -> datetime:
     """Where the cursor stands of a schedule that has got its times now; a single time fires also when it is past.
 
@@ -190,7 +190,7 @@ def _bounds_times(schedule: Schedule) -> tuple[Any, ...]:
 
 
 def _spec(
-    timing: Timing, policies: Policies, *, created_at: datetime, seed: str, days_off: Sequence[DaysOff] = ()
+    timing: Timing, policies: Policies, *, created_at: datetime, seed: str, days_off: Sequence[DaysOff | OnlyOn] = ()
 ) -> Spec:
     spec = spec_of(timing, created_at=created_at, seed=seed)
     if days_off:

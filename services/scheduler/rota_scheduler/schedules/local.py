@@ -49,6 +49,7 @@ class Note(StrEnum):
 
     GAP = "gap"
     FOLD = "fold"
+    CALENDAR = "calendar"
 
 
 class LocalTimes(Protocol):

@@ -59,7 +59,11 @@ _OVERLAP_OF = {number: overlap for overlap, number in _OVERLAPS.items()}
 _MISFIRE_OF = {number: misfire for misfire, number in _MISFIRES.items()}
 _TIMES = ("cron", "interval_s", "at", "spec")
 _OF_ZONE = ("timezone", "dst_gap", "dst_fold")
-_NOTES = {Note.GAP: schedules_pb2.TIME_NOTE_GAP, Note.FOLD: schedules_pb2.TIME_NOTE_FOLD}
+_NOTES = {
+    Note.GAP: schedules_pb2.TIME_NOTE_GAP,
+    Note.FOLD: schedules_pb2.TIME_NOTE_FOLD,
+    Note.CALENDAR: schedules_pb2.TIME_NOTE_CALENDAR,
+}
 
 
 def action_json(action: schedules_pb2.Action) -> Mapping[str, Any]:

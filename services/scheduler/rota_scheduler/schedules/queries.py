@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,9 @@ from rota_scheduler.calendars.queries import require_all
 from rota_scheduler.ledger import store as ledger
 from rota_scheduler.runs import store as runs
 from rota_scheduler.schedules import store, system
-from rota_scheduler.schedules.days_off import WorkingTimes
-from rota_scheduler.schedules.spec import times_after
+from rota_scheduler.schedules.days_off import WorkingTimes, days_left_out
+from rota_scheduler.schedules.local import Note
+from rota_scheduler.schedules.spec import next_after, times_after
 from rota_scheduler.schedules.timing import RefusedTiming, spec_of
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from rota_scheduler.runs.domain import Run
     from rota_scheduler.schedules.dependencies import Schedules
     from rota_scheduler.schedules.domain import Schedule
-    from rota_scheduler.schedules.local import Note
     from rota_scheduler.schedules.spec import Spec
     from rota_scheduler.schedules.timing import Timing
 
@@ -151,16 +152,16 @@ async def preview_spec(
     start = after or schedules.clock.now()
     with refusing_timing():
         # In a thread, as below: a rule that hardly ever matches may take a moment.
-        spec = await asyncio.to_thread(spec_of, timing, created_at=start)
+        spec = bare = await asyncio.to_thread(spec_of, timing, created_at=start)
     ids = timing.calendar_ids
     if ids:
         found = await calendars.visible(schedules.database, user_id=user.user_id, ids=ids)
         if len(found) < len(ids):
             await schedules.memberships.refresh(user.user_id)
             found = await calendars.visible(schedules.database, user_id=user.user_id, ids=ids)
-        require_all(ids, found)
-        spec = WorkingTimes(spec, list(found.values()))
-    return await asyncio.to_thread(_upcoming, spec, start, count if timing.delay_s is None else 1)
+        require_all(timing, found)
+        spec = WorkingTimes(spec, days_left_out(timing, found))
+    return await asyncio.to_thread(_upcoming, spec, bare, start, count if timing.delay_s is None else 1)
 
 
 async def preview_schedule(
@@ -175,14 +176,18 @@ async def preview_schedule(
     if schedule.timing.delay_s is not None:
         ahead = schedule.next_fire_at
         return schedule, ((ahead, None),) if ahead is not None and (after is None or ahead > after) else ()
-    return schedule, await asyncio.to_thread(_upcoming, schedule.spec, after or schedules.clock.now(), count)
+    bare = replace(schedule, days_off=()).spec
+    return schedule, await asyncio.to_thread(_upcoming, schedule.spec, bare, after or schedules.clock.now(), count)
 
 
-def _upcoming(spec: Spec, after: datetime, count: int) -> Times:
-    found = []
+def _upcoming(spec: Spec, bare: Spec, after: datetime, count: int) -> Times:
+    """The next times of a sequence, noting what is peculiar about each; `bare` is the sequence without calendars."""
+    found: list[tuple[datetime, Note | None]] = []
     stop_at = time.monotonic() + PREVIEW_AT_MOST_S
     for moment in islice(times_after(spec, after), count):
-        found.append((moment, spec.note(moment)))
+        before = found[-1][0] if found else after
+        is_next = bare is spec or next_after(bare, before) == moment
+        found.append((moment, spec.note(moment) or (None if is_next else Note.CALENDAR)))
         if time.monotonic() > stop_at:
             break
     return tuple(found)

@@ -35,6 +35,7 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from rota_scheduler.calendars import store as calendars
 from rota_scheduler.runs.allocation import ConcurrencyPolicy
 from rota_scheduler.schedules.catchup import due_at
+from rota_scheduler.schedules.days_off import days_left_out
 from rota_scheduler.schedules.domain import Schedule
 from rota_scheduler.schedules.local import DstFold, DstGap
 from rota_scheduler.schedules.policies import Misfire, Overlap, Policies
@@ -174,10 +175,12 @@ _LOCK_ZONED = statement(
     .limit(bindparam("limit", type_=Integer))
     .with_for_update()
 )
-# In the words of the index `schedules_calendars`.
+# In the words of the indexes `schedules_calendars` and `schedules_only_calendars`.
 _KEEPS_TO = text(
-    "spec #> '{spec,exclude_calendars}' <> '[]'"
+    "(spec #> '{spec,exclude_calendars}' <> '[]'"
     " AND spec #> '{spec,exclude_calendars}' @> jsonb_build_array(CAST(:calendar_id AS text))"
+    " OR spec #> '{spec,only_calendars}' <> '[]'"
+    " AND spec #> '{spec,only_calendars}' @> jsonb_build_array(CAST(:calendar_id AS text)))"
 )
 _USING = statement(
     select(SCHEDULES.c.id, SCHEDULES.c.name)
@@ -352,8 +355,12 @@ async def _whole(reader: Reader, rows: Sequence[Mapping[str, Any]]) -> list[Sche
     found = await calendars.days_off(reader, keys)
     whole = []
     for each in schedules:
-        named = [(each.workspace_id, calendar_id) for calendar_id in each.timing.calendar_ids]
-        whole.append(replace(each, days_off=tuple(found[key] for key in named if key in found)) if named else each)
+        of_workspace = {
+            calendar_id: found[each.workspace_id, calendar_id]
+            for calendar_id in each.timing.calendar_ids
+            if (each.workspace_id, calendar_id) in found
+        }
+        whole.append(replace(each, days_off=days_left_out(each.timing, of_workspace)) if of_workspace else each)
     return whole
 
 

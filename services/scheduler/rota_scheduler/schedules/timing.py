@@ -74,10 +74,21 @@ class Timing:
 
     @property
     def calendar_ids(self) -> tuple[UUID, ...]:
-        """The calendars whose days off do not fire; what they mean is not the author's to say (see `days_off`)."""
-        if self.spec is None:
-            return ()
-        return tuple(UUID(each) for each in self.spec.get("exclude_calendars") or ())
+        """The calendars that it names, each once; what they mean is not the author's to say (see `days_off`)."""
+        return tuple(dict.fromkeys((*self.excluded_calendar_ids, *self.only_calendar_ids)))
+
+    @property
+    def excluded_calendar_ids(self) -> tuple[UUID, ...]:
+        """The calendars whose days do not fire."""
+        return self._calendars("exclude_calendars")
+
+    @property
+    def only_calendar_ids(self) -> tuple[UUID, ...]:
+        """The calendars on whose days alone it fires; none for all days."""
+        return self._calendars("only_calendars")
+
+    def _calendars(self, member: str) -> tuple[UUID, ...]:
+        return () if self.spec is None else tuple(UUID(each) for each in self.spec.get(member) or ())
 
 
 def spec_of(timing: Timing, *, created_at: datetime, seed: str = "") -> Spec:

@@ -123,6 +123,49 @@ async def _is(world: World, schedule: Any, day: int | None) -> bool:
     return await world.next_day(schedule) == day
 
 
+async def test_a_schedule_fires_on_the_days_of_some_calendars_only_and_follows_them(world: World) -> None:
+    market = await world.calendar(name="Market", weekdays=[7])
+    fair = await world.calendar(name="Fair", dates=["2026-12-26", "2026-12-28"])
+    closed = await world.calendar(name="Closed", dates=["2026-12-26"])
+    spec = schedules_pb2.ScheduleSpec(
+        cron="0 9 * * *", only_calendars=[market.id, fair.id], exclude_calendars=[closed.id]
+    )
+    preview = schedules_pb2.PreviewSpecRequest(spec=spec, count=3)
+    shown = await world.schedules.PreviewSpec(preview, metadata=world.ada.metadata)
+    left_out = schedules_pb2.TIME_NOTE_CALENDAR
+    assert [(each.utc.ToDatetime().day, each.note) for each in shown.times] == [(27, left_out), (28, 0), (3, left_out)]
+    request = schedules_pb2.CreateScheduleRequest(name="Market", spec=spec, action=ACTION)
+    schedule = (await world.schedules.CreateSchedule(request, metadata=world.ada.metadata)).schedule
+    assert (day_of(schedule), list(schedule.spec.only_calendars)) == (27, [market.id, fair.id])
+    await world.replace(market, weekdays=[3])
+    assert await eventually(lambda: _is(world, schedule, 28))
+    await world.replace(fair, dates=["2026-12-25", "2026-12-31"])
+    assert await eventually(lambda: _is(world, schedule, 25))
+    with pytest.raises(Conflict):
+        await world.calendars.DeleteCalendar(
+            calendars_pb2.DeleteCalendarRequest(id=fair.id), metadata=world.ada.metadata
+        )
+    world.clock.advance(8 * 86_400)
+    assert await eventually(lambda: _is(world, schedule, 6))
+    asked = schedules_pb2.ListLedgerRequest(id=schedule.id)
+    ledger = await world.schedules.ListLedger(asked, metadata=world.ada.metadata)
+    # A day on which it does not fire is no nominal time, so there is nothing to account for.
+    assert [each.nominal_time.ToDatetime().day for each in ledger.entries] == [25, 30, 31]
+
+
+async def test_a_schedule_fires_never_on_days_that_there_are_not_or_that_are_excluded(world: World) -> None:
+    never, gone = await world.calendar(dates=["2020-01-01"]), uuid7()
+    for spec, error in (
+        (schedules_pb2.ScheduleSpec(cron="0 9 * * *", only_calendars=[never.id]), "SCHEDULE_NEVER_FIRES"),
+        (schedules_pb2.ScheduleSpec(cron="0 9 * * *", only_calendars=[str(gone)]), "CALENDAR_NOT_FOUND"),
+    ):
+        request = schedules_pb2.CreateScheduleRequest(name="Never", spec=spec, action=ACTION)
+        with pytest.raises((InvalidArgument, NotFound)) as refused:
+            await world.schedules.CreateSchedule(request, metadata=world.ada.metadata)
+        assert refused.value.code == error
+    assert refused.value.violations[0].field == "spec.only_calendars[0]"
+
+
 async def test_a_preview_and_an_edit_take_calendars(world: World) -> None:
     holidays = await world.calendar(dates=["2026-12-24"])
     spec = schedules_pb2.ScheduleSpec(cron="0 9 * * *", exclude_calendars=[holidays.id])

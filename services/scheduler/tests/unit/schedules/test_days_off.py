@@ -10,7 +10,7 @@ from itertools import islice
 import pytest
 from rota_chassis.ids import uuid7
 from rota_scheduler.calendars.domain import Calendar, RefusedCalendar
-from rota_scheduler.schedules.days_off import WorkingTimes
+from rota_scheduler.schedules.days_off import OnlyOn, WorkingTimes, days_left_out
 from rota_scheduler.schedules.spec import next_after, times_after
 from rota_scheduler.schedules.timing import Timing, spec_of
 
@@ -41,15 +41,41 @@ def test_a_day_is_that_of_the_calendars_zone() -> None:
     assert times(there, count=2, spec=evening) == [datetime(2026, 12, day, 20, tzinfo=UTC) for day in (25, 26)]
 
 
+def test_days_of_any_of_some_calendars_are_left_in_each_in_its_own_zone() -> None:
+    here = replace(CALENDAR, dates=("2026-12-27",))
+    there = replace(CALENDAR, dates=("2026-12-26", "2027-01-02"), time_zone="Pacific/Auckland")
+    only = OnlyOn((here.days_off, there.days_off))
+    late = spec_of(Timing(cron="0 9,13 * * *"), created_at=START)
+    found = list(islice(times_after(WorkingTimes(late, [only]), START), 5))
+    # 13:00 is the next day there already.
+    assert [(each.day, each.hour) for each in found] == [(25, 13), (26, 9), (27, 9), (27, 13), (1, 13)]
+
+
+def test_what_is_excluded_is_left_out_of_the_days_that_are_left() -> None:
+    weekend, first = (
+        replace(CALENDAR, id=uuid7(), weekdays=(5, 6)),
+        replace(CALENDAR, id=uuid7(), dates=("2026-12-26",)),
+    )
+    timing = Timing(
+        spec={"only_calendars": [str(weekend.id)], "exclude_calendars": [str(first.id), str(uuid7())]}, cron=None
+    )
+    left_out = days_left_out(timing, {weekend.id: weekend.days_off, first.id: first.days_off})
+    found = list(islice(times_after(WorkingTimes(DAILY, left_out), START), 3))
+    assert [each.date() for each in found] == [date(2026, 12, 27), date(2027, 1, 2), date(2027, 1, 3)]
+    assert days_left_out(timing, {}) == ()
+
+
 @pytest.mark.parametrize(
     "cron", [pytest.param("* * * * * *", id="each second"), pytest.param("0 9 * * *", id="each day")]
 )
 def test_a_search_that_finds_nothing_ends(cron: str) -> None:
     never = replace(CALENDAR, rrules=("FREQ=DAILY",))
-    spec = WorkingTimes(spec_of(Timing(cron=cron), created_at=START), [never.days_off])
-    began = time.monotonic()
-    assert next_after(spec, START) is None
-    assert time.monotonic() - began < 10
+    nowhere = OnlyOn((replace(CALENDAR, dates=("2020-01-01",)).days_off,))
+    for left_out in (never.days_off, nowhere):
+        spec = WorkingTimes(spec_of(Timing(cron=cron), created_at=START), [left_out])
+        began = time.monotonic()
+        assert next_after(spec, START) is None
+        assert time.monotonic() - began < 10
 
 
 def test_ten_thousand_days_off_are_no_burden() -> None:
