@@ -140,7 +140,7 @@ class Copier:
         self._by, self._now = by, now
         self._strangers = strangers
         self._tasks = chosen(content.tasks, wish.completed)
-        self._going_on = _newest_occurrences(self._tasks)
+        self._going_on = newest_occurrences(self._tasks)
         self._days = timedelta(0)
         if wish.start_on is not None:
             self._days = _distance(wish.start_on, (task for task in self._tasks if task.id not in self._going_on))
@@ -301,7 +301,7 @@ def chosen(tasks: Sequence[Task], completed: Completed) -> Sequence[Task]:
     """The tasks that come along, those above others first."""
     if completed is Completed.KEEP:
         return tasks
-    newest = _newest_occurrences(tasks)
+    newest = newest_occurrences(tasks)
     left_out: set[UUID] = set()
     chosen = []
     for task in tasks:
@@ -314,7 +314,7 @@ def chosen(tasks: Sequence[Task], completed: Completed) -> Sequence[Task]:
     return chosen
 
 
-def _newest_occurrences(tasks: Iterable[Task]) -> set[UUID]:
+def newest_occurrences(tasks: Iterable[Task]) -> set[UUID]:
     """The tasks with which series go on."""
     newest: dict[UUID, tuple[str, UUID]] = {}
     for task in tasks:

@@ -13,7 +13,8 @@ from uuid import UUID
 from rota_tasks.fields.domain import WITH_OPTIONS, FieldType
 from rota_tasks.relations.domain import INVERSES, MAX_RELATIONS, RelationType
 from rota_tasks.tasks.domain import MAX_LEVELS
-from rota_tasks.templates.content import ProjectPlan, VariableType, names_in
+from rota_tasks.templates import actions
+from rota_tasks.templates.content import MAX_ASKED, ProjectPlan, VariableType, names_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -108,6 +109,35 @@ def _of_tasks(content: Content) -> Iterator[Problem]:
         elif task.key:
             levels[task.key] = (level or 0) + 1
         yield from _in_project(place, task, content.project)
+        yield from _in_time(place, task, content)
+    for what in ("recurrence", "execution"):
+        if sum(getattr(task, what) is not None for task in content.tasks) > MAX_ASKED:
+            yield Problem("tasks", f"have more than {MAX_ASKED} with the same: {what}", "too_many")
+
+
+def _in_time(place: str, task: TaskPlan, content: Content) -> Iterator[Problem]:
+    """What is wrong with how it recurs and with what it does."""
+    if task.recurrence is not None and _recurs_above(task, content):
+        yield Problem(f"{place}.recurrence", "is that of a part of a task that recurs", "nested")
+    if task.execution is None:
+        return
+    for secret in actions.secrets(task.execution.action):
+        if secret == actions.MASK:
+            yield Problem(f"{place}.action", "has the mask of a secret; name a variable there", "masked")
+        elif not actions.is_kept_elsewhere(secret):
+            yield Problem(f"{place}.action", "holds a secret; name a variable there", "secret")
+
+
+def _recurs_above(task: TaskPlan, content: Content) -> bool:
+    by_key = {each.key: each for each in content.tasks if each.key}
+    seen = {task.key}
+    above = by_key.get(task.parent)
+    while above is not None and above.key not in seen:
+        if above.recurrence is not None:
+            return True
+        seen.add(above.key)
+        above = by_key.get(above.parent)
+    return False
 
 
 def _in_project(place: str, task: TaskPlan, project: ProjectPlan | None) -> Iterator[Problem]:
@@ -198,6 +228,9 @@ def _texts_of(task: TaskPlan) -> Iterator[tuple[str, str, VariableType | None]]:
     for name in ("assignees", "watchers"):
         yield from ((name, each, VariableType.USER) for each in getattr(task, name))
     yield from (("labels", each, None) for each in task.labels)
+    yield from ((f"comments[{index}]", each, None) for index, each in enumerate(task.comments))
+    if task.execution is not None:
+        yield from (("action", each, None) for each in actions.texts(task.execution.action))
     for step, item in enumerate(task.checklist):
         yield f"checklist[{step}].title", item.title, None
         yield f"checklist[{step}].assignee", item.assignee, VariableType.USER

@@ -7,6 +7,7 @@ nothing.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ from rota_tasks.keys import commands as keys
 from rota_tasks.labels.domain import name_key
 from rota_tasks.preconditions import require_version
 from rota_tasks.tasks import requirements
-from rota_tasks.templates import domain, filling, queries, store
+from rota_tasks.templates import asking, domain, filling, queries, store
 from rota_tasks.templates.checking import problems
 from rota_tasks.templates.content import MAX_BYTES
 from rota_tasks.templates.domain import Template, TemplateCreated
@@ -37,12 +38,13 @@ from rota_tasks.templates.making import Maker, Occasion, UnmakeableError
 from rota_tasks.templates.messages import content_json, event_message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rota_chassis.identity import UserPrincipal
     from rota_chassis.postgres.database import UnitOfWork
     from rota_chassis.requests import Request
 
+    from rota_tasks.executions.execution import Execution
     from rota_tasks.tasks.dependencies import Tasks
     from rota_tasks.templates.checking import Problem
     from rota_tasks.templates.content import Content
@@ -161,6 +163,7 @@ async def instantiate_template(
         Conflict: a project is named though the template makes one, a variable holds a user who is no member, or a state
             is full.
         Unprocessable: the request id was used for another content.
+        Unavailable: a task recurs or acts, and the scheduler cannot be asked now.
     """
     template = await queries.get_template(tasks, user, template_id=template_id)
     workspace_id = template.workspace_id
@@ -181,6 +184,9 @@ async def instantiate_template(
     now = tasks.clock.now()
     today = now.astimezone(ZoneInfo(use.time_zone) if use.time_zone else UTC).date()
 
+    start_on = use.start_on or today
+    series, executions = await _asked(tasks, user, template, content, use, values=values, start_on=start_on)
+
     async def make(work: UnitOfWork) -> bytes:
         async def act() -> bytes:
             await requirements.require_project(work, workspace_id, use.project_id)
@@ -189,7 +195,7 @@ async def instantiate_template(
                 workspace_id=workspace_id,
                 by=user.user_id,
                 now=now,
-                start_on=use.start_on or today,
+                start_on=start_on,
                 time_zone=use.time_zone,
                 values=values,
                 project_id=use.project_id,
@@ -197,6 +203,8 @@ async def instantiate_template(
                 fields=await fields.hold(work, **among) if use.project_id else [],
                 labels=await lookups.labels(work, workspace_id, _label_keys(content)),
                 strangers=strangers,
+                series=series,
+                executions=executions,
             )
             made = _made(content, occasion)
             if use.project_id is not None:
@@ -253,8 +261,31 @@ def _filled(content: Content, use: Use) -> tuple[Content, Mapping[str, str]]:
 
 
 def _made(content: Content, occasion: Occasion) -> Made:
-    try:
+    with _unmakeable():
         return Maker(content, occasion, uuid7).make()
+
+
+async def _asked(
+    tasks: Tasks,
+    user: UserPrincipal,
+    template: Template,
+    content: Content,
+    use: Use,
+    *,
+    values: Mapping[str, str],
+    start_on: date,
+) -> tuple[Mapping[int, Mapping[str, Any]], Mapping[int, Execution]]:
+    with _unmakeable():
+        series = await asking.series_of(
+            tasks, content, values=values, start_on=start_on, time_zone=use.time_zone, now=tasks.clock.now()
+        )
+        return series, await asking.executions_of(tasks, user, template, content)
+
+
+@contextmanager
+def _unmakeable() -> Iterator[None]:
+    try:
+        yield
     except UnmakeableError as error:
         raise _invalid("The template cannot be made with what is given; look at `errors`.", error.problems) from error
     except OverflowError as error:
@@ -274,6 +305,7 @@ def _bulk(made: Made) -> Bulk:
         tasks=made.tasks,
         items=made.items,
         relations=made.relations,
+        comments=made.comments,
     )
 
 

@@ -16,11 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rota_tasks.boards.domain import Guard
+    from rota_tasks.executions.execution import Execution
     from rota_tasks.fields.domain import FieldType
     from rota_tasks.relations.domain import RelationType
+    from rota_tasks.series.recurrence import Recurrence
     from rota_tasks.tasks.domain import Status
 
 MAX_TASKS = 1_000
+MAX_VARIABLES = 50
+MAX_ASKED = 500
+"""How many tasks recur, and how many have an action: the scheduler is asked once about each."""
+MAX_COMMENTS = 100
+"""Of one task."""
 MAX_BYTES = 500_000
 """Of the content as JSON."""
 NAMED = re.compile(r"(\\?)\{\{([a-z][a-z0-9_]{0,31})\}\}")
@@ -131,6 +138,9 @@ class TaskPlan:
     remind_before_s: tuple[int, ...] = ()
     checklist: tuple[ItemPlan, ...] = ()
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    recurrence: Recurrence | None = None
+    execution: Execution | None = None
+    comments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,19 +1,24 @@
 """The content of a template that makes what there is already: from tasks, or a whole project. Pure.
 
-Dates count from the earliest. What is done begins open; of a task that recurs the newest occurrence is taken, as a task
-that does not recur.
+Dates count from the earliest. What is done begins open; of a task that recurs the newest occurrence is taken, and its
+rule counts anew. Each secret of an action, of which only the mask is known, becomes a variable.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from rota_tasks.copies.domain import BEGIN, MOVED, Completed, chosen, earliest
+from rota_tasks.copies.domain import BEGIN, MOVED, Completed, chosen, earliest, newest_occurrences
+from rota_tasks.executions.execution import Execution
 from rota_tasks.fields.domain import FORMS, FieldType
 from rota_tasks.tasks.domain import OPEN
+from rota_tasks.templates.actions import MASK, changed, texts
 from rota_tasks.templates.content import (
+    MAX_COMMENTS,
+    MAX_VARIABLES,
     NAMED,
     Content,
     FieldPlan,
@@ -23,6 +28,7 @@ from rota_tasks.templates.content import (
     SectionPlan,
     StatePlan,
     TaskPlan,
+    Variable,
     WayPlan,
 )
 from rota_tasks.templates.dates import written
@@ -33,11 +39,14 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_tasks.checklists.domain import ChecklistItem
+    from rota_tasks.comments.domain import Comment
     from rota_tasks.copies.domain import Content as Source
     from rota_tasks.fields.domain import CustomField
     from rota_tasks.relations.domain import Relation
+    from rota_tasks.series.recurrence import Recurrence
     from rota_tasks.tasks.domain import Task
 
+_MAX_DESCRIPTION = 200
 _DATES = {
     "start": ("start_on", "start_at"),
     "due": ("due_on", "due_at"),
@@ -53,6 +62,7 @@ def extract(
     fields: Sequence[CustomField],
     labels: Mapping[UUID, str],
     *,
+    comments: Sequence[Comment] = (),
     of: Source | None = None,
 ) -> Content:
     """The content that makes these.
@@ -63,6 +73,7 @@ def extract(
         relations: Those between them.
         fields: The custom fields that they have values of.
         labels: The names of their labels.
+        comments: Those on them that come along, the oldest first.
         of: The project that it makes, if it makes one.
     """
     taken = chosen(tasks, Completed.REOPEN)
@@ -74,6 +85,11 @@ def extract(
     for item in items:
         steps.setdefault(item.task_id, []).append(item)
     by_id = {str(each.id): each for each in fields}
+    said: dict[UUID, list[str]] = {}
+    for comment in comments:
+        said.setdefault(comment.task_id, []).append(_literal(comment.text))
+    going_on = newest_occurrences(taken)
+    secrets: list[Variable] = []
     return Content(
         project=None if of is None else _project(of, sections, states),
         tasks=tuple(
@@ -99,10 +115,14 @@ def extract(
                 fields={
                     by_id[key].name: _texts(by_id[key], value) for key, value in task.fields.items() if key in by_id
                 },
+                comments=tuple(said.get(task.id, ())[:MAX_COMMENTS]),
+                recurrence=_recurrence(task) if task.id in going_on else None,
+                execution=_execution(task, secrets),
                 **_dates(task, start_on),
             )
             for task in taken
         ),
+        variables=tuple(secrets),
         relations=tuple(
             RelationPlan(source=keys[each.source_id], type=each.type, target=keys[each.task_id], lag_s=each.lag_s)
             for each in relations
@@ -155,6 +175,31 @@ def _dates(task: Task, start_on: date) -> dict[str, str]:
         name: next((text for each in sources if (text := written(getattr(task, each), start_on, zone))), "")
         for name, sources in _DATES.items()
     }
+
+
+def _recurrence(task: Task) -> Recurrence | None:
+    return None if task.recurrence is None else replace(task.recurrence, start=None)
+
+
+def _execution(task: Task, secrets: list[Variable]) -> Execution | None:
+    """What a task does, with a variable added to `secrets` in place of each mask; None when they are too many."""
+    if task.execution is None:
+        return None
+    if len(secrets) + list(texts(task.execution.action)).count(MASK) > MAX_VARIABLES:
+        return None
+
+    def known(text: str) -> str:
+        if text != MASK:
+            return _literal(text)
+        name = f"secret_{len(secrets) + 1}"
+        description = f"A secret of the action of: {task.title}"[:_MAX_DESCRIPTION]
+        secrets.append(Variable(name=name, required=True, description=description))
+        return f"{{{{{name}}}}}"
+
+    action = changed(task.execution.action, known)
+    return Execution(
+        action=action, run_when=task.execution.run_when, complete_on_success=task.execution.complete_on_success
+    )
 
 
 def _values(task: Task, by_id: Mapping[str, CustomField]) -> dict[str, tuple[str, ...]]:

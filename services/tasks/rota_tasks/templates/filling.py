@@ -8,17 +8,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from rota_tasks.templates import actions
 from rota_tasks.templates.checking import Problem, unfit
 from rota_tasks.templates.content import NAMED, VariableType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from rota_tasks.executions.execution import Execution
     from rota_tasks.templates.content import Content, ItemPlan, ProjectPlan, TaskPlan
 
 MAX_OUTPUT = 5_000_000
 """Characters of all texts together."""
 _MAX = {"title": 500, "description": 50_000, "category": 100, "labels": 100, "fields": 5_000, "name": 100}
+_MAX |= {"comments": 20_000, "action": 60_000}
 _MAX_PROJECT = {"name": 200, "description": 10_000}
 
 
@@ -104,6 +107,11 @@ class _Filler:
             task,
             **texts,
             **lists,
+            execution=self._execution(task.execution, f"{place}.action"),
+            comments=tuple(
+                self._text(each, f"{place}.comments[{index}]", _MAX["comments"])
+                for index, each in enumerate(task.comments)
+            ),
             labels=tuple(self._text(each, f"{place}.labels", _MAX["labels"]) for each in task.labels),
             checklist=tuple(self._item(each, f"{place}.checklist[{step}]") for step, each in enumerate(task.checklist)),
             fields={
@@ -111,6 +119,12 @@ class _Filler:
                 for name, values in task.fields.items()
             },
         )
+
+    def _execution(self, execution: Execution | None, place: str) -> Execution | None:
+        if execution is None:
+            return None
+        action = actions.changed(execution.action, lambda text: self._text(text, place, _MAX["action"]))
+        return replace(execution, action=action)
 
     def _item(self, item: ItemPlan, place: str) -> ItemPlan:
         title = self._text(item.title, f"{place}.title", _MAX["title"])

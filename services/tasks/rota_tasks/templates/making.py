@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from rota_tasks.boards import domain as boards
 from rota_tasks.boards.domain import Section, State, Transition
 from rota_tasks.checklists.domain import ChecklistItem
+from rota_tasks.comments.domain import Comment
 from rota_tasks.fields.domain import CustomField, Option
 from rota_tasks.labels.domain import Label, name_key
 from rota_tasks.projects.domain import Project
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import tzinfo
 
+    from rota_tasks.executions.execution import Execution
     from rota_tasks.templates.content import Content, ProjectPlan, TaskPlan
 
 _MORNING, _NIGHT = time(9), time(23, 59, 59)
@@ -52,6 +54,8 @@ class Occasion:
         fields: Those of that project.
         labels: Those of the workspace, by the keys of their names.
         strangers: People whom it names, and who have left.
+        series: Dates and series of the tasks that recur, by their places.
+        executions: What tasks do, by their places.
     """
 
     workspace_id: UUID
@@ -65,6 +69,8 @@ class Occasion:
     fields: Sequence[CustomField] = ()
     labels: Mapping[str, UUID] = field(default_factory=dict)
     strangers: Collection[UUID] = ()
+    series: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    executions: Mapping[int, Execution] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -79,6 +85,7 @@ class Made:
     tasks: list[Task] = field(default_factory=list)
     items: list[ChecklistItem] = field(default_factory=list)
     relations: list[Relation] = field(default_factory=list)
+    comments: list[Comment] = field(default_factory=list)
 
 
 class Maker:
@@ -115,7 +122,7 @@ class Maker:
         ids = sorted(self._new_id() for _ in self._content.tasks)
         by_key = {task.key: task_id for task, task_id in zip(self._content.tasks, ids, strict=True) if task.key}
         for index, (task, task_id) in enumerate(zip(self._content.tasks, ids, strict=True)):
-            self._task(f"tasks[{index}]", task, task_id, by_key.get(task.parent))
+            self._task(index, task, task_id, by_key.get(task.parent))
         for each in self._content.relations:
             self._made.relations.append(
                 Relation(
@@ -191,8 +198,8 @@ class Maker:
             )
         self._made.fields = list(self._fields.values())
 
-    def _task(self, place: str, plan: TaskPlan, task_id: UUID, parent_id: UUID | None) -> None:
-        zone_name = plan.time_zone or self._occasion.time_zone
+    def _task(self, index: int, plan: TaskPlan, task_id: UUID, parent_id: UUID | None) -> None:
+        place = f"tasks[{index}]"
         task = Task(
             id=task_id,
             project_id=self._project_id,
@@ -202,14 +209,14 @@ class Maker:
             priority=plan.priority,
             category=plan.category,
             estimate_s=plan.estimate_s,
-            time_zone=zone_name,
             label_ids=self._label_ids(plan.labels),
             assignee_ids=self._people(plan.assignees),
             watcher_ids=self._people(plan.watchers),
             section_id=self._sections.get(plan.section),
             remind_before_s=plan.remind_before_s,
             fields=self._values(place, plan),
-            **self._dates(plan, ZoneInfo(zone_name) if zone_name else UTC),
+            execution=self._occasion.executions.get(index),
+            **self._times(index, plan),
             **self._state(plan),
             **self._stamp(),
         )
@@ -227,6 +234,26 @@ class Maker:
                 )
             )
 
+        for number, text in enumerate(plan.comments):
+            self._made.comments.append(
+                Comment(
+                    id=self._new_id(),
+                    workspace_id=self._occasion.workspace_id,
+                    task_id=task_id,
+                    text=self._named(f"{place}.comments[{number}]", text),
+                    author_id=self._occasion.by,
+                    created_at=self._occasion.now,
+                    updated_at=self._occasion.now,
+                )
+            )
+
+    def _times(self, index: int, plan: TaskPlan) -> Mapping[str, Any]:
+        if index in self._occasion.series:
+            return self._occasion.series[index]
+        name, occasion = plan.time_zone or self._occasion.time_zone, self._occasion
+        zone = ZoneInfo(name) if name else UTC
+        return {"time_zone": name, **dates_of(plan, occasion.values, occasion.start_on, zone, occasion.now)}
+
     def _state(self, plan: TaskPlan) -> dict[str, Any]:
         if not self._ordered:
             return {}
@@ -235,22 +262,6 @@ class Maker:
         if state.group is Status.DONE:
             done = {"completed_at": self._occasion.now, "completed_by": self._occasion.by}
         return {"state_id": state.id, "status": state.group, **done}
-
-    def _dates(self, plan: TaskPlan, zone: tzinfo) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for name in ("start", "due"):
-            when = moment(getattr(plan, name), self._occasion.values, self._occasion.start_on)
-            if when is not None and when.clock is None:
-                found[f"{name}_on"] = when.day
-            elif when is not None:
-                found[f"{name}_at"] = when.instant(zone, _MORNING)
-        for name, clock in (("deadline", _NIGHT), ("remind", _MORNING)):
-            when = moment(getattr(plan, name), self._occasion.values, self._occasion.start_on)
-            if when is not None:
-                found[f"{name}_at"] = when.instant(zone, clock)
-        if found.get("remind_at") is not None and found["remind_at"] <= self._occasion.now:
-            del found["remind_at"]
-        return found
 
     def _label_ids(self, names: Iterable[str]) -> tuple[UUID, ...]:
         ids = []
@@ -290,3 +301,25 @@ class Maker:
 
     def _value_of(self, custom: CustomField, given: Sequence[str]) -> Mapping[str, Any]:
         return value_of(custom, given, lambda text: moment(text, self._occasion.values, self._occasion.start_on))
+
+
+def dates_of(plan: TaskPlan, values: Mapping[str, str], start_on: date, zone: tzinfo, now: datetime) -> dict[str, Any]:
+    """The dates of a task that a template makes; a reminder that is past is left out.
+
+    Raises:
+        OverflowError: one would lie outside the calendar.
+    """
+    found: dict[str, Any] = {}
+    for name in ("start", "due"):
+        when = moment(getattr(plan, name), values, start_on)
+        if when is not None and when.clock is None:
+            found[f"{name}_on"] = when.day
+        elif when is not None:
+            found[f"{name}_at"] = when.instant(zone, _MORNING)
+    for name, clock in (("deadline", _NIGHT), ("remind", _MORNING)):
+        when = moment(getattr(plan, name), values, start_on)
+        if when is not None:
+            found[f"{name}_at"] = when.instant(zone, clock)
+    if found.get("remind_at") is not None and found["remind_at"] <= now:
+        del found["remind_at"]
+    return found

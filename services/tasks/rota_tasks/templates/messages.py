@@ -12,8 +12,10 @@ from rota_chassis import codec
 from rota_chassis.events.log import NewEvent
 
 from rota_tasks.boards.domain import Guard
+from rota_tasks.executions.messages import WHENS, action_struct, execution_given
 from rota_tasks.fields.messages import TYPE_NUMBERS, TYPES
 from rota_tasks.relations.messages import TYPES as RELATION_TYPES
+from rota_tasks.series.recurrence_messages import recurrence_message, recurrence_of
 from rota_tasks.tasks.domain import Priority
 from rota_tasks.tasks.messages import PRIORITIES, PRIORITY_NUMBERS, STATUS_NUMBERS, STATUSES
 from rota_tasks.templates.content import (
@@ -41,6 +43,8 @@ from rota_tasks.timestamps import timestamp
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rota_tasks.executions.execution import Execution
+
 _DATA = {
     TemplateCreated: events_pb2.TemplateCreated,
     TemplateUpdated: events_pb2.TemplateUpdated,
@@ -60,7 +64,8 @@ _ROLES = {
 _ROLE_OF = {number: role for role, number in _ROLES.items()}
 _RELATION_NUMBERS = {each: number for number, each in RELATION_TYPES.items()}
 _SAME = ("key", "parent", "title", "description", "start", "due", "deadline", "remind", "time_zone", "category")
-_LISTS = ("labels", "assignees", "watchers", "remind_before_s")
+_LISTS = ("labels", "assignees", "watchers", "remind_before_s", "comments")
+_WHEN_NUMBERS = {each: number for number, each in WHENS.items()}
 _encode = codec.encoder(templates_pb2.TemplateContent)
 _decode = codec.decoder(templates_pb2.TemplateContent)
 
@@ -251,7 +256,19 @@ def _task_message(task: TaskPlan) -> templates_pb2.TemplateTask:
             templates_pb2.TemplateChecklistItem(title=each.title, assignee=each.assignee) for each in task.checklist
         ],
         fields={name: templates_pb2.TemplateValue(values=values) for name, values in task.fields.items()},
+        recurrence=None if task.recurrence is None else recurrence_message(task.recurrence),
+        **_execution(task.execution),
     )
+
+
+def _execution(execution: Execution | None) -> dict[str, Any]:
+    if execution is None:
+        return {}
+    return {
+        "action": action_struct(execution.action),
+        "run_when": _WHEN_NUMBERS[execution.run_when],
+        "complete_on_success": execution.complete_on_success,
+    }
 
 
 def _task_of(message: templates_pb2.TemplateTask) -> TaskPlan:
@@ -264,4 +281,6 @@ def _task_of(message: templates_pb2.TemplateTask) -> TaskPlan:
         estimate_s=message.estimate_s if message.HasField("estimate_s") else None,
         checklist=tuple(ItemPlan(title=each.title, assignee=each.assignee) for each in message.checklist),
         fields={name: tuple(value.values) for name, value in message.fields.items()},
+        recurrence=recurrence_of(message.recurrence) if message.HasField("recurrence") else None,
+        execution=execution_given(message),
     )

@@ -8,6 +8,7 @@ from uuid import UUID
 from rota_chassis.errors import Conflict, NotFound
 from rota_chassis.postgres.database import UnitOfWork
 
+from rota_tasks.copies.domain import Part
 from rota_tasks.copies.queries import content_of
 from rota_tasks.fields import store as fields
 from rota_tasks.projects.queries import get_project
@@ -57,9 +58,9 @@ async def list_templates(
 
 
 async def content_of_project(
-    projects: Projects, user: UserPrincipal, *, workspace_id: UUID, project_id: UUID
+    projects: Projects, user: UserPrincipal, *, workspace_id: UUID, project_id: UUID, comments: bool
 ) -> Content:
-    """What makes a project like this one.
+    """What makes a project like this one, with the comments on its tasks if wanted.
 
     Raises:
         NotFound: it does not exist in the workspace, or not for the user.
@@ -68,16 +69,19 @@ async def content_of_project(
     project = await get_project(projects, user, project_id=project_id)
     if project.workspace_id != workspace_id:
         raise NotFound("There is no such project in the workspace.", code="PROJECT_NOT_FOUND")
+    include = [Part.COMMENTS] if comments else []
     try:
-        found = await content_of(projects.database, project, include=(), max_tasks=MAX_TASKS)
+        found = await content_of(projects.database, project, include=include, max_tasks=MAX_TASKS)
     except Conflict as error:
         raise _too_large() from error
     labels = await store.label_names(projects.database, workspace_id=workspace_id, label_ids=_labels(found.tasks))
-    return extract(found.tasks, found.items, found.relations, found.fields, labels, of=found)
+    return extract(found.tasks, found.items, found.relations, found.fields, labels, comments=found.comments, of=found)
 
 
-async def content_of_task(tasks: Tasks, user: UserPrincipal, *, workspace_id: UUID, task_id: UUID) -> Content:
-    """What makes a task like this one, with all below it.
+async def content_of_task(
+    tasks: Tasks, user: UserPrincipal, *, workspace_id: UUID, task_id: UUID, comments: bool
+) -> Content:
+    """What makes a task like this one, with all below it, and with the comments on them if wanted.
 
     Raises:
         NotFound: it does not exist in the workspace, or not for the user.
@@ -103,6 +107,7 @@ async def content_of_task(tasks: Tasks, user: UserPrincipal, *, workspace_id: UU
             await store.relations_among(reader, **scope, task_ids=ids),
             await fields.visible(reader, user_id=user.user_id, field_ids=named),
             await store.label_names(reader, **scope, label_ids=_labels(tree)),
+            comments=await store.comments_of(reader, **scope, task_ids=ids) if comments else (),
         )
 
 

@@ -13,6 +13,7 @@ from rota_chassis.pagination import page_size
 from rota_chassis.requests import request_of
 
 from rota_tasks.projects.messages import project_message
+from rota_tasks.series.recurrence_messages import recurrence_given
 from rota_tasks.tasks.days import day, zone_name
 from rota_tasks.tasks.messages import task_message
 from rota_tasks.templates import commands, queries
@@ -43,7 +44,7 @@ class TemplateServicer(templates_pb2_grpc.TemplateServiceServicer):
         user = require_user()
         workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id
         await self._tasks.memberships.require(user.user_id, workspace_id, WRITERS)
-        scope = {"workspace_id": workspace_id}
+        scope: dict[str, Any] = {"workspace_id": workspace_id, "comments": request.with_comments}
         match request.WhichOneof("source"):
             case "from_project_id":
                 project_id = UUID(request.from_project_id)
@@ -56,7 +57,7 @@ class TemplateServicer(templates_pb2_grpc.TemplateServiceServicer):
         answer = await commands.create_template(
             self._tasks,
             user,
-            **scope,
+            workspace_id=workspace_id,
             name=request.name,
             description=request.description,
             content=content,
@@ -140,10 +141,11 @@ def _content(message: templates_pb2.TemplateContent) -> Content:
     """The content in a message.
 
     Raises:
-        InvalidArgument: it names a time zone that there is not.
+        InvalidArgument: it names a time zone, or a day, that there is not.
     """
     for task in message.tasks:
         zone_name(task, "time_zone")
+        recurrence_given(task)
     return content_of(message)
 
 

@@ -29,6 +29,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.checklists.store import CHECKLIST_ITEMS, item_of_row
+from rota_tasks.comments.domain import Comment
+from rota_tasks.comments.store import COMMENTS
+from rota_tasks.copies.domain import MAX_OTHERS
 from rota_tasks.labels.store import LABELS
 from rota_tasks.relations.domain import RelationType
 from rota_tasks.relations.store import RELATIONS, relation_of_row
@@ -123,6 +126,12 @@ _RELATIONS = statement(
     )
     .order_by(RELATIONS.c.id)
 )
+_COMMENTS = statement(
+    select(COMMENTS)
+    .where(COMMENTS.c.workspace_id == _WORKSPACE, COMMENTS.c.task_id == func.any(_IDS))
+    .order_by(COMMENTS.c.id)
+    .limit(MAX_OTHERS)
+)
 _LABELS = statement(
     select(LABELS.c.id, LABELS.c.name).where(LABELS.c.workspace_id == _WORKSPACE, LABELS.c.id == func.any(_IDS))
 )
@@ -173,6 +182,12 @@ async def relations_among(reader: Reader, *, workspace_id: UUID, task_ids: Seque
     """The relations between tasks, each once."""
     rows = await reader.fetch(_RELATIONS, workspace_id=workspace_id, ids=list(task_ids))
     return [relation_of_row(row) for row in rows]
+
+
+async def comments_of(reader: Reader, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> Sequence[Comment]:
+    """The comments on tasks, the oldest first, at most `MAX_OTHERS`."""
+    rows = await reader.fetch(_COMMENTS, workspace_id=workspace_id, ids=list(task_ids))
+    return [Comment(**dict(row) | {"mentioned_ids": tuple(row["mentioned_ids"])}) for row in rows]
 
 
 async def label_names(reader: Reader, *, workspace_id: UUID, label_ids: Sequence[UUID]) -> Mapping[UUID, str]:
