@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import statistics
 import time
 from typing import TYPE_CHECKING, Any
@@ -84,6 +85,9 @@ async def measure_service(options: argparse.Namespace) -> None:
                 issuer=issuer,
                 auth_address=auth.address,
             ) as channel:
+                # As a service does when it runs by itself.
+                gc.collect()
+                gc.freeze()
                 if options.imported:
                     server = int((folder / "postgres" / "postmaster.pid").read_text().split()[0])
                     await import_many(channel, importing, options.imported, Cpu(server))

@@ -67,9 +67,10 @@ EVENTS = Table(
 DATA = (EVENTS.c.type, EVENTS.c.schema_version, EVENTS.c.data)
 """The columns that `data_of` needs."""
 
-_WRITTEN = tuple(column.name for column in EVENTS.c if column.name not in {"position", "published_at"})
+WRITTEN = tuple(column.name for column in EVENTS.c if column.name not in {"position", "published_at"})
+"""The columns that are written; the others follow by themselves."""
 
-INSERT_EVENT = statement(insert(EVENTS).values({name: bindparam(name) for name in _WRITTEN}))
+INSERT_EVENT = statement(insert(EVENTS).values({name: bindparam(name) for name in WRITTEN}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class PendingEvent:
         return cls(event, principal.actor if principal else "system", traceparent(), depth)
 
     def row(self) -> dict[str, Any]:
-        """The parameters of `INSERT_EVENT`."""
+        """The values of `WRITTEN`, by name."""
         kind = event_type_of(type(self.event.data))
         return {
             "workspace_id": self.event.workspace_id,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rota_chassis.errors import Unavailable
-from rota_chassis.events.log import EVENTS, INSERT_EVENT, PendingEvent
+from rota_chassis.events.log import EVENTS, INSERT_EVENT, WRITTEN, PendingEvent
 from rota_chassis.postgres.pool import UNAVAILABLE, open_pool
 from rota_chassis.postgres.replica import ReadThePrimary, Replica
 from rota_chassis.postgres.routing import is_replica_allowed
+from rota_chassis.postgres.statements import together
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
@@ -25,7 +27,7 @@ Answer = TypeVar("Answer")
 
 ACQUIRE_TIMEOUT_S = 5.0
 _ORDERED_ATTEMPTS = 10
-_EVENTS_AT_ONCE = 1_000
+_RECORD = itemgetter(*WRITTEN)
 _HOLD = "SELECT pg_advisory_xact_lock{}(hashtextextended($1, 0))"
 
 
@@ -142,7 +144,7 @@ class Database:
             with suppress(ReadThePrimary), _unavailable():
                 return await self.replica.read(ask)
         with _unavailable():
-            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
+            async with self._acquired() as connection:
                 return await ask(connection)
 
     async def fetch_value(self, statement: Statement, **parameters: Any) -> Any:
@@ -150,20 +152,41 @@ class Database:
         row = await self.fetch_one(statement, **parameters)
         return None if row is None else row[0]
 
+    @asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[asyncpg.Connection]:
+        # The pool's own time limit would make a task of each wait.
+        async with asyncio.timeout(self._acquire_timeout_s):
+            connection = await self._pool.acquire()
+        try:
+            yield connection
+        finally:
+            await self._pool.release(connection, timeout=self._acquire_timeout_s)
+
     async def ping(self) -> None:
         """Return if the database answers."""
         with _unavailable():
-            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
+            async with self._acquired() as connection:
                 await connection.execute("SELECT 1")
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[UnitOfWork]:
-        """One transaction: committed when the block ends, rolled back when it raises."""
+    async def transaction(self, *, late: bool = False) -> AsyncIterator[UnitOfWork]:
+        """One transaction: committed when the block ends, rolled back when it raises.
+
+        Args:
+            late: Whether it begins only with a statement whose result is needed (see `UnitOfWork`).
+        """
         with _unavailable():
-            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection, connection.transaction():
-                work = UnitOfWork(connection)
-                yield work
-                await work.write_events()
+            async with self._acquired() as connection:
+                work = UnitOfWork(connection, connection.transaction())
+                if not late:
+                    await work.begin()
+                try:
+                    yield work
+                    await work.write_events()
+                except BaseException:
+                    await work.roll_back()
+                    raise
+                await work.commit()
         if work.has_events:
             self.events_committed.set()
 
@@ -183,7 +206,7 @@ class Database:
         """
         for _attempt in range(_ORDERED_ATTEMPTS):
             try:
-                async with self.transaction() as work:
+                async with self.transaction(late=True) as work:
                     await work.begin_with(locks)
                     return await act(work)
             except LateLockError as late:
@@ -198,7 +221,7 @@ class Database:
             discard: Whether its session ends with the block, rather than being another's next.
         """
         with _unavailable():
-            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
+            async with self._acquired() as connection:
                 try:
                     yield connection
                 except BaseException:
@@ -215,17 +238,45 @@ class Database:
 
 
 class UnitOfWork:
-    """An open transaction: reads, writes, and the events that commit with them."""
+    """A transaction: reads, writes, and the events that commit with them.
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
+    Writes that wait (`write`) go together in one round trip, an event with them. A transaction that begins late, and in
+    which there is nothing else, is that one statement alone.
+
+    Args:
+        connection: What it runs on.
+        transaction: Has not begun; absent means that the caller's has, and that nothing waits.
+    """
+
+    def __init__(
+        self, connection: asyncpg.Connection, transaction: asyncpg.transaction.Transaction | None = None
+    ) -> None:
         self._connection = connection
-        self._events: list[PendingEvent] = []
+        self._transaction = transaction
+        self._begun = transaction is None
+        self._waiting: list[tuple[Statement, dict[str, Any]]] = []
+        self._events: list[tuple[NewEvent, dict[str, Any]]] = []
         self._held: dict[str, Lock] = {}
         self._ordered = False
 
     @property
     def connection(self) -> asyncpg.Connection:
-        """The connection itself, for what statements cannot say (locks, cursors, temporary tables)."""
+        """The connection itself, for what statements cannot say (locks, cursors, temporary tables).
+
+        Raises:
+            RuntimeError: the transaction has not begun, or writes wait; `begin` first.
+        """
+        if not self._begun or self._waiting:
+            raise RuntimeError("begin before the connection is used")
+        return self._connection
+
+    async def begin(self) -> asyncpg.Connection:
+        """Let the transaction begin, if it has not, and run what waits; its connection."""
+        if not self._begun and self._transaction is not None:
+            await self._transaction.start()
+            self._begun = True
+        if self._waiting:
+            await self._write_waiting()
         return self._connection
 
     @property
@@ -236,16 +287,18 @@ class UnitOfWork:
     @property
     def events(self) -> Sequence[NewEvent]:
         """What was appended, in order."""
-        return [each.event for each in self._events]
+        return [event for event, _ in self._events]
 
     async def fetch(self, statement: Statement, **parameters: Any) -> list[asyncpg.Record]:
         """Every row."""
-        rows: list[asyncpg.Record] = await self._connection.fetch(statement.sql, *statement.arguments(parameters))
+        connection = await self.begin()
+        rows: list[asyncpg.Record] = await connection.fetch(statement.sql, *statement.arguments(parameters))
         return rows
 
     async def fetch_one(self, statement: Statement, **parameters: Any) -> asyncpg.Record | None:
         """The first row, or None."""
-        return await self._connection.fetchrow(statement.sql, *statement.arguments(parameters))
+        connection = await self.begin()
+        return await connection.fetchrow(statement.sql, *statement.arguments(parameters))
 
     async def fetch_value(self, statement: Statement, **parameters: Any) -> Any:
         """The first column of the first row, or None."""
@@ -254,13 +307,30 @@ class UnitOfWork:
 
     async def execute(self, statement: Statement, **parameters: Any) -> int:
         """Run a statement; returns the number of rows it touched."""
-        tag: str = await self._connection.execute(statement.sql, *statement.arguments(parameters))
+        connection = await self.begin()
+        tag: str = await connection.execute(statement.sql, *statement.arguments(parameters))
         return int(tag.rpartition(" ")[2]) if tag[-1:].isdigit() else 0
 
     async def execute_many(self, statement: Statement, rows: Sequence[dict[str, Any]]) -> None:
         """Run a statement once for each row of parameters, in one round trip."""
         if rows:
-            await self._connection.executemany(statement.sql, [statement.arguments(row) for row in rows])
+            connection = await self.begin()
+            await connection.executemany(statement.sql, [statement.arguments(row) for row in rows])
+
+    async def write(self, statement: Statement, **parameters: Any) -> None:
+        """Run an insert, update or delete before whatever follows, together with others that wait.
+
+        Those that wait together do not see what the others write; foreign keys may refer to it.
+        """
+        if self._transaction is None:
+            await self.execute(statement, **parameters)
+        else:
+            self._waiting.append((statement, parameters))
+
+    async def _write_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        arguments = [value for statement, parameters in waiting for value in statement.arguments(parameters)]
+        await self._connection.execute(together(tuple(statement.sql for statement, _ in waiting)), *arguments)
 
     async def begin_with(self, locks: Iterable[Lock]) -> None:
         """Hold these locks, in the order of their names, and no other later. `Database.ordered` calls it."""
@@ -282,7 +352,8 @@ class UnitOfWork:
         if missing and self._ordered:
             raise LateLockError(missing)
         for lock in missing:
-            await self._connection.execute(_HOLD.format("" if lock.alone else "_shared"), lock.name)
+            connection = await self.begin()
+            await connection.execute(_HOLD.format("" if lock.alone else "_shared"), lock.name)
             self._held[lock.name] = lock
         return bool(missing)
 
@@ -292,30 +363,44 @@ class UnitOfWork:
 
     def append(self, *events: NewEvent) -> None:
         """Add events to the log; they are written as the last step before the commit, in this order."""
-        self._events.extend(PendingEvent.of(event) for event in events)
+        self._events.extend((event, PendingEvent.of(event).row()) for event in events)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """A part of the transaction: when the block raises, it alone is undone, its events and locks included."""
         appended, held = len(self._events), dict(self._held)
+        connection = await self.begin()
         try:
-            async with self._connection.transaction():
+            async with connection.transaction():
                 yield
+                await self.begin()
         except BaseException:
+            self._waiting.clear()
             del self._events[appended:]
             self._held = held
             raise
 
     async def write_events(self) -> None:
-        """Write what was appended. The database calls it; nobody else needs to."""
+        """Write what waits and what was appended. The database calls it; nobody else needs to."""
         if len(self._events) == 1:
-            await self.execute(INSERT_EVENT, **self._events[0].row())
-        else:
-            for start in range(0, len(self._events), _EVENTS_AT_ONCE):
-                rows = [event.row() for event in self._events[start : start + _EVENTS_AT_ONCE]]
-                await self._connection.copy_records_to_table(
-                    EVENTS.name, columns=list(rows[0]), records=[tuple(row.values()) for row in rows]
-                )
+            await self.write(INSERT_EVENT, **self._events[0][1])
+        elif self._events:
+            connection = await self.begin()
+            # Their positions grow in this order.
+            records = [_RECORD(row) for _, row in self._events]
+            await connection.copy_records_to_table(EVENTS.name, columns=WRITTEN, records=records)
+        if self._waiting:
+            await self._write_waiting()
+
+    async def commit(self) -> None:
+        """Commit. The database calls it."""
+        if self._transaction is not None and self._begun:
+            await self._transaction.commit()
+
+    async def roll_back(self) -> None:
+        """Undo everything. The database calls it."""
+        if self._transaction is not None and self._begun:
+            await self._transaction.rollback()
 
 
 @contextmanager

@@ -5,12 +5,14 @@ Those that are put together for a call are compiled once for each shape.
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.dialects.postgresql import asyncpg
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from sqlalchemy.sql import ClauseElement
 
@@ -18,6 +20,7 @@ _DIALECT = asyncpg.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyp
 
 _COMPILED: dict[Any, Any] = {}
 _COMPILED_KEPT = 1_000
+_PARAMETER = re.compile(r"\$(\d+)")
 
 
 class Statement:
@@ -78,3 +81,22 @@ def statement(clause: ClauseElement, *, replan: bool = False) -> Statement:
             most rows or few. PostgreSQL would soon settle for one plan; planning anew costs less than the wrong one.
     """
     return Statement(clause, replan=replan)
+
+
+@lru_cache(maxsize=_COMPILED_KEPT)
+def together(texts: tuple[str, ...]) -> str:
+    """Statements that change rows as one, whose parameters are those of the first, then those of the second, and so on.
+
+    Each sees what there was before all of them (PostgreSQL, "Data-Modifying Statements in WITH").
+    """
+    *others, last = _numbered_on(texts)
+    parts = ", ".join(f"part_{index} AS ({other})" for index, other in enumerate(others))
+    return f"WITH {parts} {last}" if parts else last
+
+
+def _numbered_on(texts: Iterable[str]) -> Iterator[str]:
+    before = 0
+    for text in texts:
+        numbers = {int(number) for number in _PARAMETER.findall(text)}
+        yield _PARAMETER.sub(lambda match, before=before: f"${int(match[1]) + before}", text)  # type: ignore[misc]
+        before += max(numbers, default=0)

@@ -6,6 +6,7 @@ what that depends on, and numbers ids so that things that were ordered by them s
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
@@ -57,7 +58,9 @@ if TYPE_CHECKING:
     Thing = TypeVar("Thing")
 
 _AT_ONCE = 500
-"""Others get their turn between as many."""
+"""Others of the database get their turn between as many."""
+_TURN = 50
+"""Others of the process get their turn between as many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,8 +136,14 @@ async def add_tasks(work: UnitOfWork, tasks: Sequence[Task]) -> Sequence[Task]:
         The tasks, with their numbers.
     """
     tasks = await keys.numbered(work, tasks)
-    await task_store.add_many(work, tasks)
-    work.append(*(task_messages.event_message(TaskCreated(task)) for task in tasks))
+    writing = asyncio.create_task(task_store.add_many(work, tasks))
+    try:
+        # While the database writes the rows, their events are made, and others get their turn.
+        for some in _some(tasks, _TURN):
+            await asyncio.sleep(0)
+            work.append(*(task_messages.event_message(TaskCreated(task)) for task in some))
+    finally:
+        await writing
     await occurrences.write(work, tasks)
     await following.begin(work, tasks)
     return tasks
@@ -170,7 +179,7 @@ async def add_comments(work: UnitOfWork, comments: Sequence[Comment], titles: Ma
     work.append(*map(comment_messages.event_message, said))
 
 
-def _some(things: Sequence[Thing]) -> Iterator[Sequence[Thing]]:
+def _some(things: Sequence[Thing], number: int = _AT_ONCE) -> Iterator[Sequence[Thing]]:
     left = iter(things)
-    while some := list(islice(left, _AT_ONCE)):
+    while some := list(islice(left, number)):
         yield some

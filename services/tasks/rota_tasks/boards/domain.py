@@ -185,17 +185,20 @@ def spread(columns: Sequence[Placed], column_id: UUID, position: str) -> dict[UU
     return {each.id: key for each, key in zip(in_order, keys, strict=True)}
 
 
-def target(states: Sequence[State], task: Task, *, status: Status | None, state_id: UUID | None) -> State | None:
+def target(
+    states: Sequence[State], current_id: UUID | None, *, status: Status | None, state_id: UUID | None
+) -> State | None:
     """The state that is meant: by id, or else the first of the status's group; None when there is none.
 
-    With both, the state is a wish: it is taken when it is there and of the group.
+    With both, the state is a wish: it is taken when it is there and of the group. Without one, a task stays in its
+    current state if that is of the group.
     """
     by_id = {state.id: state for state in states}
     if state_id is not None:
         wished = by_id.get(state_id)
         if status is None or (wished is not None and wished.group is status):
             return wished
-    current = by_id.get(task.state_id) if task.state_id else None
+    current = by_id.get(current_id) if current_id else None
     if current is not None and current.group is status:
         return current
     return next((state for state in states if state.group is status), None)

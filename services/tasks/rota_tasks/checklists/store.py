@@ -158,7 +158,8 @@ async def project(work: UnitOfWork, event: ChecklistItemEvent) -> None:
 async def add_many(work: UnitOfWork, items: Sequence[ChecklistItem]) -> None:
     """Write many new items at once."""
     rows = [[getattr(item, name) for name in _FIELDS] for item in items]
-    await work.connection.copy_records_to_table(CHECKLIST_ITEMS.name, columns=_FIELDS, records=rows)
+    connection = await work.begin()
+    await connection.copy_records_to_table(CHECKLIST_ITEMS.name, columns=_FIELDS, records=rows)
 
 
 async def put_back(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> None:

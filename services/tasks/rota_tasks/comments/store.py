@@ -178,7 +178,8 @@ async def project(work: UnitOfWork, event: CommentEvent) -> None:
 async def add_many(work: UnitOfWork, new: Sequence[Comment]) -> None:
     """Write many new comments at once; the search documents of their tasks are left to the caller."""
     rows = [[getattr(comment, name) for name in _FIELDS] for comment in new]
-    await work.connection.copy_records_to_table(COMMENTS.name, columns=_FIELDS, records=rows)
+    connection = await work.begin()
+    await connection.copy_records_to_table(COMMENTS.name, columns=_FIELDS, records=rows)
 
 
 async def record_request(

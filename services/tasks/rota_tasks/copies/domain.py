@@ -351,7 +351,7 @@ def _begun_anew(task: Task, states: Sequence[State]) -> Task:
     )
     if not states:
         return task
-    state = boards.target(states, task, status=task.status, state_id=task.state_id) or boards.initial(states)
+    state = boards.target(states, task.state_id, status=task.status, state_id=task.state_id) or boards.initial(states)
     return replace(task, state_id=state.id, status=state.group)
 
 

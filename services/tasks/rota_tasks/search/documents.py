@@ -22,7 +22,7 @@ from uuid import UUID
 
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Boolean, Integer, bindparam, text
+from sqlalchemy import Boolean, Integer, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from rota_chassis.postgres.database import Database, UnitOfWork
     from rota_chassis.postgres.statements import Statement
+
+    from rota_tasks.tasks.domain import Task
 
 AT_ONCE = 500
 """How many documents one transaction makes anew at most, for what their tasks have in common."""
@@ -71,37 +73,43 @@ def _vector(configuration: str, cut: str = "") -> str:
 
 # All words of a document take 1 MB at most. So with many languages, or long texts, each has those of a part.
 _CUT = "CASE WHEN bytes * number <= 200000 THEN 50000 ELSE 8000 / number END"
-_MADE = f"""
-    WITH languages AS MATERIALIZED (
-        SELECT CAST('pg_catalog.' || language AS regconfig) AS configuration,
-            CAST(count(*) OVER () AS integer) AS number
-        FROM search_languages WHERE workspace_id = :workspace_id
-    )
-    SELECT t.workspace_id, t.id AS task_id,
-        {_vector("'simple'")}
-        || coalesce((SELECT tsvector_union({_vector("configuration", _CUT)}) FROM languages), '') AS document
-    FROM tasks t
-    CROSS JOIN LATERAL (
-        SELECT
-            title || ' ' || (
-                SELECT coalesce(string_agg(p.key || '-' || k.number, ' ' ORDER BY p.key, k.number), '')
-                FROM task_keys k JOIN project_keys p ON p.workspace_id = k.workspace_id AND p.project_id = k.project_id
-                WHERE k.workspace_id = t.workspace_id AND k.task_id = t.id) AS head,
-            (SELECT coalesce(string_agg(l.name, ' ' ORDER BY l.id), '') FROM labels l
-                WHERE l.workspace_id = t.workspace_id AND l.id = ANY(t.label_ids)) AS labels,
-            left((
-                SELECT coalesce(string_agg(a.name || ' ' || translate(a.name, '._-/', '    '), ' ' ORDER BY a.id), '')
-                FROM attachments a WHERE a.workspace_id = t.workspace_id AND a.task_id = t.id), 50000) AS attachments,
-            left((
-                SELECT coalesce(string_agg(c.text, ' ' ORDER BY c.id DESC), '') FROM comments c
-                WHERE c.workspace_id = t.workspace_id AND c.task_id = t.id), 50000) AS comments
-    ) AS texts
-    CROSS JOIN LATERAL (
-        SELECT octet_length(head) + octet_length(description) + octet_length(attachments) + octet_length(comments)
-            AS bytes
-    ) AS size
-    WHERE t.workspace_id = :workspace_id AND t.id = ANY(:task_ids)
-"""  # noqa: S608 (constants of this module)
+
+
+def _made(tasks: str, texts: str, languages: str = "search_languages WHERE workspace_id = :workspace_id") -> str:
+    """A query for the documents of tasks: whence these, their texts, and the languages come."""
+    return f"""
+        WITH languages AS MATERIALIZED (
+            SELECT CAST('pg_catalog.' || language AS regconfig) AS configuration,
+                CAST(count(*) OVER () AS integer) AS number
+            FROM {languages}
+        )
+        SELECT t.workspace_id, t.id AS task_id,
+            {_vector("'simple'")}
+            || coalesce((SELECT tsvector_union({_vector("configuration", _CUT)}) FROM languages), '') AS document
+        FROM {tasks} t
+        CROSS JOIN LATERAL (SELECT {texts}) AS texts
+        CROSS JOIN LATERAL (
+            SELECT octet_length(head) + octet_length(description) + octet_length(attachments) + octet_length(comments)
+                AS bytes
+        ) AS size
+    """  # noqa: S608 (constants of this module)
+
+
+_TEXTS = """
+    title || ' ' || (
+        SELECT coalesce(string_agg(p.key || '-' || k.number, ' ' ORDER BY p.key, k.number), '')
+        FROM task_keys k JOIN project_keys p ON p.workspace_id = k.workspace_id AND p.project_id = k.project_id
+        WHERE k.workspace_id = t.workspace_id AND k.task_id = t.id) AS head,
+    (SELECT coalesce(string_agg(l.name, ' ' ORDER BY l.id), '') FROM labels l
+        WHERE l.workspace_id = t.workspace_id AND l.id = ANY(t.label_ids)) AS labels,
+    left((
+        SELECT coalesce(string_agg(a.name || ' ' || translate(a.name, '._-/', '    '), ' ' ORDER BY a.id), '')
+        FROM attachments a WHERE a.workspace_id = t.workspace_id AND a.task_id = t.id), 50000) AS attachments,
+    left((
+        SELECT coalesce(string_agg(c.text, ' ' ORDER BY c.id DESC), '') FROM comments c
+        WHERE c.workspace_id = t.workspace_id AND c.task_id = t.id), 50000) AS comments
+"""
+_MADE = f"{_made('tasks', _TEXTS)} WHERE t.workspace_id = :workspace_id AND t.id = ANY(:task_ids)"
 _WRITE = statement(
     text(
         f"""
@@ -110,6 +118,28 @@ _WRITE = statement(
             WHERE search_documents.document IS DISTINCT FROM excluded.document
         """
     ).bindparams(_WORKSPACE, _TASKS)
+)
+# A task that is written by the same statement, and has no labels: its texts are those given. Which languages there are
+# is looked up once the transaction has its id, so that whoever prepares another waits for it (see `languages`).
+_NEW = "(SELECT :workspace_id AS workspace_id, :task_id AS id, :title AS title, :description AS description)"
+_NEW_TEXTS = """
+    title || ' ' || (
+        SELECT coalesce(string_agg(p.key || '-' || :number, ' ' ORDER BY p.key), '')
+        FROM project_keys p WHERE p.workspace_id = :workspace_id AND p.project_id = :project_id) AS head,
+    '' AS labels, '' AS attachments, '' AS comments
+"""
+_WRITE_NEW = statement(
+    text(
+        "INSERT INTO search_documents (workspace_id, task_id, document) "
+        + _made(_NEW, _NEW_TEXTS, "search_languages_now(:workspace_id) AS language")
+    ).bindparams(
+        _WORKSPACE,
+        _PROJECT,
+        bindparam("task_id", type_=PgUUID),
+        bindparam("title", type_=Text),
+        bindparam("description", type_=Text),
+        bindparam("number", type_=Integer),
+    )
 )
 _WRONG = statement(
     text(
@@ -203,6 +233,12 @@ async def write(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID
     """Bring documents up to date with the rows of tasks; those of deleted tasks are gone already."""
     await work.fetch(_LOCK, workspace_id=workspace_id, task_ids=list(task_ids))
     await work.execute(_WRITE, workspace_id=workspace_id, task_ids=list(task_ids))
+
+
+async def write_new(work: UnitOfWork, task: Task) -> None:
+    """Write the document of a task that is written with it, has its number, and has no labels."""
+    named = ("workspace_id", "project_id", "number", "title", "description")
+    await work.write(_WRITE_NEW, task_id=task.id, **{name: getattr(task, name) for name in named})
 
 
 async def write_of_tasks(

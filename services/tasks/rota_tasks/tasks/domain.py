@@ -75,6 +75,9 @@ class Standing:
     attachments: int = 0
 
 
+_NO_STANDING = Standing()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """A piece of work; the fields are those of rota.tasks.v1.Task.
@@ -139,7 +142,8 @@ class Task:
     @property
     def etag(self) -> str:
         """Strong entity tag, quotes included: the version, and a digest of what can change without a new one."""
-        if not self.label_ids and not self.fields and not self.key and (self.standing or Standing()) == Standing():
+        plain = self.standing is None or self.standing == _NO_STANDING
+        if plain and not self.label_ids and not self.fields and not self.key:
             return f'"v{self.version}"'
         seen = repr((self.label_ids, sorted(self.fields), self.standing, self.key))
         digest = hashlib.blake2b(seen.encode(), digest_size=6)

@@ -36,7 +36,7 @@ from rota_tasks.tasks.domain import (
 from rota_tasks.timestamps import moment, timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from google.protobuf.message import Message
 
@@ -46,60 +46,56 @@ PRIORITY_NUMBERS = {each: tasks_pb2.TaskPriority.Value(_PRIORITY_PREFIX + each.n
 STATUSES = {number: status for status, number in STATUS_NUMBERS.items()}
 PRIORITIES = {number: priority for priority, number in PRIORITY_NUMBERS.items()}
 
+# What a task may be without, and how it is written: what is not set takes no time.
+_OPTIONAL: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+    *((name, str) for name in ("project_id", "completed_by", "parent_id", "state_id", "section_id", "series_id")),
+    *((name, str) for name in ("state_id_before", "position", "occurrence", "key")),
+    *((name, int) for name in ("estimate_s", "number")),
+    *((name, timestamp) for name in ("due_at", "remind_at", "completed_at", "start_at", "deadline_at")),
+    *((name, date.isoformat) for name in ("due_on", "start_on")),
+    ("status_before", STATUS_NUMBERS.__getitem__),
+    ("recurrence", recurrence_message),
+)
+
 
 def task_message(task: Task) -> tasks_pb2.Task:
     """The task as the API shows it."""
     message = tasks_pb2.Task(
         id=str(task.id),
         workspace_id=str(task.workspace_id),
-        project_id=_text(task.project_id),
         title=task.title,
         description=task.description,
         status=STATUS_NUMBERS[task.status],
         priority=PRIORITY_NUMBERS[task.priority],
-        due_at=timestamp(task.due_at),
-        remind_at=timestamp(task.remind_at),
-        assignee_ids=[str(each) for each in task.assignee_ids],
+        assignee_ids=map(str, task.assignee_ids),
         created_by=str(task.created_by),
         created_at=timestamp(task.created_at),
         updated_at=timestamp(task.updated_at),
-        completed_at=timestamp(task.completed_at),
-        completed_by=_text(task.completed_by),
         version=task.version,
         etag=task.etag,
-        label_ids=[str(each) for each in task.label_ids],
-        start_at=timestamp(task.start_at),
-        deadline_at=timestamp(task.deadline_at),
-        estimate_s=task.estimate_s,
+        label_ids=map(str, task.label_ids),
         progress=task.progress,
         category=task.category,
-        parent_id=_text(task.parent_id),
-        due_on=_day(task.due_on),
-        start_on=_day(task.start_on),
         time_zone=task.time_zone,
-        watcher_ids=[str(each) for each in task.watcher_ids],
-        subtasks=_subtasks(task.standing),
-        is_blocked=bool(task.standing.blocked_by) if task.standing else None,
-        blocked_by=[str(each) for each in task.standing.blocked_by] if task.standing else [],
-        is_favourite=task.standing.is_favourite if task.standing else None,
-        state_id=_text(task.state_id),
-        section_id=_text(task.section_id),
-        position=task.position,
-        status_before=STATUS_NUMBERS[task.status_before] if task.status_before else tasks_pb2.TASK_STATUS_UNSPECIFIED,
-        state_id_before=_text(task.state_id_before),
-        attachment_count=task.standing.attachments if task.standing else None,
-        checklist=_checklist(task.standing),
-        recurrence=recurrence_message(task.recurrence) if task.recurrence else None,
-        series_id=_text(task.series_id),
-        occurrence=task.occurrence,
+        watcher_ids=map(str, task.watcher_ids),
         remind_before_s=task.remind_before_s,
         fields={key: tasks_pb2.CustomValue(**value) for key, value in task.fields.items()},
-        key=task.key,
-        number=task.number,
+        **{name: shown(value) for name, shown in _OPTIONAL if (value := getattr(task, name)) is not None},
     )
+    if task.standing is not None:
+        _show_standing(message, task.standing)
     if task.execution is not None:
         fill(message, task.execution)
     return message
+
+
+def _show_standing(message: tasks_pb2.Task, standing: Standing) -> None:
+    message.subtasks.open, message.subtasks.total = standing.open_subtasks, standing.subtasks
+    message.is_blocked = bool(standing.blocked_by)
+    message.blocked_by.extend(map(str, standing.blocked_by))
+    message.is_favourite = standing.is_favourite
+    message.attachment_count = standing.attachments
+    message.checklist.open, message.checklist.total = standing.open_items, standing.items
 
 
 def task_of(message: tasks_pb2.Task) -> Task:
@@ -206,23 +202,3 @@ def _value(value: Any) -> struct_pb2.Value:
     if isinstance(value, tuple | list):
         return struct_pb2.Value(list_value=struct_pb2.ListValue(values=[_value(each) for each in value]))
     return struct_pb2.Value(string_value=str(value))
-
-
-def _subtasks(standing: Standing | None) -> tasks_pb2.SubtaskCounts | None:
-    if standing is None:
-        return None
-    return tasks_pb2.SubtaskCounts(open=standing.open_subtasks, total=standing.subtasks)
-
-
-def _checklist(standing: Standing | None) -> tasks_pb2.ChecklistCounts | None:
-    if standing is None:
-        return None
-    return tasks_pb2.ChecklistCounts(open=standing.open_items, total=standing.items)
-
-
-def _day(value: date | None) -> str | None:
-    return None if value is None else value.isoformat()
-
-
-def _text(value: UUID | None) -> str | None:
-    return None if value is None else str(value)

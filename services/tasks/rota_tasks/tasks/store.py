@@ -293,14 +293,17 @@ async def project(work: UnitOfWork, event: TaskEvent) -> None:
     Not with those of the trash (see `trash.store`).
     """
     task = event.task
-    await work.execute(_SAVE, **_row(task))
-    await documents.write_of_tasks(
-        work,
-        workspace_id=task.workspace_id,
-        task_ids=[task.id],
-        labelled=bool(task.label_ids),
-        new=isinstance(event, TaskCreated),
-    )
+    await work.write(_SAVE, **_row(task))
+    if isinstance(event, TaskCreated) and not task.label_ids:
+        await documents.write_new(work, task)
+    else:
+        await documents.write_of_tasks(
+            work,
+            workspace_id=task.workspace_id,
+            task_ids=[task.id],
+            labelled=bool(task.label_ids),
+            new=isinstance(event, TaskCreated),
+        )
     await occurrences.write(work, [task])
 
 
@@ -321,7 +324,8 @@ async def add_many(work: UnitOfWork, tasks: Sequence[Task]) -> None:
         plain(task) if task.recurrence is None and task.execution is None else tuple(_row(task).values())
         for task in tasks
     )
-    await work.connection.copy_records_to_table(TASKS.name, columns=_WRITTEN, records=records)
+    connection = await work.begin()
+    await connection.copy_records_to_table(TASKS.name, columns=_WRITTEN, records=records)
 
 
 async def remove(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> None:

@@ -113,7 +113,7 @@ async def _settle_state(
         if status is None:
             raise _no_such_state()
         return {"status": status, "state_id": None}
-    to = boards.target(states, task, status=status, state_id=state_id)
+    to = boards.target(states, task.state_id, status=status, state_id=state_id)
     if to is None and status is None:
         raise _no_such_state()
     if to is None:

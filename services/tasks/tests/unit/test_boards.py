@@ -76,11 +76,11 @@ def test_a_status_means_the_current_state_or_the_first_of_its_group() -> None:
     assert initial(states) == todo
     assert initial([doing, review]) == doing
     task = a_task(state_id=review.id, status=Status.IN_PROGRESS)
-    assert target(states, task, status=Status.IN_PROGRESS, state_id=None) == review
-    assert target(states, a_task(), status=Status.IN_PROGRESS, state_id=None) == doing
-    assert target(states, task, status=None, state_id=uuid7()) is None
-    assert target(states, task, status=Status.TODO, state_id=uuid7()) == todo
-    assert target(states, task, status=Status.DONE, state_id=None) is None
+    assert target(states, task.state_id, status=Status.IN_PROGRESS, state_id=None) == review
+    assert target(states, None, status=Status.IN_PROGRESS, state_id=None) == doing
+    assert target(states, task.state_id, status=None, state_id=uuid7()) is None
+    assert target(states, task.state_id, status=Status.TODO, state_id=uuid7()) == todo
+    assert target(states, task.state_id, status=Status.DONE, state_id=None) is None
 
 
 @pytest.mark.parametrize(
