@@ -26,6 +26,12 @@ COUNT = statement(select(func.count()).select_from(EFFECTS))
 VERSIONS = statement(select(EFFECTS.c.version).order_by(EFFECTS.c.version))
 ONE = statement(select(literal_column("1")))
 EVENTS_LOGGED = statement(select(func.count()).select_from(text("events")))
+_OPEN = statement(
+    text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND state = 'idle in transaction' AND pid != pg_backend_pid()"
+    )
+)
 SLOW = statement(select(func.pg_sleep(bindparam("seconds"))))
 
 
@@ -60,6 +66,72 @@ async def test_a_transaction_is_rolled_back_when_its_block_raises(
         await fail()
     assert await database.fetch_value(COUNT) == await database.fetch_value(EVENTS_LOGGED) == 0
     assert not database.events_committed.is_set()
+
+
+async def test_writes_that_wait_are_seen_by_whatever_follows(database: Database) -> None:
+    async with database.transaction(late=True) as work:
+        await work.write(ADD, id=uuid7(), version=1)
+        await work.write(ADD, id=uuid7(), version=2)
+        with pytest.raises(RuntimeError):
+            _ = work.connection
+        assert await work.fetch_value(COUNT) == 2
+        assert await work.connection.fetchval("SELECT count(*) FROM effects") == 2
+        assert await database.fetch_value(COUNT) == 0
+        await work.write(ADD, id=uuid7(), version=3)
+    assert [row["version"] for row in await database.fetch(VERSIONS)] == [1, 2, 3]
+
+
+async def test_writes_and_an_event_alone_are_one_statement_and_one_transaction(
+    database: Database, created: Callable[..., NewEvent]
+) -> None:
+    async with database.transaction(late=True) as work:
+        await work.write(ADD, id=uuid7(), version=1)
+        await work.write(ADD, id=uuid7(), version=2)
+        work.append(created())
+        async with database.transaction() as other:
+            assert await other.fetch_value(_OPEN) == 0
+    assert await database.fetch_value(COUNT) == 2
+    assert await database.fetch_value(EVENTS_LOGGED) == 1
+    assert database.events_committed.is_set()
+
+
+async def test_of_writes_that_go_together_all_fail_with_one(
+    database: Database, created: Callable[..., NewEvent]
+) -> None:
+    event = created()
+
+    async def write() -> None:
+        async with database.transaction(late=True) as work:
+            await work.write(ADD, id=uuid7(), version=1)
+            work.append(event)
+
+    await write()
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await write()
+    assert await database.fetch_value(COUNT) == await database.fetch_value(EVENTS_LOGGED) == 1
+
+
+async def test_writes_that_wait_are_undone_with_their_savepoint_or_their_transaction(database: Database) -> None:
+    async def fail(work: UnitOfWork) -> None:
+        async with work.savepoint():
+            await work.write(ADD, id=uuid7(), version=2)
+            raise LookupError
+
+    async with database.transaction(late=True) as work:
+        await work.write(ADD, id=uuid7(), version=1)
+        with pytest.raises(LookupError):
+            await fail(work)
+        async with work.savepoint():
+            await work.write(ADD, id=uuid7(), version=3)
+
+    async def fail_late() -> None:
+        async with database.transaction(late=True) as work:
+            await work.write(ADD, id=uuid7(), version=4)
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail_late()
+    assert [row["version"] for row in await database.fetch(VERSIONS)] == [1, 3]
 
 
 async def test_a_cancelled_transaction_is_rolled_back_and_gives_its_connection_back(tables_url: str) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from rota_chassis.postgres.statements import statement
+from rota_chassis.postgres.statements import statement, together
 from sqlalchemy import Column, Integer, MetaData, Table, Text, bindparam, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -64,3 +64,15 @@ def test_statements_of_one_shape_keep_their_own_values() -> None:
     ]
     assert found[0].sql == found[1].sql
     assert [each.arguments({}) for each in found] == [["a", 1], ["b", 2]]
+
+
+def test_a_statement_alone_stays_as_it_is() -> None:
+    assert together(("INSERT INTO a VALUES ($1, $2)",)) == "INSERT INTO a VALUES ($1, $2)"
+
+
+def test_parameters_of_later_statements_follow_those_of_earlier_ones() -> None:
+    texts = ("INSERT INTO a VALUES ($1, $2, $1)", "INSERT INTO b VALUES ('x')", "INSERT INTO c VALUES ($2, $1)")
+    assert together(texts) == (
+        "WITH part_0 AS (INSERT INTO a VALUES ($1, $2, $1)), part_1 AS (INSERT INTO b VALUES ('x')) "
+        "INSERT INTO c VALUES ($4, $3)"
+    )

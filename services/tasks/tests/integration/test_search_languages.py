@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import asyncpg
 import pytest
-from rota.tasks.v1 import comments_pb2, search_pb2
+from google.protobuf.field_mask_pb2 import FieldMask
+from rota.tasks.v1 import comments_pb2, projects_pb2, search_pb2
 from rota_chassis.errors import InvalidArgument
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.database import Database
+from rota_chassis.postgres.statements import statement
 from rota_chassis.testing.waiting import eventually
 from rota_tasks.rebuild import rebuild
 from rota_tasks.search import documents, languages, refreshing
+from sqlalchemy import text
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -225,3 +229,38 @@ async def test_dying_while_documents_are_made_anew_and_two_at_once_leave_none_ou
         query = "SELECT count(*) FROM search_documents WHERE document @@ to_tsquery('english', 'plants')"
         assert await connection.fetchval(query) == 2 * documents.AT_ONCE + 1
     await database.close()
+
+
+async def test_the_document_of_a_new_task_is_what_its_rows_give(stage: Stage) -> None:
+    for language in ("de", "en"):
+        await fluent(stage, language)
+    project = (
+        await stage.projects.CreateProject(
+            projects_pb2.CreateProjectRequest(name="Home", key="HOME"), metadata=stage.ada.metadata
+        )
+    ).project
+    renamed = projects_pb2.UpdateProjectRequest(id=project.id, key="AWAY", update_mask=FieldMask(paths=["key"]))
+    await stage.projects.UpdateProject(renamed, metadata=stage.ada.metadata)
+    task = await stage.create("Planting roses", description="The planted rose.", project_id=project.id)
+    alone = await stage.create("Planting trees")
+    database = await Database.connect(stage.database_url)
+    made = statement(text("SELECT CAST(document AS text) AS document FROM search_documents ORDER BY task_id"))
+    before = await database.fetch(made)
+    async with database.transaction() as work:
+        ids = [UUID(task.id), UUID(alone.id)]
+        await documents.write(work, workspace_id=stage.ada.workspace_id, task_ids=ids)
+    assert [row["document"] for row in await database.fetch(made)] == [row["document"] for row in before]
+    assert "'home':" in before[0]["document"]
+    assert await found(stage, "AWAY-1 plants") == await found(stage, "HOME-1 planted") == ["Planting roses"]
+    await database.close()
+
+
+async def test_a_task_that_is_created_while_a_language_is_begun_has_it_or_is_made_anew(stage: Stage) -> None:
+    async def create(number: int) -> None:
+        await stage.create(f"Planting rose {number}")
+
+    await asyncio.gather(*(create(number) for number in range(20)), fluent(stage, "en"), *map(create, range(20, 60)))
+    await eventually(lambda: is_ready(stage), timeout_s=30)
+    request = search_pb2.SearchTasksRequest(q="plants", page_size=100)
+    answer = await stage.search.SearchTasks(request, metadata=stage.ada.metadata)
+    assert len(answer.results) == 60
