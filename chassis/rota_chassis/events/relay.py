@@ -97,6 +97,9 @@ class Relay:
             if await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
                 break
             await asyncio.sleep(RETRY_S)
+        # What is marked need not be on disk: marks that a crash of the server takes away are made again, and JetStream
+        # drops what is published again. So the next batch has not to wait for the disk of the database as well.
+        await connection.execute("SET synchronous_commit = off")
         try:
             while True:
                 self._database.events_committed.clear()
