@@ -27,6 +27,8 @@ Answer = TypeVar("Answer")
 
 ACQUIRE_TIMEOUT_S = 5.0
 _ORDERED_ATTEMPTS = 10
+_WAIT_AT_MOST = 8
+"""Writes that go together: many would take PostgreSQL long to plan, and have more parameters than a statement may."""
 _RECORD = itemgetter(*WRITTEN)
 _HOLD = "SELECT pg_advisory_xact_lock{}(hashtextextended($1, 0))"
 
@@ -326,6 +328,8 @@ class UnitOfWork:
             await self.execute(statement, **parameters)
         else:
             self._waiting.append((statement, parameters))
+            if len(self._waiting) >= _WAIT_AT_MOST:
+                await self.begin()
 
     async def _write_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []

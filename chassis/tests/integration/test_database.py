@@ -95,6 +95,14 @@ async def test_writes_and_an_event_alone_are_one_statement_and_one_transaction(
     assert database.events_committed.is_set()
 
 
+async def test_very_many_writes_that_wait_go_some_at_a_time(database: Database) -> None:
+    number = 1_000
+    async with database.transaction(late=True) as work:
+        for version in range(number):
+            await work.write(ADD, id=uuid7(), version=version)
+    assert await database.fetch_value(COUNT) == number
+
+
 async def test_of_writes_that_go_together_all_fail_with_one(
     database: Database, created: Callable[..., NewEvent]
 ) -> None:
