@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,21 +11,31 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
-from rota.tasks.v1 import tasks_pb2
+from rota.tasks.v1 import tasks_pb2, tasks_pb2_grpc
 from rota_chassis.events.envelope import Event
 from rota_chassis.events.log import EVENTS
 from rota_chassis.events.types import event_types
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.database import Database
 from rota_chassis.postgres.statements import statement
+from rota_chassis.rpc.server import RpcServer
+from rota_chassis.settings import DEVELOPMENT_SECRET
+from rota_chassis.testing.auth import SmallAuth, small_auth
 from rota_chassis.testing.clock import ManualClock
+from rota_chassis.testing.services import running
+from rota_chassis.tokens import TokenVerifier
+from rota_scheduler.bootstrap import SERVICE
 from rota_scheduler.runs.domain import Run
 from sqlalchemy import select
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
+    import grpc
     from rota_chassis.testing.service_plugin import MakeDatabase
+    from rota_chassis.testing.tokens import TokenIssuer
+
+    RunBeside = Callable[[tasks_pb2_grpc.TaskServiceServicer], Awaitable[grpc.aio.Channel]]
 
 _EVENTS = statement(select(EVENTS).order_by(EVENTS.c.position))
 
@@ -62,6 +73,48 @@ def events(database: Database) -> Callable[[], Awaitable[list[Any]]]:
         return [event_types()[row["type"]].decode(row["data"]) for row in await database.fetch(_EVENTS)]
 
     return read
+
+
+@pytest.fixture
+async def auth() -> AsyncIterator[SmallAuth]:
+    """An auth service that knows whom a test tells it of."""
+    async with small_auth() as auth:
+        yield auth
+
+
+@pytest.fixture
+async def run_beside(
+    *,
+    make_database: MakeDatabase,
+    postgres_url: str,
+    redis_url: str,
+    fresh_nats_url: str,
+    issuer: TokenIssuer,
+    auth: SmallAuth,
+) -> AsyncIterator[RunBeside]:
+    """Runs a scheduler beside that and a tasks service of the test's own; gives a channel to it."""
+    async with AsyncExitStack() as stack:
+
+        async def run(tasks: tasks_pb2_grpc.TaskServiceServicer) -> grpc.aio.Channel:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="rota-"))
+            server = RpcServer(TokenVerifier(issuer.keys, DEVELOPMENT_SECRET))
+            server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, tasks)
+            await server.start(f"unix:{folder}/tasks.sock")
+            stack.push_async_callback(server.stop, 0)
+            return await stack.enter_async_context(
+                running(
+                    SERVICE,
+                    server_url=postgres_url,
+                    database_url=await make_database("scheduler"),
+                    redis_url=redis_url,
+                    nats_url=fresh_nats_url,
+                    issuer=issuer,
+                    auth_address=auth.address,
+                    tasks_address=f"unix:{folder}/tasks.sock",
+                )
+            )
+
+        yield run
 
 
 class TaskOfATest:

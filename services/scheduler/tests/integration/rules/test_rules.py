@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -30,20 +28,16 @@ from rota_chassis.events import envelope
 from rota_chassis.events.types import event_type_of
 from rota_chassis.identity import Principal, current_principal
 from rota_chassis.ids import uuid7
-from rota_chassis.rpc.server import RpcServer
-from rota_chassis.settings import DEVELOPMENT_SECRET
-from rota_chassis.testing.auth import small_auth
-from rota_chassis.testing.services import User, running
+from rota_chassis.testing.services import User
 from rota_chassis.testing.streams import stored_events
 from rota_chassis.testing.waiting import eventually
-from rota_chassis.tokens import TokenVerifier
-from rota_scheduler.bootstrap import SERVICE
 from rota_scheduler.rules.domain import MAX_RULES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from rota_chassis.testing.service_plugin import MakeDatabase
+    from integration.conftest import RunBeside
+    from rota_chassis.testing.auth import SmallAuth
     from rota_chassis.testing.tokens import TokenIssuer
 
 FIRED, TOO_DEEP = rules_pb2.RULE_OUTCOME_FIRED, rules_pb2.RULE_OUTCOME_TOO_DEEP
@@ -126,34 +120,16 @@ class World:
 
 @pytest.fixture
 async def world(
-    make_database: MakeDatabase, postgres_url: str, redis_url: str, fresh_nats_url: str, issuer: TokenIssuer
+    auth: SmallAuth, issuer: TokenIssuer, fresh_nats_url: str, run_beside: RunBeside
 ) -> AsyncIterator[World]:
     """Everything, running."""
-    async with AsyncExitStack() as stack:
-        auth = await stack.enter_async_context(small_auth())
-        world = World(issuer, auth)
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="rota-"))
-        server = RpcServer(TokenVerifier(issuer.keys, DEVELOPMENT_SECRET))
-        server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, world.tasks)
-        await server.start(f"unix:{folder}/tasks.sock")
-        stack.push_async_callback(server.stop, 0)
-        channel = await stack.enter_async_context(
-            running(
-                SERVICE,
-                server_url=postgres_url,
-                database_url=await make_database("scheduler"),
-                redis_url=redis_url,
-                nats_url=fresh_nats_url,
-                issuer=issuer,
-                auth_address=auth.address,
-                tasks_address=f"unix:{folder}/tasks.sock",
-            )
-        )
-        world.stub = rules_pb2_grpc.RuleServiceStub(channel)
-        world.workflows = workflows_pb2_grpc.WorkflowServiceStub(channel)
-        world.nats = await nats.connect(fresh_nats_url)
-        stack.push_async_callback(world.nats.close)
-        yield world
+    world = World(issuer, auth)
+    channel = await run_beside(world.tasks)
+    world.stub = rules_pb2_grpc.RuleServiceStub(channel)
+    world.workflows = workflows_pb2_grpc.WorkflowServiceStub(channel)
+    world.nats = await nats.connect(fresh_nats_url)
+    yield world
+    await world.nats.close()
 
 
 async def test_an_event_sets_a_rule_off_and_its_actions_are_taken_for_its_owner(world: World) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
@@ -17,23 +15,19 @@ from rota_chassis.identity import UserPrincipal
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import MEMBERSHIPS, Memberships
 from rota_chassis.postgres.statements import statement
-from rota_chassis.rpc.server import RpcServer
-from rota_chassis.settings import DEVELOPMENT_SECRET
-from rota_chassis.testing.auth import small_auth
-from rota_chassis.testing.services import User, running
+from rota_chassis.testing.services import User
 from rota_chassis.testing.waiting import eventually
-from rota_chassis.tokens import TokenVerifier
 from rota_scheduler.actions.egress import EgressPolicy
-from rota_scheduler.bootstrap import SERVICE
 from rota_scheduler.workflows.dependencies import Workflows
 from sqlalchemy import bindparam, insert
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from integration.conftest import RunBeside
     from rota_chassis.postgres.database import Database
+    from rota_chassis.testing.auth import SmallAuth
     from rota_chassis.testing.clock import ManualClock
-    from rota_chassis.testing.service_plugin import MakeDatabase
     from rota_chassis.testing.tokens import TokenIssuer
 
 _JOIN = statement(insert(MEMBERSHIPS).values({c.name: bindparam(c.name) for c in MEMBERSHIPS.c}))
@@ -134,31 +128,13 @@ class World:
 
 @pytest.fixture
 async def world(
-    make_database: MakeDatabase, postgres_url: str, redis_url: str, fresh_nats_url: str, issuer: TokenIssuer
+    auth: SmallAuth, issuer: TokenIssuer, fresh_nats_url: str, run_beside: RunBeside
 ) -> AsyncIterator[World]:
     """Everything, running."""
-    async with AsyncExitStack() as stack:
-        auth = await stack.enter_async_context(small_auth())
-        world = World(issuer, auth)
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="rota-"))
-        server = RpcServer(TokenVerifier(issuer.keys, DEVELOPMENT_SECRET))
-        server.add(tasks_pb2_grpc.add_TaskServiceServicer_to_server, world.tasks)
-        await server.start(f"unix:{folder}/tasks.sock")
-        stack.push_async_callback(server.stop, 0)
-        channel = await stack.enter_async_context(
-            running(
-                SERVICE,
-                server_url=postgres_url,
-                database_url=await make_database("scheduler"),
-                redis_url=redis_url,
-                nats_url=fresh_nats_url,
-                issuer=issuer,
-                auth_address=auth.address,
-                tasks_address=f"unix:{folder}/tasks.sock",
-            )
-        )
-        world.stub = workflows_pb2_grpc.WorkflowServiceStub(channel)
-        world.workers = workers_pb2_grpc.WorkerServiceStub(channel)
-        world.nats = await nats.connect(fresh_nats_url)
-        stack.push_async_callback(world.nats.close)
-        yield world
+    world = World(issuer, auth)
+    channel = await run_beside(world.tasks)
+    world.stub = workflows_pb2_grpc.WorkflowServiceStub(channel)
+    world.workers = workers_pb2_grpc.WorkerServiceStub(channel)
+    world.nats = await nats.connect(fresh_nats_url)
+    yield world
+    await world.nats.close()
