@@ -223,6 +223,7 @@ class Claimed:
         workspace: The last workspace that was looked at; `FROM_THE_FIRST` after the last of all.
         ended: Runs that were cancelled so that others can start.
         full: Whether they are as many as were asked for.
+        waiting: The workspaces that were looked at, as they had runs to claim; none when the claim was by rank.
     """
 
     runs: Sequence[Run]
@@ -230,6 +231,7 @@ class Claimed:
     workspace: UUID
     ended: Sequence[Run]
     full: bool
+    waiting: Sequence[UUID] = ()
 
     @property
     def more(self) -> bool:
@@ -263,9 +265,9 @@ async def claim(
         allotted = await allotting.choose(work, _CANDIDATES, lanes, now=now, limit=limit, held=held)
         ended = await allotting.end_others(work, allotted, now=now)
     claiming_at = {"now": now, "lease_until": lease_until}
-    last, rows = FROM_THE_FIRST, list[Any]()
+    waiting, rows = list[UUID](), list[Any]()
     if backlog is not None:
-        last, rows = await _claim_by_turn(work, backlog, allotted, limit=limit, **claiming_at)
+        waiting, rows = await _claim_by_turn(work, backlog, allotted, limit=limit, **claiming_at)
     elif allotted.starts:
         rows = list(await work.fetch(_CLAIM_EITHER, limit=limit, **claiming_at, **allotted_columns(allotted)))
     if len(rows) < limit and (backlog is not None or not allotted.starts):
@@ -275,18 +277,18 @@ async def claim(
     if allotted.starts:
         await allotting.note(work, allotted, runs, now=now)
     lane = (lanes[-1].workspace_id, lanes[-1].name) if len(lanes) == LANES_AT_ONCE else None
-    return Claimed(runs, lane, last, ended, full=len(rows) == limit)
+    last = waiting[-1] if len(waiting) == _WORKSPACES_AT_ONCE else FROM_THE_FIRST
+    return Claimed(runs, lane, last, ended, full=len(rows) == limit, waiting=waiting)
 
 
 async def _claim_by_turn(
     work: UnitOfWork, backlog: Backlog, allotted: Allotted, *, limit: int, now: datetime, lease_until: datetime
-) -> tuple[UUID, list[Any]]:
-    """The last workspace that was looked at, and the rows of what is now held."""
+) -> tuple[list[UUID], list[Any]]:
+    """The workspaces that were looked at, and the rows of what is now held."""
     # Of a table that has just been filled PostgreSQL does not know yet how much a sort would cost.
     await work.connection.execute("SET LOCAL enable_sort = off")
     found = await work.fetch(_WORKSPACES, after=backlog.after, limit=_WORKSPACES_AT_ONCE)
     workspaces = [row["workspace_id"] for row in found]
-    last = workspaces[-1] if len(workspaces) == _WORKSPACES_AT_ONCE else FROM_THE_FIRST
     rows = await work.fetch(
         _CLAIM_BY_TURN,
         now=now,
@@ -297,7 +299,7 @@ async def _claim_by_turn(
         held=[backlog.held.get(each, 0) for each in workspaces],
         **allotted_columns(allotted),
     )
-    return last, list(rows)
+    return workspaces, list(rows)
 
 
 async def first_available(reader: Reader) -> datetime | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import Counter, deque
+from collections import deque
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from rota_scheduler.runs import claims, holding
 from rota_scheduler.runs.completions import Completions
 from rota_scheduler.runs.deadlines import Deadlines
 from rota_scheduler.runs.domain import LEASE, PREFETCHED_S, RENEW_EVERY, Failed
+from rota_scheduler.runs.turns import Turns
 from rota_scheduler.ticker import Ticker, next_tick
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ STOP_GRACE_S = 2.0
 MOST_PREFETCHED = 500
 PACE_S = 0.02
 MOST_UNWRITTEN = 2_000
-TURNS_EVERY_S = 0.5
 _LATENESS = LATENESS_SECONDS.labels("run")
 _LOG = logger(__name__)
 
@@ -77,9 +77,7 @@ class Worker:
         self._pace = _Pace()
         self._prefetched = 0
         self._lane: tuple[UUID, str] | None = None
-        self._workspace = claims.FROM_THE_FIRST
-        self._is_backlog = False
-        self._turned_at = 0.0
+        self._turns = Turns()
         self._more = False
         self._stopping = False
         self._ticker = Ticker("runs", self.tick, clock)
@@ -114,15 +112,13 @@ class Worker:
             first = await claims.first_available(self._database)
             if first is None or first > self._clock.now():
                 return first
-        now, backlog = self._clock.now(), self._in_backlog()
+        now, backlog = self._clock.now(), self._turns.backlog(chain(self._executing.values(), self._waiting))
         async with self._database.transaction() as work:
             claimed = await claims.claim(
                 work, now=now, lease_until=now + LEASE, limit=room, after=self._lane, backlog=backlog
             )
         self._lane, self._more = claimed.lane, claimed.more
-        self._is_backlog = claimed.full
-        if backlog is not None:
-            self._workspace = claimed.workspace
+        self._turns.note(claimed, by_turn=backlog is not None)
         if claimed.ended:
             self.renew_now()
             self._released()
@@ -173,14 +169,6 @@ class Worker:
             return 0
         self._prefetched = min(int(self._pace.per_second() * PREFETCHED_S), MOST_PREFETCHED)
         return max(0, self._slots + self._prefetched - len(self._executing) - len(self._waiting))
-
-    def _in_backlog(self) -> claims.Backlog | None:
-        """Whose turn it is when the last claim was as large as it could be, a few times a second: it costs more."""
-        if not self._is_backlog or time.monotonic() - self._turned_at < TURNS_EVERY_S:
-            return None
-        self._turned_at = time.monotonic()
-        held = Counter(run.workspace_id for run in chain(self._executing.values(), self._waiting))
-        return claims.Backlog(held, self._workspace)
 
     def _start(self) -> None:
         """Execute what waits, as far as slots are free."""

@@ -391,6 +391,27 @@ async def test_a_process_that_is_busy_with_one_workspace_lets_another_have_its_t
     assert len(order) < 250
 
 
+async def test_two_processes_divide_themselves_evenly_among_two_workspaces_that_both_wait(
+    replicas: Sequence[Database], clock: ManualClock, make: Callable[..., Run]
+) -> None:
+    order, other = list[UUID](), uuid7()
+
+    async def act(run: Run) -> Outcome:
+        order.append(run.workspace_id)
+        return Succeeded()
+
+    crowd, later = [make() for _ in range(10_000)], [make(workspace_id=other) for _ in range(600)]
+    await add(replicas[0], *crowd)
+    async with working(replicas[0], clock, act, slots=4), working(replicas[1], clock, act, slots=4):
+        await eventually(lambda: len(order) > 100)
+        await add(replicas[0], *later)
+        await eventually(lambda: order.count(other) >= 500, timeout_s=30)
+    # From when it is seen that others wait: before that they had no turn.
+    places = [place for place, each in enumerate(order) if each == other]
+    among = order[places[50] : places[450]]
+    assert among.count(other) * 3 > len(among)
+
+
 async def test_the_workspaces_come_round_when_there_are_more_than_are_looked_at_at_once(
     database: Database, clock: ManualClock, make: Callable[..., Run]
 ) -> None:
