@@ -207,7 +207,7 @@ def _hot(workspace: Workspace) -> dict[str, Any]:
         )
 
     def board(kind: type[Any], keys: list[pages.Key], after: Any = None) -> Any:
-        return lambda reader: pages.pages(reader, kind, keys, **among, groups={}, after=after, limit=21)
+        return lambda reader: pages.pages(reader, kind, keys, user_id=me, **among, groups={}, after=after, limit=21)
 
     async def subtasks(reader: Explainer) -> None:
         whole = await tasks.get(reader, user_id=me, task_id=workspace.task_id(1))
@@ -215,7 +215,14 @@ def _hot(workspace: Workspace) -> dict[str, Any]:
         await tasks.subtasks(reader, whole, user_id=me, limit=PAGE, after=None)
 
     def changes(xid: str, position: int) -> Any:
-        since = {"workspace_id": workspace.id, "user_id": me, "xid": xid, "position": position, "kind": ""}
+        since = {
+            "workspace_id": workspace.id,
+            "user_id": me,
+            "hidden": [],
+            "xid": xid,
+            "position": position,
+            "kind": "",
+        }
         return lambda reader: reader.fetch(sync.TOUCHED, **since, id=UUID(int=0), limit=PAGE)
 
     bare: list[pages.Key] = [(None, status) for status in Status]
@@ -253,7 +260,7 @@ def _hot(workspace: Workspace) -> dict[str, Any]:
         "changes since a moment": changes("9000000000", 0),
         "trash": lambda reader: trash.page(reader, user_id=me, limit=PAGE, before=None, workspace_id=None),
         "history of a task": lambda reader: history.page(
-            reader, workspace_id=workspace.id, task_id=a_task, limit=PAGE, before=None
+            reader, user_id=me, workspace_id=workspace.id, task_id=a_task, limit=PAGE, before=None
         ),
     }
 

@@ -228,7 +228,7 @@ def require_role(role: str, roles: frozenset[str] | None) -> None:
     """
     if roles is not None and role not in roles:
         raise PermissionDenied(
-            f"Your role in this workspace is {role}; this needs one of: {', '.join(sorted(roles))}.",
+            f"Your role here is {role}; this needs one of: {', '.join(sorted(roles))}.",
             code="WORKSPACE_ROLE_REQUIRED",
         )
 

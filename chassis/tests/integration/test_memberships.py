@@ -85,7 +85,7 @@ async def test_a_workspace_of_others_does_not_exist(copy: Copy) -> None:
 async def test_a_role_that_is_not_enough_is_said(copy: Copy) -> None:
     copy.auth.add_member(workspace := uuid7(), user := uuid7(), role="viewer")
     assert await copy.memberships.require(user, workspace) == "viewer"
-    with pytest.raises(PermissionDenied, match="Your role in this workspace is viewer") as caught:
+    with pytest.raises(PermissionDenied, match="Your role here is viewer") as caught:
         await copy.memberships.require(user, workspace, WRITERS)
     assert caught.value.code == "WORKSPACE_ROLE_REQUIRED"
 

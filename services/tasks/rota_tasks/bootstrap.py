@@ -22,6 +22,7 @@ from rota.tasks.v1 import (
     labels_pb2_grpc,
     locations_pb2_grpc,
     planning_pb2_grpc,
+    project_members_pb2_grpc,
     projects_pb2_grpc,
     reactions_pb2_grpc,
     relations_pb2_grpc,
@@ -60,6 +61,8 @@ from rota_tasks.imports.worker import Importer
 from rota_tasks.labels.dependencies import Labels
 from rota_tasks.labels.servicer import LabelServicer
 from rota_tasks.locations.servicer import LocationServicer
+from rota_tasks.members import handlers as member_handlers
+from rota_tasks.members.servicer import ProjectMemberServicer
 from rota_tasks.planning.servicer import PlanningServicer
 from rota_tasks.projects.dependencies import Projects
 from rota_tasks.projects.servicer import ProjectServicer
@@ -100,6 +103,10 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
     runtime.serve(tasks_pb2_grpc.add_TaskServiceServicer_to_server, TaskServicer(tasks, runtime.page_tokens))
     runtime.serve(
         projects_pb2_grpc.add_ProjectServiceServicer_to_server, ProjectServicer(projects, runtime.page_tokens)
+    )
+    runtime.serve(
+        project_members_pb2_grpc.add_ProjectMemberServiceServicer_to_server,
+        ProjectMemberServicer(projects, runtime.page_tokens),
     )
     labels = Labels(runtime.database, memberships, runtime.clock)
     runtime.serve(labels_pb2_grpc.add_LabelServiceServicer_to_server, LabelServicer(labels, runtime.page_tokens))
@@ -171,7 +178,13 @@ async def build(runtime: Runtime[TasksSettings]) -> None:
     runtime.serve(series_pb2_grpc.add_SeriesServiceServicer_to_server, SeriesServicer(tasks, runtime.page_tokens))
     runtime.background("unblocking", partial(unblocking.run, tasks))
     runtime.background("documents", partial(refreshing.run, runtime.database))
-    runtime.consume({**memberships.handlers(), **series_handlers.handlers(tasks), **execution_handlers.handlers(tasks)})
+    runtime.consume(
+        {
+            **member_handlers.handlers(projects),
+            **series_handlers.handlers(tasks),
+            **execution_handlers.handlers(tasks),
+        }
+    )
 
 
 def _file_store(settings: TasksSettings) -> FileStore:

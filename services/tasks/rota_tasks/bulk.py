@@ -33,9 +33,9 @@ from rota_tasks.keys import commands as keys
 from rota_tasks.labels import messages as label_messages
 from rota_tasks.labels import store as label_store
 from rota_tasks.labels.domain import Label, LabelCreated
+from rota_tasks.projects import domain as projects
 from rota_tasks.projects import messages as project_messages
 from rota_tasks.projects import store as project_store
-from rota_tasks.projects.domain import Project, ProjectCreated
 from rota_tasks.relations import domain as relations
 from rota_tasks.relations import messages as relation_messages
 from rota_tasks.relations import store as relation_store
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from rota_chassis.postgres.database import UnitOfWork
 
     from rota_tasks.attachments.domain import Attachment
+    from rota_tasks.projects.domain import Project
     from rota_tasks.relations.domain import Relation
 
     Thing = TypeVar("Thing")
@@ -94,28 +95,45 @@ async def add(work: UnitOfWork, new: Bulk) -> Sequence[Task]:
     for some in _some(new.tasks):
         tasks = await add_tasks(work, some)
         written.extend(tasks)
+    projects_of = await _projects_of(work, new)
     for items in _some(new.items):
-        await add_items(work, items)
+        await add_items(work, items, projects_of)
     for relations_ in _some(new.relations):
         await relation_store.save(work, relations_)
-        work.append(*(relation_messages.event_message(relations.add(each)) for each in relations_))
+        added = (
+            relations.add(each, (projects_of.get(each.source_id), projects_of.get(each.task_id))) for each in relations_
+        )
+        work.append(*map(relation_messages.event_message, added))
     await unblocking.follow(work, [TaskCreated(task) for task in written if task.execution is not None])
     for attachments in _some(new.attachments):
-        await add_attachments(work, attachments)
-    titles = {task.id: task.title for task in new.tasks}
+        await add_attachments(work, attachments, projects_of)
+    about = {task.id: (task.title, task.project_id) for task in new.tasks}
     for comments in _some(new.comments):
-        await add_comments(work, comments, titles)
+        await add_comments(work, comments, about)
     for tasks in _some(written):
         ids = [task.id for task in tasks]
         await documents.write_of_tasks(work, workspace_id=tasks[0].workspace_id, task_ids=ids)
     return written
 
 
+async def _projects_of(work: UnitOfWork, new: Bulk) -> Mapping[UUID, UUID | None]:
+    """The projects of the tasks that what is new belongs to, also of those that were there."""
+    known = {task.id: task.project_id for task in new.tasks}
+    owners = [(each.workspace_id, each.task_id) for each in new.items]
+    owners += [(each.workspace_id, each.task_id) for each in new.attachments]
+    owners += [(each.workspace_id, end) for each in new.relations for end in (each.source_id, each.task_id)]
+    others = {task_id for _, task_id in owners} - known.keys()
+    if not others:
+        return known
+    return {**await task_store.projects_of(work, workspace_id=owners[0][0], task_ids=sorted(others)), **known}
+
+
 async def add_frame(work: UnitOfWork, new: Bulk) -> None:
     """Write labels and projects with their states, sections and custom fields: few of each."""
     for project in new.projects:
-        work.append(project_messages.event_message(ProjectCreated(project)))
-        await project_store.project(work, ProjectCreated(project))
+        created = projects.create(project)
+        work.append(project_messages.event_message(created))
+        await project_store.project(work, created)
     for column in new.columns:
         work.append(board_messages.event_message(ColumnCreated(column)))
         await board_store.project(work, ColumnCreated(column))
@@ -149,14 +167,17 @@ async def add_tasks(work: UnitOfWork, tasks: Sequence[Task]) -> Sequence[Task]:
     return tasks
 
 
-async def add_items(work: UnitOfWork, items: Sequence[ChecklistItem]) -> None:
-    """Write items of checklists."""
+async def add_items(work: UnitOfWork, items: Sequence[ChecklistItem], projects_of: Mapping[UUID, UUID | None]) -> None:
+    """Write items of checklists of tasks in these projects."""
     await checklist_store.add_many(work, items)
-    work.append(*(checklist_messages.event_message(ChecklistItemCreated(item)) for item in items))
+    added = (ChecklistItemCreated(item, project_id=projects_of.get(item.task_id)) for item in items)
+    work.append(*map(checklist_messages.event_message, added))
 
 
-async def add_attachments(work: UnitOfWork, attachments: Sequence[Attachment]) -> None:
-    """Write attachments that have the files of others, as far as these are still there.
+async def add_attachments(
+    work: UnitOfWork, attachments: Sequence[Attachment], projects_of: Mapping[UUID, UUID | None]
+) -> None:
+    """Write attachments, of tasks in these projects, that have the files of others, as far as these are still there.
 
     The search documents are left to the caller.
     """
@@ -166,17 +187,21 @@ async def add_attachments(work: UnitOfWork, attachments: Sequence[Attachment]) -
     stored = await ledger.use(work, workspace_id=attachments[0].workspace_id, uses=uses)
     kept = [each for each in attachments if each.object_id in stored]
     await attachment_store.add_many(work, kept)
-    work.append(*(attachment_messages.event_message(AttachmentCreated(each)) for each in kept))
+    added = (AttachmentCreated(each, project_id=projects_of.get(each.task_id)) for each in kept)
+    work.append(*map(attachment_messages.event_message, added))
 
 
-async def add_comments(work: UnitOfWork, comments: Sequence[Comment], titles: Mapping[UUID, str]) -> None:
-    """Write comments on tasks of these titles; the search documents are left to the caller.
+async def add_comments(
+    work: UnitOfWork, comments: Sequence[Comment], about: Mapping[UUID, tuple[str, UUID | None]]
+) -> None:
+    """Write comments on tasks of these titles and projects; the search documents are left to the caller.
 
     What was said long ago is no news to those who watch.
     """
     await comment_store.add_many(work, comments)
-    said = (CommentCreated(comment, titles.get(comment.task_id, ""), ()) for comment in comments)
-    work.append(*map(comment_messages.event_message, said))
+    for comment in comments:
+        title, project_id = about.get(comment.task_id, ("", None))
+        work.append(comment_messages.event_message(CommentCreated(comment, title, (), project_id=project_id)))
 
 
 def _some(things: Sequence[Thing], number: int = _AT_ONCE) -> Iterator[Sequence[Thing]]:

@@ -194,7 +194,7 @@ async def _project_label(work: UnitOfWork, kind: str, data: Any) -> None:
 
 async def _project_project(work: UnitOfWork, kind: str, data: Any) -> None:
     event = ProjectDeleted if kind == "project.deleted" else ProjectUpdated
-    await projects.project(work, event(project_of(data.project)))
+    await projects.project(work, event(project_of(data.project, data.members)))
 
 
 async def _project_reaction(work: UnitOfWork, kind: str, data: Any) -> None:
@@ -225,7 +225,7 @@ async def _project_series(work: UnitOfWork, _kind: str, data: Any) -> None:
 
 async def _project_template(work: UnitOfWork, kind: str, data: Any) -> None:
     event = TemplateDeleted if kind == "template.deleted" else TemplateUpdated
-    await templates.project(work, event(template_of(data.template)))
+    await templates.project(work, event(template_of(data.template, data.project_id)))
 
 
 async def _project_task(work: UnitOfWork, kind: str, data: Any) -> None:
@@ -251,6 +251,8 @@ async def _project_task(work: UnitOfWork, kind: str, data: Any) -> None:
 # The read tables with their keys, those that others refer to first: each is a projection by that name.
 _TABLES = {
     "projects": "workspace_id, id",
+    "private_projects": "workspace_id, project_id",
+    "project_members": "workspace_id, project_id, user_id",
     "project_keys": "workspace_id, key",
     "task_keys": "workspace_id, project_id, number",
     "labels": "workspace_id, id",

@@ -18,6 +18,7 @@ from rota.tasks.v1 import (
     imports_pb2_grpc,
     labels_pb2_grpc,
     planning_pb2_grpc,
+    project_members_pb2_grpc,
     projects_pb2_grpc,
     reactions_pb2_grpc,
     relations_pb2_grpc,
@@ -38,6 +39,7 @@ from rota_tasks.bootstrap import SERVICE
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    import grpc
     from rota_chassis.testing.service_plugin import MakeDatabase
     from rota_chassis.testing.tokens import TokenIssuer
 
@@ -48,6 +50,7 @@ class Stage:
 
     tasks: tasks_pb2_grpc.TaskServiceStub
     projects: projects_pb2_grpc.ProjectServiceStub
+    members: project_members_pb2_grpc.ProjectMemberServiceStub
     labels: labels_pb2_grpc.LabelServiceStub
     relations: relations_pb2_grpc.RelationServiceStub
     comments: comments_pb2_grpc.CommentServiceStub
@@ -74,6 +77,7 @@ class Stage:
     grace: User
     database_url: str
     nats_url: str
+    channel: grpc.aio.Channel
 
     async def create(self, title: str = "Water the plants", *, user: User | None = None, **fields: Any) -> Any:
         """A new task of Ada's, or of `user`."""
@@ -119,6 +123,7 @@ async def stage(
         yield Stage(
             tasks_pb2_grpc.TaskServiceStub(channel),
             projects_pb2_grpc.ProjectServiceStub(channel),
+            project_members_pb2_grpc.ProjectMemberServiceStub(channel),
             labels_pb2_grpc.LabelServiceStub(channel),
             relations_pb2_grpc.RelationServiceStub(channel),
             comments_pb2_grpc.CommentServiceStub(channel),
@@ -145,4 +150,5 @@ async def stage(
             grace,
             database_url,
             fresh_nats_url,
+            channel,
         )

@@ -32,6 +32,7 @@ from rota_tasks.attachments import domain, ledger, queries, store, types
 from rota_tasks.attachments.domain import Attachment, AttachmentCreated
 from rota_tasks.attachments.messages import event_message
 from rota_tasks.comments.store import hold_task
+from rota_tasks.tasks import requirements
 from rota_tasks.tasks.queries import get_task, no_such_task
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ async def create_attachment(
     """
     tasks = attachments.tasks
     workspace_id = (await get_task(tasks, user, task_id=upload.task_id)).workspace_id
-    await tasks.memberships.require(user.user_id, workspace_id, WRITERS)
+    await requirements.require_writer(tasks.database, user, workspace_id=workspace_id, task_ids=[upload.task_id])
     name = domain.file_name(upload.name)
     if not name:
         raise _no_name()
@@ -116,7 +117,7 @@ async def create_attachment(
 
 
 async def delete_attachment(attachments: Attachments, user: UserPrincipal, *, attachment_id: UUID) -> None:
-    """Delete one's own attachment, or as an owner or admin of the workspace any.
+    """Delete one's own attachment, or as an owner or admin any.
 
     Raises:
         NotFound: it does not exist, or not for the user.
@@ -127,11 +128,11 @@ async def delete_attachment(attachments: Attachments, user: UserPrincipal, *, at
         found = await store.lock(work, user_id=user.user_id, attachment_id=attachment_id)
         if found is None:
             raise queries.no_such_attachment()
-        attachment, role = found
+        attachment, project_id, role = found
         require_role(role, WRITERS)
         if attachment.created_by != user.user_id and role not in MODERATORS:
             raise PermissionDenied("Only whoever attached this file can delete it.", code="ATTACHMENT_AUTHOR_REQUIRED")
-        await _apply(work, domain.delete(attachment, now=attachments.tasks.clock.now()))
+        await _apply(work, domain.delete(attachment, project_id=project_id, now=attachments.tasks.clock.now()))
         await ledger.release(work, workspace_id=attachment.workspace_id, uses={attachment.object_id: 1})
 
 
@@ -243,12 +244,14 @@ async def _store(
                 made = await _made_before(work, user, fingerprint, first)
                 await ledger.abandon(work, workspace_id=workspace_id, object_id=attachment.id)
                 return made
-        if await hold_task(work, workspace_id=workspace_id, task_id=attachment.task_id) is None:
+        held = await hold_task(work, user_id=user.user_id, workspace_id=workspace_id, task_id=attachment.task_id)
+        if held is None or held.role is None:
             raise no_such_task()
+        require_role(held.role, WRITERS)
         unused = room.reserved - room.used
         if not await ledger.store(work, workspace_id=workspace_id, object_id=attachment.id, unused=unused):
             raise _expired()
-        await _apply(work, AttachmentCreated(attachment))
+        await _apply(work, AttachmentCreated(attachment, project_id=held.project_id))
     return attachment
 
 

@@ -6,7 +6,7 @@ Pure: names as file systems take them, and the events of an attachment.
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -58,9 +58,10 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class AttachmentEvent:
-    """Something happened to an attachment; `attachment` is it after that."""
+    """Something happened to an attachment; `attachment` is it after that, and `project_id` the project of its task."""
 
     attachment: Attachment
+    project_id: UUID | None = field(default=None, kw_only=True)
 
 
 class AttachmentCreated(AttachmentEvent):
@@ -74,9 +75,9 @@ class AttachmentDeleted(AttachmentEvent):
     deleted_at: datetime
 
 
-def delete(attachment: Attachment, *, now: datetime) -> AttachmentDeleted:
+def delete(attachment: Attachment, *, project_id: UUID | None, now: datetime) -> AttachmentDeleted:
     """End it."""
-    return AttachmentDeleted(replace(attachment, version=attachment.version + 1), now)
+    return AttachmentDeleted(replace(attachment, version=attachment.version + 1), now, project_id=project_id)
 
 
 def file_name(given: str) -> str:

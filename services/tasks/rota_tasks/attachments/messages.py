@@ -50,14 +50,15 @@ def attachment_of(message: attachments_pb2.Attachment) -> Attachment:
 
 def event_message(event: AttachmentEvent) -> NewEvent:
     """The event as the log keeps it."""
-    message = attachment_message(event.attachment)
+    message, project_id = attachment_message(event.attachment), str(event.project_id or "")
     if isinstance(event, AttachmentDeleted):
         data: events_pb2.AttachmentCreated | events_pb2.AttachmentDeleted = events_pb2.AttachmentDeleted(
-            attachment=message
+            attachment=message, project_id=project_id
         )
         time = event.deleted_at
     else:
-        data, time = events_pb2.AttachmentCreated(attachment=message), event.attachment.created_at
+        data = events_pb2.AttachmentCreated(attachment=message, project_id=project_id)
+        time = event.attachment.created_at
     return NewEvent(
         workspace_id=event.attachment.workspace_id,
         aggregate_id=event.attachment.id,

@@ -28,6 +28,7 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.attachments.domain import Attachment, AttachmentDeleted, AttachmentEvent
 from rota_tasks.attachments.tables import ATTACHMENTS
+from rota_tasks.projects.access import is_visible, role_in
 from rota_tasks.search import documents
 from rota_tasks.tasks.tables import TASKS
 
@@ -54,10 +55,14 @@ OF_THE_LIVING = and_(TASKS.c.workspace_id == ATTACHMENTS.c.workspace_id, TASKS.c
 _GET = statement(
     select(ATTACHMENTS)
     .join_from(ATTACHMENTS, TASKS, OF_THE_LIVING)
-    .where(ATTACHMENTS.c.id == bindparam("id"), ATTACHMENTS.c.workspace_id.in_(visible_workspaces()))
+    .where(
+        ATTACHMENTS.c.id == bindparam("id"),
+        ATTACHMENTS.c.workspace_id.in_(visible_workspaces()),
+        is_visible(TASKS.c.project_id),
+    )
 )
 _LOCK = statement(
-    select(ATTACHMENTS, MEMBERSHIPS.c.role)
+    select(ATTACHMENTS, TASKS.c.project_id, role_in(TASKS.c.project_id))
     .join_from(ATTACHMENTS, TASKS, OF_THE_LIVING)
     .join(MEMBERSHIPS, MEMBERSHIPS.c.workspace_id == ATTACHMENTS.c.workspace_id)
     .where(
@@ -116,10 +121,12 @@ async def get(reader: Reader, *, user_id: UUID, attachment_id: UUID) -> Attachme
     return None if row is None else attachment_of_row(row)
 
 
-async def lock(work: UnitOfWork, *, user_id: UUID, attachment_id: UUID) -> tuple[Attachment, str] | None:
-    """The attachment, locked until the transaction ends, and the user's role in its workspace."""
+async def lock(work: UnitOfWork, *, user_id: UUID, attachment_id: UUID) -> tuple[Attachment, UUID | None, str] | None:
+    """The attachment, locked until the transaction ends, the project of its task, and the user's role there."""
     row = await work.fetch_one(_LOCK, user_id=user_id, id=attachment_id)
-    return None if row is None else (attachment_of_row(row), row["role"])
+    if row is None or row["role"] is None:
+        return None
+    return attachment_of_row(row), row["project_id"], row["role"]
 
 
 async def page(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rota_chassis.errors import InvalidArgument, RotaError, Violation
 from rota_chassis.ids import uuid7
-from rota_chassis.memberships import WRITERS
+from rota_chassis.memberships import WRITERS, require_role
 
 from rota_tasks import answers, locks
 from rota_tasks.batch import domain, recurring, store
@@ -78,7 +78,7 @@ async def run_batch(
         Unprocessable: the request id was used for another content.
         RotaError: when atomic, what the first failing operation raises, which its violations point at.
     """
-    await tasks.memberships.require(user.user_id, workspace_id, WRITERS)
+    role = await requirements.require_some_writing(tasks, user, workspace_id)
     operations = await recurring.planned(tasks, user, workspace_id, operations)
     operations = await _accepted(tasks, user, workspace_id, operations)
     valid = [each for each in operations if not isinstance(each, RotaError)]
@@ -89,7 +89,7 @@ async def run_batch(
 
     async def run(work: UnitOfWork) -> bytes:
         async def act() -> bytes:
-            batch = _Batch(work, tasks, user, workspace_id, strangers)
+            batch = _Batch(work, tasks, user, workspace_id, role=role, people=people, strangers=strangers)
             outcomes = [await _outcome(batch, index, each, atomic=atomic) for index, each in enumerate(operations)]
             oldest = tasks.clock.now() - UNDOABLE_FOR
             noted = await store.note(work, workspace_id=workspace_id, user_id=user.user_id, oldest=oldest)
@@ -136,13 +136,23 @@ class _Batch:
     """The operations of one call, in its transaction."""
 
     def __init__(
-        self, work: UnitOfWork, tasks: Tasks, user: UserPrincipal, workspace_id: UUID, strangers: frozenset[UUID]
+        self,
+        work: UnitOfWork,
+        tasks: Tasks,
+        user: UserPrincipal,
+        workspace_id: UUID,
+        *,
+        role: str,
+        people: Sequence[UUID],
+        strangers: frozenset[UUID],
     ) -> None:
         self.work = work
         self._tasks = tasks
         self._user = user
         self._workspace_id = workspace_id
-        self._strangers = strangers
+        self._role = role
+        self._people = people
+        self._strangers: dict[UUID | None, frozenset[UUID]] = {None: strangers}
         self._now = tasks.clock.now()
 
     async def perform(self, operation: Operation) -> Task | Relation | None:
@@ -153,6 +163,7 @@ class _Batch:
             case Relate():
                 return await relation_commands.add(
                     self.work,
+                    self._user,
                     Relation(
                         id=uuid7(),
                         workspace_id=self._workspace_id,
@@ -173,7 +184,11 @@ class _Batch:
         return events[-1].task if events else task
 
     async def _create(self, operation: Create) -> Task:
-        requirements.refuse_strangers(operation.fields.get("assignee_ids", ()), self._strangers)
+        fields = operation.fields
+        project_id = fields.get("project_id")
+        if project_id is None:
+            require_role(self._role, WRITERS)
+        await self._refuse_strangers(fields.get("assignee_ids", ()), project_id)
         task = Task(
             id=operation.task_id,
             workspace_id=self._workspace_id,
@@ -181,15 +196,15 @@ class _Batch:
             created_at=self._now,
             updated_at=self._now,
             standing=Standing(),
-            **operation.fields,
+            **fields,
         )
-        return await commands.add(self.work, task)
+        return await commands.add(self.work, self._user, task)
 
     async def _decide(self, operation: Edit | Complete | Reopen | Assign | Unassign, task: Task) -> Sequence[TaskEvent]:
         match operation:
             case Edit(changes=changes):
-                strangers = self._strangers - frozenset(task.assignee_ids)
-                requirements.refuse_strangers(changes.get("assignee_ids", ()), strangers)
+                newcomers = [each for each in changes.get("assignee_ids", ()) if each not in task.assignee_ids]
+                await self._refuse_strangers(newcomers, changes.get("project_id", task.project_id))
                 events = await commands.edit(self.work, self._tasks, self._user, task, changes)
                 if "series_id" in changes:
                     await following.leave(self.work, task, now=self._now)
@@ -199,10 +214,20 @@ class _Batch:
             case Reopen():
                 return await commands.reopen(self.work, self._tasks, self._user, task)
             case Assign(assignee_id=assignee_id):
-                requirements.refuse_strangers([assignee_id], self._strangers, field="assignee_id")
+                await self._refuse_strangers([assignee_id], task.project_id, field="assignee_id")
                 return commands.assign(task, assignee_id, now=self._now)
             case Unassign(assignee_id=assignee_id):
                 return task_domain.unassign(task, assignee_id, now=self._now)
+
+    async def _refuse_strangers(
+        self, user_ids: Sequence[UUID], project_id: UUID | None, *, field: str = "assignee_ids"
+    ) -> None:
+        """Return if all of them see the project, about which one question is asked in a call."""
+        if user_ids and project_id not in self._strangers:
+            blind = await requirements.blind_to(self.work, self._workspace_id, project_id, self._people)
+            self._strangers[project_id] = self._strangers[None] | frozenset(blind)
+        if user_ids:
+            requirements.refuse_strangers(user_ids, self._strangers[project_id], field=field)
 
 
 async def _outcome(batch: _Batch, index: int, operation: Operation | RotaError, *, atomic: bool) -> Outcome:

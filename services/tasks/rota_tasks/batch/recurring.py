@@ -34,7 +34,7 @@ async def planned(
     named = [each.task_id for each in operations if isinstance(each, Edit) and _recurs(each.changes)]
     if not named and not any(isinstance(each, Create) and _recurs(each.fields) for each in operations):
         return operations
-    seen = await store.tasks_of(tasks.database, workspace_id=workspace_id, task_ids=named)
+    seen = await store.tasks_of(tasks.database, user_id=user.user_id, workspace_id=workspace_id, task_ids=named)
     plan = _Plan(tasks, user, workspace_id, {each.id: each for each in seen})
     settled = [plan.read(index, each) for index, each in enumerate(operations)]
     answers = await planning.begun_together(tasks, list(plan.asked.values()))

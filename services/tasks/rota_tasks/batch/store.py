@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.batch.domain import Done
+from rota_tasks.projects.access import is_visible
 from rota_tasks.tasks.tables import TASKS, own, task_of_row
 
 if TYPE_CHECKING:
@@ -65,13 +66,15 @@ _TASKS = statement(
     select(*own(TASKS)).where(
         TASKS.c.workspace_id == bindparam("workspace_id", type_=PgUUID),
         TASKS.c.id == func.any(bindparam("ids", type_=ARRAY(PgUUID))),
+        is_visible(TASKS.c.project_id),
     )
 )
 
 
-async def tasks_of(reader: Reader, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> Sequence[Task]:
-    """Those of the tasks that the workspace has."""
-    return [task_of_row(row) for row in await reader.fetch(_TASKS, workspace_id=workspace_id, ids=list(task_ids))]
+async def tasks_of(reader: Reader, *, user_id: UUID, workspace_id: UUID, task_ids: Sequence[UUID]) -> Sequence[Task]:
+    """Those of the tasks that the workspace has and the user sees."""
+    rows = await reader.fetch(_TASKS, user_id=user_id, workspace_id=workspace_id, ids=list(task_ids))
+    return [task_of_row(row) for row in rows]
 
 
 async def projects_of(reader: Reader, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> Sequence[UUID]:

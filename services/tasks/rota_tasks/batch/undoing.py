@@ -6,10 +6,11 @@ the commit leaves nothing. A repeated call changes nothing, for the same reason.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rota.events.v1 import events_pb2
-from rota_chassis.errors import Conflict, NotFound, RotaError
+from rota_chassis.errors import Conflict, NotFound, PermissionDenied, RotaError
 from rota_chassis.memberships import WRITERS, require_role
 
 from rota_tasks import locks
@@ -56,7 +57,7 @@ async def undo_batch(
     if found is None:
         raise NotFound("You made no such call, or it is too long ago to be undone.", code="BATCH_NOT_FOUND")
     workspace_id, done = found
-    require_role(await tasks.memberships.require(user.user_id, workspace_id), WRITERS)
+    await requirements.require_some_writing(tasks, user, workspace_id)
     touched = domain.touched(done)
     versions = [(each.task_id, each.before) for each in touched if each.before]
     rows = await history.at_versions(tasks.database, workspace_id=workspace_id, versions=versions)
@@ -127,7 +128,9 @@ class _Undoing:
                 task_id=added.task_id,
             )
             if living is not None and living.id == added.id:
-                await relation_commands.end(self._work, added, now=self._now)
+                # One whose tasks the user no longer writes to stays.
+                with suppress(NotFound, PermissionDenied):
+                    await relation_commands.end(self._work, self._user, added, now=self._now)
 
     async def outcome(self, touched: Touched) -> Task | RotaError | None:
         """Undo what was done to one task, or say why not."""
@@ -140,7 +143,8 @@ class _Undoing:
     async def _undo(self, touched: Touched) -> Task | None:
         found = await task_store.lock(self._work, user_id=self._user.user_id, task_id=touched.task_id)
         if found is not None:
-            task = found[0]
+            task, role = found
+            require_role(role, WRITERS)
             self._require_unchanged(task)
         elif self._moved(touched.task_id):
             # It went along with one above it, which is new as well.
@@ -155,7 +159,8 @@ class _Undoing:
             return None
         before = self._before[task.id]
         newcomers = [each for each in before.assignee_ids if each not in task.assignee_ids]
-        requirements.refuse_strangers(newcomers, self._strangers)
+        blind = await requirements.blind_to(self._work, task.workspace_id, before.project_id, newcomers)
+        requirements.refuse_strangers(newcomers, {*self._strangers, *blind})
         await give_back(self._work, self._tasks, self._user, task, before)
         return await task_store.get(self._work, user_id=self._user.user_id, task_id=task.id)
 

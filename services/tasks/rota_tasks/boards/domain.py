@@ -224,7 +224,7 @@ def refusals(source: State | None, to: State, task: Task, role: str) -> Sequence
         source: The state it is in, if any: from none every way is open, as from one without transitions.
         to: Where it wants to go.
         task: As it would be, with its standing.
-        role: Of who wants it, in the workspace.
+        role: Of who wants it, in the project.
     """
     if source is None or not source.transitions or source.id == to.id:
         return []

@@ -94,6 +94,7 @@ async def pages(
     kind: type[Any],
     keys: Sequence[Key],
     *,
+    user_id: UUID,
     workspace_id: UUID,
     project_id: UUID,
     groups: Mapping[UUID, Status],
@@ -106,6 +107,7 @@ async def pages(
         reader: Where to look.
         kind: By what the board is made.
         keys: Which columns.
+        user_id: Who asks.
         workspace_id: Of the project.
         project_id: Whose board it is.
         groups: Of each state, the status of its tasks.
@@ -120,6 +122,7 @@ async def pages(
         parameters |= {"rank": after[0], "id": after[1]}
     rows = await reader.fetch(
         (FIRST if after is None else REST)[kind],
+        user_id=user_id,
         workspace_id=workspace_id,
         project_id=project_id,
         ids=ids,

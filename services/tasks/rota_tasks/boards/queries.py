@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rota_chassis.errors import NotFound
-from rota_chassis.memberships import require_role
 
 from rota_tasks.boards import store
 from rota_tasks.projects import queries as projects_queries
@@ -29,10 +28,7 @@ async def workspace_of(
         NotFound: the project does not exist for the user.
         PermissionDenied: the user's role is another.
     """
-    project = await projects_queries.get_project(projects, user, project_id=project_id)
-    if roles is not None:
-        require_role(await projects.memberships.require(user.user_id, project.workspace_id), roles)
-    return project.workspace_id
+    return (await projects_queries.get_project(projects, user, project_id=project_id, roles=roles)).workspace_id
 
 
 async def list_columns(

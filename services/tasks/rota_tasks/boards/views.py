@@ -58,7 +58,8 @@ class Board:
             without: list[Key] = [(None, status) for status in Status] if self._kind is State else [(None, None)]
             keys, after = [*without, *((column_id, None) for column_id in defined)], None
         by_key: dict[Key, list[_Row]] = {}
-        for row in await pages.pages(reader, self._kind, keys, **among, groups=groups, after=after, limit=limit + 1):
+        asked: dict[str, Any] = {"user_id": self._user.user_id, "groups": groups, "after": after, "limit": limit + 1}
+        for row in await pages.pages(reader, self._kind, keys, **among, **asked):
             by_key.setdefault(self._key(row[0]), []).append(row)
         if self._kind is State and defined and not page_token:
             # A status is a column of a project with states only while tasks are left that have none.

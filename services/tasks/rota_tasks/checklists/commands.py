@@ -7,6 +7,7 @@ A call that is repeated with the same request id returns the item of the first.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.errors import Conflict, NotFound, Unprocessable, Violation
@@ -84,7 +85,7 @@ async def create_item(
             created_at=now,
             updated_at=now,
         )
-        await _apply(work, domain.ChecklistItemCreated(item))
+        await _apply(work, task, domain.ChecklistItemCreated(item))
     return item
 
 
@@ -108,10 +109,10 @@ async def edit_item(
         fields = {name: value for name, value in changes.items() if name not in ("before_id", "after_id")}
         now = tasks.clock.now()
         if len(fields) < len(changes):
-            fields["position"] = await _position(work, item, changes, by=user.user_id, now=now)
+            fields["position"] = await _position(work, task, item, changes, by=user.user_id, now=now)
         events = domain.edit(item, fields, by=user.user_id, now=now)
         for event in events:
-            await _apply(work, event)
+            await _apply(work, task, event)
     return events[-1].item if events else item
 
 
@@ -127,15 +128,17 @@ async def delete_item(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, item_
     async with tasks.database.transaction() as work:
         task = await _hold(work, user, task_id)
         item = await _find(work, task, item_id, if_match)
-        await _apply(work, domain.delete(item, now=tasks.clock.now()))
+        await _apply(work, task, domain.delete(item, now=tasks.clock.now()))
 
 
 async def _workspace_of(tasks: Tasks, user: UserPrincipal, task_id: UUID, assignee_id: UUID | None) -> UUID:
     """The workspace of a task that the user may see, if whoever is to be assigned belongs to it."""
-    workspace_id = (await get_task(tasks, user, task_id=task_id)).workspace_id
+    task = await get_task(tasks, user, task_id=task_id)
     if assignee_id is not None:
-        await requirements.require_members(tasks, workspace_id, [assignee_id], field="assignee_id")
-    return workspace_id
+        await requirements.require_members(
+            tasks, task.workspace_id, task.project_id, [assignee_id], field="assignee_id"
+        )
+    return task.workspace_id
 
 
 async def _hold(work: UnitOfWork, user: UserPrincipal, task_id: UUID) -> Task:
@@ -154,7 +157,7 @@ async def _find(work: UnitOfWork, task: Task, item_id: UUID, if_match: str) -> C
 
 
 async def _position(
-    work: UnitOfWork, item: ChecklistItem, changes: Mapping[str, Any], *, by: UUID, now: datetime
+    work: UnitOfWork, task: Task, item: ChecklistItem, changes: Mapping[str, Any], *, by: UUID, now: datetime
 ) -> str:
     items = await store.checklist(work, workspace_id=item.workspace_id, task_id=item.task_id)
     position = _place(items, item, changes)
@@ -164,7 +167,7 @@ async def _position(
     for other in items:
         if other.id != item.id:
             for event in domain.edit(other, {"position": positions[other.id]}, by=by, now=now):
-                await _apply(work, event)
+                await _apply(work, task, event)
     return positions[item.id]
 
 
@@ -195,6 +198,6 @@ async def _made_before(
     return item
 
 
-async def _apply(work: UnitOfWork, event: ChecklistItemEvent) -> None:
-    work.append(event_message(event))
+async def _apply(work: UnitOfWork, task: Task, event: ChecklistItemEvent) -> None:
+    work.append(event_message(replace(event, project_id=task.project_id)))
     await store.project(work, event)

@@ -5,7 +5,7 @@ Pure: functions take an item and return the events that follow; the last event h
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rota_tasks.boards.domain import between
@@ -45,9 +45,10 @@ class ChecklistItem:
 
 @dataclass(frozen=True, slots=True)
 class ChecklistItemEvent:
-    """Something happened to an item; `item` is the item after it."""
+    """Something happened to an item; `item` is the item after it, and `project_id` the project of its task."""
 
     item: ChecklistItem
+    project_id: UUID | None = field(default=None, kw_only=True)
 
 
 class ChecklistItemCreated(ChecklistItemEvent):

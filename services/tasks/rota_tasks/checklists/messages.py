@@ -68,7 +68,7 @@ def event_message(event: ChecklistItemEvent) -> NewEvent:
         workspace_id=event.item.workspace_id,
         aggregate_id=event.item.id,
         aggregate_version=event.item.version,
-        data=_DATA[type(event)](checklist_item=item_message(event.item)),
+        data=_DATA[type(event)](checklist_item=item_message(event.item), project_id=str(event.project_id or "")),
         time=event.item.updated_at,
     )
 

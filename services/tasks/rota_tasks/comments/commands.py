@@ -17,6 +17,7 @@ from rota_tasks.comments.domain import Comment
 from rota_tasks.comments.messages import event_message
 from rota_tasks.preconditions import require_version
 from rota_tasks.tasks.queries import get_task, no_such_task
+from rota_tasks.tasks.requirements import strangers_to
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from rota_chassis.requests import Request
 
     from rota_tasks.comments.domain import CommentEvent
+    from rota_tasks.comments.store import HeldTask
     from rota_tasks.tasks.dependencies import Tasks
+    from rota_tasks.tasks.domain import Task
 
 MODERATORS = frozenset({OWNER, ADMIN})
 
@@ -49,13 +52,12 @@ async def create_comment(
         Conflict: someone who is mentioned is not a member.
         Unprocessable: the request id was used for another content.
     """
-    workspace_id = (await get_task(tasks, user, task_id=task_id)).workspace_id
-    await tasks.memberships.require(user.user_id, workspace_id, WRITERS)
-    await _require_members(tasks, workspace_id, mentioned_ids)
+    task = await get_task(tasks, user, task_id=task_id)
+    await _require_members(tasks, task, mentioned_ids)
     return await write(
         tasks,
         user,
-        workspace_id=workspace_id,
+        workspace_id=task.workspace_id,
         task_id=task_id,
         text=text,
         mentioned_ids=mentioned_ids,
@@ -72,11 +74,13 @@ async def write(
     text: str,
     mentioned_ids: tuple[UUID, ...],
     request: Request | None,
+    through_link: bool = False,
 ) -> Comment:
-    """Write down what a user says who has been found to be allowed to, about a task of the workspace.
+    """Write down what a user says about a task of the workspace; `through_link`, who need not belong to it.
 
     Raises:
-        NotFound: the workspace has no such task.
+        NotFound: the task does not exist for the user.
+        PermissionDenied: the user's role does not allow writing.
         Unprocessable: the request id was used for another content.
     """
     now = tasks.clock.now()
@@ -102,10 +106,13 @@ async def write(
             )
             if first is not None:
                 return await _made_before(work, user, workspace_id, request, first)
-        held = await store.hold_task(work, workspace_id=workspace_id, task_id=task_id)
-        if held is None:
+        held = await store.hold_task(work, user_id=user.user_id, workspace_id=workspace_id, task_id=task_id)
+        if held is None or (held.role is None and not through_link):
             raise no_such_task()
-        await _apply(work, [domain.CommentCreated(comment, *held)])
+        if held.role is not None and not through_link:
+            require_role(held.role, WRITERS)
+        said = domain.CommentCreated(comment, held.title, held.watcher_ids, project_id=held.project_id)
+        await _apply(work, [said])
     return comment
 
 
@@ -122,19 +129,20 @@ async def edit_comment(
     """
     comment = await queries.get_comment(tasks, user, task_id=task_id, comment_id=comment_id)
     newcomers = [each for each in changes.get("mentioned_ids", ()) if each not in comment.mentioned_ids]
-    await _require_members(tasks, comment.workspace_id, newcomers)
+    if newcomers:
+        await _require_members(tasks, await get_task(tasks, user, task_id=task_id), newcomers)
     async with tasks.database.transaction() as work:
-        comment, role, task_title = await _lock(work, user, task_id, comment_id, if_match)
-        require_role(role, WRITERS)
+        comment, held, _role = await _lock(work, user, task_id, comment_id, if_match)
         if comment.author_id != user.user_id:
             raise _not_the_author("change")
-        events = domain.edit(comment, changes, task_title=task_title, now=tasks.clock.now())
+        now = tasks.clock.now()
+        events = domain.edit(comment, changes, task_title=held.title, project_id=held.project_id, now=now)
         await _apply(work, events)
         return events[-1].comment if events else comment
 
 
 async def delete_comment(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, comment_id: UUID, if_match: str) -> None:
-    """Delete one's own comment, or as an owner or admin of the workspace any.
+    """Delete one's own comment, or as an owner or admin any.
 
     Raises:
         NotFound: the comment does not exist on the task, or not for the user.
@@ -143,21 +151,23 @@ async def delete_comment(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, co
     """
     await queries.get_comment(tasks, user, task_id=task_id, comment_id=comment_id)
     async with tasks.database.transaction() as work:
-        comment, role, _title = await _lock(work, user, task_id, comment_id, if_match)
-        require_role(role, WRITERS)
+        comment, held, role = await _lock(work, user, task_id, comment_id, if_match)
         if comment.author_id != user.user_id and role not in MODERATORS:
             raise _not_the_author("delete")
-        await _apply(work, domain.delete(comment, now=tasks.clock.now()))
+        await _apply(work, domain.delete(comment, project_id=held.project_id, now=tasks.clock.now()))
 
 
 async def _lock(
     work: UnitOfWork, user: UserPrincipal, task_id: UUID, comment_id: UUID, if_match: str
-) -> tuple[Comment, str, str]:
+) -> tuple[Comment, HeldTask, str]:
     found = await store.lock(work, user_id=user.user_id, task_id=task_id, comment_id=comment_id)
-    if found is None:
+    if found is None or found[1].role is None:
         raise queries.no_such_comment()
-    require_version(if_match, version=found[0].version, etag=found[0].etag)
-    return found
+    comment, held = found
+    role = found[1].role
+    require_role(role, WRITERS)
+    require_version(if_match, version=comment.version, etag=comment.etag)
+    return comment, held, role
 
 
 async def _apply(work: UnitOfWork, events: Sequence[CommentEvent]) -> None:
@@ -166,11 +176,10 @@ async def _apply(work: UnitOfWork, events: Sequence[CommentEvent]) -> None:
         await store.project(work, event)
 
 
-async def _require_members(tasks: Tasks, workspace_id: UUID, mentioned_ids: Sequence[UUID]) -> None:
-    strangers = await tasks.memberships.strangers(workspace_id, mentioned_ids)
-    if strangers:
+async def _require_members(tasks: Tasks, task: Task, mentioned_ids: Sequence[UUID]) -> None:
+    if await strangers_to(tasks, task.workspace_id, task.project_id, mentioned_ids):
         raise Conflict(
-            "Only members of the workspace can be mentioned; invite them first.",
+            "Only members of the workspace who see the task can be mentioned; invite them first.",
             code="MENTION_NOT_A_MEMBER",
             violations=[Violation("mentioned_ids", "names someone who is not a member", "not_a_member")],
         )

@@ -54,9 +54,10 @@ class Comment:
 
 @dataclass(frozen=True, slots=True)
 class CommentEvent:
-    """Something happened to a comment; `comment` is the comment after it."""
+    """Something happened to a comment; `comment` is the comment after it, and `project_id` the project of its task."""
 
     comment: Comment
+    project_id: UUID | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +80,19 @@ class CommentDeleted(CommentEvent):
     """It was deleted; `comment` is as it last was, one version on."""
 
 
-def edit(comment: Comment, changes: Mapping[str, Any], *, task_title: str, now: datetime) -> Sequence[CommentEvent]:
+def edit(
+    comment: Comment, changes: Mapping[str, Any], *, task_title: str, project_id: UUID | None, now: datetime
+) -> Sequence[CommentEvent]:
     """Set text or mentioned_ids; nothing follows when nothing differs."""
     fields = {name: value for name, value in changes.items() if getattr(comment, name) != value}
     if not fields:
         return []
     after = replace(comment, **fields, updated_at=now, version=comment.version + 1)
     added = tuple(each for each in after.mentioned_ids if each not in comment.mentioned_ids)
-    return [CommentUpdated(after, task_title, added)]
+    return [CommentUpdated(after, task_title, added, project_id=project_id)]
 
 
-def delete(comment: Comment, *, now: datetime) -> Sequence[CommentEvent]:
+def delete(comment: Comment, *, project_id: UUID | None, now: datetime) -> Sequence[CommentEvent]:
     """End it."""
-    return [CommentDeleted(replace(comment, updated_at=now, version=comment.version + 1))]
+    gone = replace(comment, updated_at=now, version=comment.version + 1)
+    return [CommentDeleted(gone, project_id=project_id)]

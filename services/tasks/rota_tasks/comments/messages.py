@@ -65,15 +65,22 @@ def event_message(event: CommentEvent) -> NewEvent:
 
 def _data(event: CommentEvent) -> Message:
     comment = comment_message(replace(event.comment, reactions=()))
+    project_id = str(event.project_id or "")
     match event:
         case CommentCreated():
             return events_pb2.CommentCreated(
-                comment=comment, task_title=event.task_title, watcher_ids=map(str, event.watcher_ids)
+                comment=comment,
+                task_title=event.task_title,
+                watcher_ids=map(str, event.watcher_ids),
+                project_id=project_id,
             )
         case CommentUpdated():
             return events_pb2.CommentUpdated(
-                comment=comment, task_title=event.task_title, added_ids=map(str, event.added)
+                comment=comment,
+                task_title=event.task_title,
+                added_ids=map(str, event.added),
+                project_id=project_id,
             )
         case CommentDeleted():
-            return events_pb2.CommentDeleted(comment=comment)
+            return events_pb2.CommentDeleted(comment=comment, project_id=project_id)
     raise TypeError(event)

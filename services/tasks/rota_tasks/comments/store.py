@@ -5,17 +5,32 @@ Every query is scoped to a workspace, or to those that the caller belongs to. Ea
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.events.log import DATA, EVENTS, data_of
 from rota_chassis.memberships import MEMBERSHIPS, visible_workspaces
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Column, DateTime, Integer, LargeBinary, MetaData, Table, Text, bindparam, delete, or_, select
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    delete,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.comments.domain import Comment, CommentDeleted, CommentEvent, ReactionCount
 from rota_tasks.comments.messages import comment_of
+from rota_tasks.projects.access import is_visible, role_in
 from rota_tasks.reactions.tables import reaction_counts
 from rota_tasks.search import documents
 from rota_tasks.tasks.tables import TASKS
@@ -55,20 +70,25 @@ _LIMIT = bindparam("limit", type_=Integer)
 
 SHOWN = (*COMMENTS.c, reaction_counts(COMMENTS))
 
+_OF_TASK = and_(TASKS.c.workspace_id == COMMENTS.c.workspace_id, TASKS.c.id == COMMENTS.c.task_id)
+
 _GET = statement(
-    select(*SHOWN).where(
+    select(*SHOWN)
+    .join_from(COMMENTS, TASKS, _OF_TASK)
+    .where(
         COMMENTS.c.id == bindparam("id"),
         COMMENTS.c.task_id == bindparam("task_id"),
         COMMENTS.c.workspace_id.in_(visible_workspaces()),
+        is_visible(TASKS.c.project_id),
     )
 )
 _FIND = statement(
     select(*SHOWN).where(COMMENTS.c.workspace_id == bindparam("workspace_id"), COMMENTS.c.id == bindparam("id"))
 )
 _LOCK = statement(
-    select(*SHOWN, MEMBERSHIPS.c.role, TASKS.c.title.label("task_title"))
+    select(*SHOWN, role_in(TASKS.c.project_id), TASKS.c.title.label("task_title"), TASKS.c.project_id)
     .join_from(COMMENTS, MEMBERSHIPS, COMMENTS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
-    .join(TASKS, (TASKS.c.workspace_id == COMMENTS.c.workspace_id) & (TASKS.c.id == COMMENTS.c.task_id))
+    .join(TASKS, _OF_TASK)
     .where(
         COMMENTS.c.id == bindparam("id"),
         COMMENTS.c.task_id == bindparam("task_id"),
@@ -78,9 +98,19 @@ _LOCK = statement(
     .with_for_update(of=COMMENTS)
 )
 _HOLD_TASK = statement(
-    select(TASKS.c.title, TASKS.c.watcher_ids)
+    select(TASKS.c.title, TASKS.c.watcher_ids, TASKS.c.project_id, role_in(TASKS.c.project_id))
+    .join_from(
+        TASKS,
+        MEMBERSHIPS,
+        and_(
+            MEMBERSHIPS.c.workspace_id == TASKS.c.workspace_id,
+            MEMBERSHIPS.c.user_id == bindparam("user_id"),
+            ~MEMBERSHIPS.c.removed,
+        ),
+        isouter=True,
+    )
     .where(TASKS.c.workspace_id == bindparam("workspace_id"), TASKS.c.id == bindparam("id"))
-    .with_for_update(read=True, key_share=True)
+    .with_for_update(read=True, key_share=True, of=TASKS)
 )
 _AFTER = bindparam("after", type_=PgUUID)
 _PAGE = statement(
@@ -124,6 +154,21 @@ _GET_REQUEST = statement(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class HeldTask:
+    """What matters of a task to what is said about it, or attached to it.
+
+    Attributes:
+        watcher_ids: Who watches it, where that was read.
+        role: Of the user in its project; None when they do not see it.
+    """
+
+    title: str
+    watcher_ids: tuple[UUID, ...]
+    project_id: UUID | None
+    role: str | None
+
+
 async def get(reader: Reader, *, user_id: UUID, task_id: UUID, comment_id: UUID) -> Comment | None:
     """The comment on the task, if the user may see it."""
     row = await reader.fetch_one(_GET, user_id=user_id, task_id=task_id, id=comment_id)
@@ -136,16 +181,18 @@ async def find(reader: Reader, *, user_id: UUID, workspace_id: UUID, comment_id:
     return None if row is None else comment_of_row(row)
 
 
-async def lock(work: UnitOfWork, *, user_id: UUID, task_id: UUID, comment_id: UUID) -> tuple[Comment, str, str] | None:
-    """The comment, locked until the transaction ends, the user's role in its workspace, and its task's title."""
+async def lock(work: UnitOfWork, *, user_id: UUID, task_id: UUID, comment_id: UUID) -> tuple[Comment, HeldTask] | None:
+    """The comment, if the user may see it, locked until the transaction ends, and its task."""
     row = await work.fetch_one(_LOCK, user_id=user_id, task_id=task_id, id=comment_id)
-    return None if row is None else (comment_of_row(row), row["role"], row["task_title"])
+    if row is None or row["role"] is None:
+        return None
+    return comment_of_row(row), HeldTask(row["task_title"], (), row["project_id"], row["role"])
 
 
-async def hold_task(work: UnitOfWork, *, workspace_id: UUID, task_id: UUID) -> tuple[str, tuple[UUID, ...]] | None:
-    """Title and watchers of a task, which cannot be deleted until the transaction ends; None when there is none."""
-    row = await work.fetch_one(_HOLD_TASK, workspace_id=workspace_id, id=task_id)
-    return None if row is None else (row["title"], tuple(row["watcher_ids"]))
+async def hold_task(work: UnitOfWork, *, user_id: UUID, workspace_id: UUID, task_id: UUID) -> HeldTask | None:
+    """A task, whoever may see it, which cannot be deleted until the transaction ends; None when there is none."""
+    row = await work.fetch_one(_HOLD_TASK, user_id=user_id, workspace_id=workspace_id, id=task_id)
+    return None if row is None else HeldTask(row["title"], tuple(row["watcher_ids"]), row["project_id"], row["role"])
 
 
 async def page(

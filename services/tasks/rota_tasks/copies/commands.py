@@ -41,7 +41,7 @@ async def copy_project(
     request: Request | None,
     answer_of: Callable[[Project], bytes],
 ) -> bytes:
-    """Copy a project within its workspace; the answer.
+    """Copy a project within its workspace, a private one as the user's own; the answer.
 
     Raises:
         NotFound: it does not exist for the user.
@@ -50,10 +50,10 @@ async def copy_project(
         InvalidArgument: a date would lie outside the calendar (code DATE_OUT_OF_RANGE).
         Unprocessable: the request id was used for another content.
     """
-    project = await get_project(projects, user, project_id=project_id)
+    project = await get_project(projects, user, project_id=project_id, roles=WRITERS)
     workspace_id = project.workspace_id
     await projects.memberships.require(user.user_id, workspace_id, WRITERS)
-    content = await queries.content_of(projects.database, project, include=wish.include)
+    content = await queries.content_of(projects.database, user, project, include=wish.include)
     strangers: frozenset[UUID] = frozenset()
     if Part.PEOPLE in wish.include:
         strangers = frozenset(await projects.memberships.strangers(workspace_id, list(domain.people(content))))

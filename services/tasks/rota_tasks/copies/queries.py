@@ -17,6 +17,7 @@ from rota_tasks.imports.formats.content import parents_first
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
 
+    from rota_chassis.identity import UserPrincipal
     from rota_chassis.postgres.database import Database
 
     from rota_tasks.projects.domain import Project
@@ -24,9 +25,14 @@ if TYPE_CHECKING:
 
 
 async def content_of(
-    database: Database, project: Project, *, include: Collection[Part], max_tasks: int = MAX_TASKS
+    database: Database,
+    user: UserPrincipal,
+    project: Project,
+    *,
+    include: Collection[Part],
+    max_tasks: int = MAX_TASKS,
 ) -> Content:
-    """A project with all that it holds, as it is at one moment; comments and attachments if wanted.
+    """A project that the user sees, with all that it holds, as it is at one moment; comments and attachments if wanted.
 
     Raises:
         Conflict: it holds more than can be handled at once (code PROJECT_TOO_LARGE).
@@ -36,7 +42,7 @@ async def content_of(
         database.connection() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        snapshot = Snapshot(UnitOfWork(connection), **scope)
+        snapshot = Snapshot(UnitOfWork(connection), user_id=user.user_id, **scope)
         tasks = await snapshot.count()
         if tasks > max_tasks:
             raise _too_large(f"{tasks:,} tasks, and at most {max_tasks:,}")

@@ -70,7 +70,7 @@ _DONE = statement(
     )
 )
 _HOLD = statement(select(TASKS.c.id).where(TASKS.c.workspace_id == _WORKSPACE, TASKS.c.id == _TASK).with_for_update())
-_GET = statement(select(*shown(TASKS)).where(TASKS.c.workspace_id == _WORKSPACE, TASKS.c.id == _TASK))
+_GET = statement(select(*shown(TASKS, to_user=False)).where(TASKS.c.workspace_id == _WORKSPACE, TASKS.c.id == _TASK))
 _PROJECT = statement(select(TASKS.c.project_id).where(TASKS.c.workspace_id == _WORKSPACE, TASKS.c.id == _TASK))
 _HAS_DONE = statement(
     select(

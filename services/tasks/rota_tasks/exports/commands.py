@@ -48,7 +48,7 @@ async def create_export(
         updated_at=now,
     )
     async with tasks.database.transaction() as work:
-        await requirements.require_project(work, workspace_id, project_id)
+        await requirements.require_project(work, user, workspace_id, project_id, None)
         first = await store.insert_job(
             work,
             job,

@@ -1,4 +1,7 @@
-"""What a project or a workspace holds, read in one transaction that sees one moment, some hundred rows at a time."""
+"""What a user sees of a project or a workspace.
+
+It is read in one transaction that sees one moment, some hundred rows at a time.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Integer, bindparam, exists, func, literal, or_, select
+from sqlalchemy import Integer, and_, bindparam, exists, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.attachments.store import attachment_of_row
@@ -21,8 +24,8 @@ from rota_tasks.fields.store import field_of_row
 from rota_tasks.fields.tables import CUSTOM_FIELDS
 from rota_tasks.labels.domain import Label
 from rota_tasks.labels.store import LABELS
-from rota_tasks.projects.domain import Project
-from rota_tasks.projects.store import PROJECTS
+from rota_tasks.projects.access import is_visible
+from rota_tasks.projects.store import PROJECTS, project_of_row
 from rota_tasks.reactions.store import reaction_of_row
 from rota_tasks.reactions.tables import REACTIONS
 from rota_tasks.relations.domain import Relation, RelationType
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from rota_tasks.attachments.domain import Attachment
     from rota_tasks.checklists.domain import ChecklistItem
     from rota_tasks.fields.domain import CustomField
+    from rota_tasks.projects.domain import Project
     from rota_tasks.reactions.domain import Reaction
     from rota_tasks.tasks.domain import Task
 
@@ -50,7 +54,11 @@ _LABEL_FIELDS = [column for column in LABELS.c if column.name != "name_key"]
 
 
 def _in_scope(tasks: Any) -> Any:
-    return (tasks.c.workspace_id == _WORKSPACE) & or_(_PROJECT.is_(None), tasks.c.project_id == _PROJECT)
+    return and_(
+        tasks.c.workspace_id == _WORKSPACE,
+        or_(_PROJECT.is_(None), tasks.c.project_id == _PROJECT),
+        is_visible(tasks.c.project_id),
+    )
 
 
 _PARENTS = TASKS.alias("parents")
@@ -73,7 +81,11 @@ _COUNT = statement(select(func.count()).select_from(TASKS).where(_in_scope(TASKS
 _LABELS = statement(select(*_LABEL_FIELDS).where(LABELS.c.workspace_id == _WORKSPACE).order_by(LABELS.c.id))
 _PROJECTS = statement(
     select(PROJECTS)
-    .where(PROJECTS.c.workspace_id == _WORKSPACE, or_(_PROJECT.is_(None), PROJECTS.c.id == _PROJECT))
+    .where(
+        PROJECTS.c.workspace_id == _WORKSPACE,
+        or_(_PROJECT.is_(None), PROJECTS.c.id == _PROJECT),
+        is_visible(PROJECTS.c.id),
+    )
     .order_by(PROJECTS.c.id)
 )
 _COLUMNS = {
@@ -134,18 +146,19 @@ _ITEMS = statement(
 
 
 class Snapshot:
-    """What a project, or a workspace, holds.
+    """What a user sees of a project, or of a workspace.
 
     Args:
         work: A transaction that sees one moment (REPEATABLE READ).
+        user_id: Who.
         workspace_id: Whose.
         project_id: The one project; None for all.
     """
 
-    def __init__(self, work: UnitOfWork, *, workspace_id: UUID, project_id: UUID | None) -> None:
+    def __init__(self, work: UnitOfWork, *, user_id: UUID, workspace_id: UUID, project_id: UUID | None) -> None:
         self._work = work
         self._workspace = {"workspace_id": workspace_id}
-        self._scope = {"workspace_id": workspace_id, "project_id": project_id}
+        self._scope = {"user_id": user_id, "workspace_id": workspace_id, "project_id": project_id}
 
     async def count(self) -> int:
         """How many tasks there are."""
@@ -158,7 +171,7 @@ class Snapshot:
 
     async def projects(self) -> Sequence[Project]:
         """The projects."""
-        return [Project(**row) for row in await self._work.fetch(_PROJECTS, **self._scope)]
+        return [project_of_row(row) for row in await self._work.fetch(_PROJECTS, **self._scope)]
 
     async def columns(self, kind: type[boards.AnyColumn]) -> Sequence[boards.AnyColumn]:
         """The states, or the sections, of the projects, each project's in their order."""

@@ -30,6 +30,7 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
 
 from rota_tasks.exports.domain import Export, Format, Status
+from rota_tasks.projects.access import is_visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,7 +95,10 @@ _FIRST = statement(
 )
 _GET = statement(
     select(*_SHOWN).where(
-        EXPORTS.c.id == _ID, EXPORTS.c.created_by == _USER, EXPORTS.c.workspace_id.in_(visible_workspaces())
+        EXPORTS.c.id == _ID,
+        EXPORTS.c.created_by == _USER,
+        EXPORTS.c.workspace_id.in_(visible_workspaces()),
+        is_visible(EXPORTS.c.project_id),
     )
 )
 _CLAIMABLE = (

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rota_chassis.errors import NotFound, Unavailable
+from rota_chassis.identity import ROLE_USER, UserPrincipal
 from rota_chassis.logs import logger
 from rota_chassis.postgres.database import UnitOfWork
 
@@ -21,6 +22,7 @@ from rota_tasks.exports import store
 from rota_tasks.exports.domain import KEPT_FOR, LEASE, MAX_ATTEMPTS, Export, Status
 from rota_tasks.exports.files import LINES
 from rota_tasks.exports.snapshot import Snapshot
+from rota_tasks.tasks.requirements import require_project
 
 if TYPE_CHECKING:
     from rota_tasks.tasks.dependencies import Tasks
@@ -77,6 +79,8 @@ class Exporter:
             return False
         try:
             await self._tasks.memberships.require(job.created_by, job.workspace_id)
+            user = UserPrincipal(job.created_by, job.workspace_id, ROLE_USER, None)
+            await require_project(self._tasks.database, user, job.workspace_id, job.project_id, None)
             if job.attempts > MAX_ATTEMPTS:
                 await self._end(job, Status.FAILED)
             else:
@@ -96,7 +100,12 @@ class Exporter:
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             await connection.execute("SET LOCAL statement_timeout = '5min'")
-            snapshot = Snapshot(UnitOfWork(connection), workspace_id=job.workspace_id, project_id=job.project_id)
+            snapshot = Snapshot(
+                UnitOfWork(connection),
+                user_id=job.created_by,
+                workspace_id=job.workspace_id,
+                project_id=job.project_id,
+            )
             job = replace(job, tasks_total=await snapshot.count())
             lines: list[str] = []
             characters = tasks = records = 0

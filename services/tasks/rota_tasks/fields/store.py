@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.fields.domain import CustomField, CustomFieldDeleted, CustomFieldEvent, FieldType, Option
 from rota_tasks.fields.tables import CUSTOM_FIELDS
+from rota_tasks.projects.access import is_visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +36,7 @@ _VISIBLE = statement(
     select(CUSTOM_FIELDS).where(
         CUSTOM_FIELDS.c.workspace_id.in_(visible_workspaces()),
         CUSTOM_FIELDS.c.id == func.any(bindparam("ids", type_=ARRAY(PgUUID))),
+        is_visible(CUSTOM_FIELDS.c.project_id),
     )
 )
 _NEW = insert(CUSTOM_FIELDS).values(

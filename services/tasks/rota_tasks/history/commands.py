@@ -13,7 +13,7 @@ from rota_tasks.history import store
 from rota_tasks.preconditions import require_version
 from rota_tasks.tasks import domain, requirements, values, workflow
 from rota_tasks.tasks import store as task_store
-from rota_tasks.tasks.commands import apply
+from rota_tasks.tasks.commands import apply, require_way
 from rota_tasks.tasks.messages import task_message, task_of
 from rota_tasks.tasks.queries import get_task, no_such_task
 from rota_tasks.trash.commands import restore_task
@@ -57,7 +57,7 @@ async def undo_task(
     earlier = await _at(tasks.database, seen, to)
     if earlier is not None:
         newcomers = [each for each in earlier.assignee_ids if each not in seen.assignee_ids]
-        await requirements.require_members(tasks, seen.workspace_id, newcomers)
+        await requirements.require_members(tasks, seen.workspace_id, earlier.project_id, newcomers)
 
     async def undo(work: UnitOfWork) -> Task:
         found = await task_store.lock(work, user_id=user.user_id, task_id=task_id)
@@ -85,9 +85,9 @@ async def give_back(work: UnitOfWork, tasks: Tasks, user: UserPrincipal, task: T
         before, fields=await values.still_fitting(work, task.workspace_id, before.project_id, before.fields)
     )
     if before.project_id != task.project_id:
-        await requirements.require_project(work, task.workspace_id, before.project_id)
+        await require_way(work, tasks, user, task, {"project_id": before.project_id})
     if before.parent_id != task.parent_id:
-        await requirements.require_place(work, task.workspace_id, task.id, before.parent_id)
+        await requirements.require_place(work, user, task.workspace_id, task.id, before.parent_id)
     placed = {name: getattr(before, name) for name in _PLACE if getattr(before, name) != getattr(task, name)}
     if placed:
         before = replace(before, **await workflow.settle(work, tasks, user, task, placed))

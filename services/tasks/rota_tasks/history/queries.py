@@ -28,4 +28,11 @@ async def list_history(
     """
     trashed = await trash.find(tasks.database, user_id=user.user_id, task_id=task_id)
     task = trashed[0].task if trashed is not None else await get_task(tasks, user, task_id=task_id)
-    return await store.page(tasks.database, workspace_id=task.workspace_id, task_id=task_id, limit=limit, before=before)
+    return await store.page(
+        tasks.database,
+        user_id=user.user_id,
+        workspace_id=task.workspace_id,
+        task_id=task_id,
+        limit=limit,
+        before=before,
+    )

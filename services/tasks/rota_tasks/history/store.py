@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from rota_chassis.events.log import DATA, EVENTS, data_of, json_of
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import BigInteger, Integer, Text, and_, bindparam, column, func, or_, select, union_all
+from sqlalchemy import BigInteger, Integer, Text, and_, bindparam, cast, column, func, or_, select, union_all
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.history.domain import Entry, changes_between, verb_of
+from rota_tasks.projects.access import HIDDEN, is_visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,10 +24,22 @@ _BEFORE, _LIMIT = bindparam("before", type_=BigInteger), bindparam("limit", type
 _TEXT = bindparam("task_text", type_=Text)
 
 
+def _seen(data: Any) -> list[Any]:
+    """That the event was in projects that the user sees: a task, or what belongs to one; of a relation, both tasks."""
+    projects = func.coalesce(data["task"]["project_id"].astext, data["project_id"].astext, "")
+    hidden = [func.nullif(each, "") for each in (projects, data["other_project_id"].astext)]
+    return [and_(*(is_visible(cast(each, PgUUID)) for each in hidden))]
+
+
 def _newest(*conditions: Any) -> Any:
     return (
         select(EVENTS)
-        .where(EVENTS.c.workspace_id == _WORKSPACE, or_(_BEFORE.is_(None), EVENTS.c.position < _BEFORE), *conditions)
+        .where(
+            EVENTS.c.workspace_id == _WORKSPACE,
+            or_(_BEFORE.is_(None), EVENTS.c.position < _BEFORE),
+            *conditions,
+            or_(func.cardinality(HIDDEN) == 0, *_seen(EVENTS.c.data)),
+        )
         .order_by(EVENTS.c.position.desc())
         .limit(_LIMIT)
         .subquery()
@@ -47,7 +60,11 @@ _ALL = union_all(
 ).subquery("found")
 _EARLIER, _BEFORE_IT = EVENTS.alias("earlier"), "before_"
 _PAGE = statement(
-    select(_ALL, *(_EARLIER.c[each.name].label(f"{_BEFORE_IT}{each.name}") for each in DATA))
+    select(
+        _ALL,
+        *(_EARLIER.c[each.name].label(f"{_BEFORE_IT}{each.name}") for each in DATA),
+        and_(*_seen(_EARLIER.c.data)).label("earlier_seen"),
+    )
     .join_from(
         _ALL,
         _EARLIER,
@@ -86,10 +103,21 @@ _SINCE = statement(
 )
 
 
-async def page(reader: Reader, *, workspace_id: UUID, task_id: UUID, limit: int, before: int | None) -> Sequence[Entry]:
-    """What happened last to a task and what belongs to it, at most `limit`, before the position `before`."""
+async def page(
+    reader: Reader, *, user_id: UUID, workspace_id: UUID, task_id: UUID, limit: int, before: int | None
+) -> Sequence[Entry]:
+    """What happened last to a task and what belongs to it, at most `limit`, before the position `before`.
+
+    Of what happened in a project that is hidden from the user, nothing.
+    """
     rows = await reader.fetch(
-        _PAGE, workspace_id=workspace_id, task_id=task_id, task_text=str(task_id), limit=limit, before=before
+        _PAGE,
+        user_id=user_id,
+        workspace_id=workspace_id,
+        task_id=task_id,
+        task_text=str(task_id),
+        limit=limit,
+        before=before,
     )
     return [_entry(row) for row in rows]
 
@@ -114,7 +142,8 @@ async def since(reader: Reader, *, workspace_id: UUID, task_id: UUID, version: i
 def _entry(row: Mapping[str, Any]) -> Entry:
     aggregate = row["aggregate"]
     before = {each.name: row[f"{_BEFORE_IT}{each.name}"] for each in DATA}
-    earlier = json_of(before) if before["type"] is not None else {}
+    # What it was in a project that is hidden from the user is not told.
+    earlier = json_of(before) if before["type"] is not None and row["earlier_seen"] else {}
     return Entry(
         event_id=row["id"],
         time=row["time"],

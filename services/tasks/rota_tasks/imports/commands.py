@@ -58,7 +58,7 @@ async def create_import(
     if content is not None:
         job = replace(job, status=Status.QUEUED, characters=len(content), parts=1)
     async with tasks.database.transaction() as work:
-        await requirements.require_project(work, workspace_id, job.project_id)
+        await requirements.require_project(work, user, workspace_id, job.project_id)
         first = await store.insert_job(
             work,
             job,

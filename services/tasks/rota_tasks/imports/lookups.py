@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rota_chassis.memberships import MEMBERSHIPS
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Text, bindparam, func, select, text
+from sqlalchemy import Text, and_, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
@@ -13,6 +14,7 @@ from rota_tasks.boards.store import SECTIONS
 from rota_tasks.checklists.store import CHECKLIST_ITEMS
 from rota_tasks.comments.store import COMMENTS
 from rota_tasks.labels.store import LABELS
+from rota_tasks.projects.access import may_write
 from rota_tasks.projects.store import PROJECTS
 from rota_tasks.tasks.tables import TASKS
 
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
 
 _WORKSPACE = bindparam("workspace_id", type_=PgUUID)
 _IDS = bindparam("ids", type_=ARRAY(PgUUID))
+_MINE = and_(MEMBERSHIPS.c.user_id == bindparam("user_id", type_=PgUUID), ~MEMBERSHIPS.c.removed)
 _PROJECTS = statement(
-    select(PROJECTS.c.id).where(PROJECTS.c.workspace_id == _WORKSPACE, PROJECTS.c.id == func.any(_IDS))
+    select(PROJECTS.c.id)
+    .join_from(PROJECTS, MEMBERSHIPS, PROJECTS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
+    .where(PROJECTS.c.workspace_id == _WORKSPACE, PROJECTS.c.id == func.any(_IDS), _MINE, may_write(PROJECTS.c.id))
 )
 _SECTIONS = statement(
     select(SECTIONS.c.id, SECTIONS.c.project_id).where(
@@ -64,13 +69,16 @@ _RECURRING = statement(
         """
     ).bindparams(_WORKSPACE, _IDS)
 )
-_TITLES = statement(
-    select(TASKS.c.id, TASKS.c.title).where(TASKS.c.workspace_id == _WORKSPACE, TASKS.c.id == func.any(_IDS))
+_TASKS = statement(
+    select(TASKS.c.id, TASKS.c.title, TASKS.c.project_id)
+    .join_from(TASKS, MEMBERSHIPS, TASKS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
+    .where(TASKS.c.workspace_id == _WORKSPACE, TASKS.c.id == func.any(_IDS), _MINE, may_write(TASKS.c.project_id))
 )
 _COMMENTS = statement(
-    select(COMMENTS.c.id, COMMENTS.c.task_id).where(
-        COMMENTS.c.workspace_id == _WORKSPACE, COMMENTS.c.id == func.any(_IDS)
-    )
+    select(COMMENTS.c.id, COMMENTS.c.task_id, TASKS.c.project_id)
+    .join_from(COMMENTS, MEMBERSHIPS, COMMENTS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
+    .join(TASKS, and_(TASKS.c.workspace_id == COMMENTS.c.workspace_id, TASKS.c.id == COMMENTS.c.task_id))
+    .where(COMMENTS.c.workspace_id == _WORKSPACE, COMMENTS.c.id == func.any(_IDS), _MINE, may_write(TASKS.c.project_id))
 )
 _CHECKLISTS = statement(
     select(CHECKLIST_ITEMS.c.task_id, func.count().label("items"), func.max(CHECKLIST_ITEMS.c.position).label("last"))
@@ -79,9 +87,10 @@ _CHECKLISTS = statement(
 )
 
 
-async def living_projects(reader: Reader, workspace_id: UUID, ids: Collection[UUID]) -> set[UUID]:
-    """Those of the projects that there are."""
-    return {row["id"] for row in await reader.fetch(_PROJECTS, workspace_id=workspace_id, ids=list(ids))}
+async def living_projects(reader: Reader, workspace_id: UUID, user_id: UUID, ids: Collection[UUID]) -> set[UUID]:
+    """Those of the projects that there are and that the user may write in."""
+    rows = await reader.fetch(_PROJECTS, workspace_id=workspace_id, user_id=user_id, ids=list(ids))
+    return {row["id"] for row in rows}
 
 
 async def living_sections(reader: Reader, workspace_id: UUID, ids: Collection[UUID]) -> dict[UUID, UUID]:
@@ -107,15 +116,20 @@ async def recurring(reader: Reader, workspace_id: UUID, ids: Collection[UUID]) -
     return {row["start"] for row in await reader.fetch(_RECURRING, workspace_id=workspace_id, ids=list(ids))}
 
 
-async def titles(reader: Reader, workspace_id: UUID, ids: Collection[UUID]) -> dict[UUID, str]:
-    """The titles of those of the tasks that there are."""
-    return {row["id"]: row["title"] for row in await reader.fetch(_TITLES, workspace_id=workspace_id, ids=list(ids))}
+async def tasks(
+    reader: Reader, workspace_id: UUID, user_id: UUID, ids: Collection[UUID]
+) -> dict[UUID, tuple[str, UUID | None]]:
+    """Titles and projects of those of the tasks that there are and that the user may write to."""
+    rows = await reader.fetch(_TASKS, workspace_id=workspace_id, user_id=user_id, ids=list(ids))
+    return {row["id"]: (row["title"], row["project_id"]) for row in rows}
 
 
-async def comments(reader: Reader, workspace_id: UUID, ids: Collection[UUID]) -> dict[UUID, UUID]:
-    """Those of the comments that there are, with their tasks."""
-    rows = await reader.fetch(_COMMENTS, workspace_id=workspace_id, ids=list(ids))
-    return {row["id"]: row["task_id"] for row in rows}
+async def comments(
+    reader: Reader, workspace_id: UUID, user_id: UUID, ids: Collection[UUID]
+) -> dict[UUID, tuple[UUID, UUID | None]]:
+    """Those of the comments that there are and that the user may react to, with their tasks and projects."""
+    rows = await reader.fetch(_COMMENTS, workspace_id=workspace_id, user_id=user_id, ids=list(ids))
+    return {row["id"]: (row["task_id"], row["project_id"]) for row in rows}
 
 
 async def checklists(reader: Reader, workspace_id: UUID, ids: Collection[UUID]) -> dict[UUID, tuple[int, str]]:

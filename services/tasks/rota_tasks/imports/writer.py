@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.errors import RotaError
+from rota_chassis.identity import ROLE_USER, UserPrincipal
 
 from rota_tasks import bulk, locks
 from rota_tasks.boards import store as board_store
@@ -95,6 +96,7 @@ class _Writing:
         self._batch = batch
         self._job = batch.job
         self._workspace_id = batch.job.workspace_id
+        self._user = UserPrincipal(batch.job.created_by, batch.job.workspace_id, ROLE_USER, None)
         self._stale: set[UUID] = set()
 
     async def find(self, records: Sequence[Record]) -> frozenset[Lock]:
@@ -105,7 +107,7 @@ class _Writing:
         projects = [batch.ids[key] for key in batch.ids if key.startswith("project:")]
         if self._job.project_id is not None:
             projects.append(self._job.project_id)
-        living = await lookups.living_projects(self._work, self._workspace_id, projects)
+        living = await lookups.living_projects(self._work, self._workspace_id, self._job.created_by, projects)
         batch.projects = living | batch.foreseen.projects.keys()
         sections = [batch.ids[key] for key in batch.ids if key.startswith("section:")]
         batch.sections = await lookups.living_sections(self._work, self._workspace_id, sections)
@@ -210,12 +212,14 @@ class _Writing:
         ids = {self._batch.ids[record.task] for record in records if record.task in self._batch.ids}
         living: Collection[UUID] = self._batch.foreseen.levels if self._job.dry_run else ()
         there: Mapping[UUID, tuple[int, str]] = {}
+        about: Mapping[UUID, tuple[str, UUID | None]] = {}
         if ids:
-            living = {*living, *await lookups.titles(self._work, self._workspace_id, ids)}
+            about = await lookups.tasks(self._work, self._workspace_id, self._job.created_by, ids)
+            living = {*living, *about}
             there = await lookups.checklists(self._work, self._workspace_id, ids)
         new = new_parts.items(self._batch, records, living, there)
         if new and not self._job.dry_run:
-            await bulk.add_items(self._work, new)
+            await bulk.add_items(self._work, new, {task_id: project_id for task_id, (_, project_id) in about.items()})
 
     async def relations(self, records: Sequence[RelationRecord]) -> None:
         """Relate tasks, one after another: whether one closes a circle depends on those before."""
@@ -226,7 +230,7 @@ class _Writing:
             try:
                 if not self._job.dry_run:
                     async with self._work.savepoint():
-                        relation = await relation_commands.add(self._work, relation)
+                        relation = await relation_commands.add(self._work, self._user, relation)
             except RotaError as error:
                 self._batch.outcome.fail(record, error.code, error.detail)
             else:
@@ -235,22 +239,25 @@ class _Writing:
     async def comments(self, records: Sequence[CommentRecord]) -> None:
         """Say what was said."""
         ids = {self._batch.ids[record.task] for record in records if record.task in self._batch.ids}
-        titles: Mapping[UUID, str] = {}
+        about: Mapping[UUID, tuple[str, UUID | None]] = {}
         if ids:
-            titles = await lookups.titles(self._work, self._workspace_id, ids)
-        new = new_parts.comments(self._batch, records, titles.keys())
+            about = await lookups.tasks(self._work, self._workspace_id, self._job.created_by, ids)
+        new = new_parts.comments(self._batch, records, about.keys())
         if new and not self._job.dry_run:
-            await bulk.add_comments(self._work, new, titles)
+            await bulk.add_comments(self._work, new, about)
             self._stale.update(comment.task_id for comment in new)
 
     async def reactions(self, records: Sequence[ReactionRecord]) -> None:
         """React as people did who are known here."""
         ids = {self._batch.ids[record.comment] for record in records if record.comment in self._batch.ids}
-        task_of = await lookups.comments(self._work, self._workspace_id, ids) if ids else {}
+        known: Mapping[UUID, tuple[UUID, UUID | None]] = {}
+        if ids:
+            known = await lookups.comments(self._work, self._workspace_id, self._job.created_by, ids)
+        task_of = {comment_id: task_id for comment_id, (task_id, _) in known.items()}
         for record in records:
             reaction = new_parts.reaction(self._batch, record, task_of)
             if reaction is not None and not self._job.dry_run:
-                added = reaction_domain.add(reaction)
+                added = reaction_domain.add(reaction, project_id=known[reaction.comment_id][1])
                 self._work.append(reaction_messages.event_message(added))
                 await reaction_store.project(self._work, added)
 

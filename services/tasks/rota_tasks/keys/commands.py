@@ -108,7 +108,7 @@ async def shown(work: UnitOfWork, tasks: Sequence[Task]) -> Sequence[Task]:
 
 
 async def _name_late(work: UnitOfWork, workspace_id: UUID, project_id: UUID, *, now: datetime) -> str:
-    project = await project_store.of_workspace(work, workspace_id=workspace_id, project_id=project_id)
+    project = await project_store.hold(work, workspace_id=workspace_id, project_id=project_id)
     if project is None:
         raise LookupError("a project whose row is held is gone")
     key = await _free(work, project)

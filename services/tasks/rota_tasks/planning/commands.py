@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 async def reschedule_task(
     tasks: Tasks, user: UserPrincipal, *, task_id: UUID, due: Mapping[str, Any], if_match: str, dry_run: bool
 ) -> Sequence[tuple[Task, Mapping[str, Any]]]:
-    """Give a task another due date, and move what waits for it (see `domain.moves`).
+    """Give a task another due date, and move what waits for it and the user may change (see `domain.moves`).
 
     Args:
         tasks: What it needs.
@@ -49,7 +49,7 @@ async def reschedule_task(
     task = await queries.get_task(tasks, user, task_id=task_id)
     async with tasks.database.transaction() as work:
         await tree.lock(work, task.workspace_id, exclusive=False)
-        found = await (store.with_waiting if dry_run else store.lock_with_waiting)(work, task)
+        found = await (store.with_waiting if dry_run else store.lock_with_waiting)(work, task, user_id=user.user_id)
         if await commands.lock(work, user, task_id, if_match) is None:
             raise queries.no_such_task()
         moved = await _moves(work, task_id, due, found)

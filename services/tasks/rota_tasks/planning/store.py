@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.planning.domain import MAX_TASKS, Edge
+from rota_tasks.projects.access import is_visible, may_write
 from rota_tasks.relations.domain import RelationType
 from rota_tasks.relations.store import RELATIONS
 from rota_tasks.tasks.domain import OPEN, Status
@@ -61,11 +62,20 @@ _WAITING = _WAITING.union(
         TASKS,
         and_(TASKS.c.workspace_id == RELATIONS.c.workspace_id, TASKS.c.id == RELATIONS.c.task_id),
     )
+    .join(
+        MEMBERSHIPS,
+        and_(
+            MEMBERSHIPS.c.workspace_id == TASKS.c.workspace_id,
+            MEMBERSHIPS.c.user_id == bindparam("user_id", type_=PgUUID),
+            ~MEMBERSHIPS.c.removed,
+        ),
+    )
     .where(
         RELATIONS.c.workspace_id == _WORKSPACE,
         RELATIONS.c.source_id == _WAITING.c.id,
         _BEFORE,
         or_(*(TASKS.c.status == status.value for status in sorted(OPEN))),
+        may_write(TASKS.c.project_id),
     )
 )
 _WITH_WAITING = (
@@ -89,15 +99,18 @@ async def edges(reader: Reader, *, workspace_id: UUID, task_ids: Sequence[UUID])
     return [Edge(row["source_id"], row["task_id"], timedelta(seconds=row["lag_s"])) for row in rows]
 
 
-async def with_waiting(reader: Reader, task: Task) -> Sequence[Task]:
-    """A task and the open tasks that wait for it, or for one that does; at most one more than may move at once."""
-    rows = await reader.fetch(_READ_WAITING, workspace_id=task.workspace_id, id=task.id)
+async def with_waiting(reader: Reader, task: Task, *, user_id: UUID) -> Sequence[Task]:
+    """A task and the open tasks that wait for it, or for one that does, as far as the user may write to them.
+
+    At most one more than may move at once.
+    """
+    rows = await reader.fetch(_READ_WAITING, user_id=user_id, workspace_id=task.workspace_id, id=task.id)
     return [task_of_row(row) for row in rows]
 
 
-async def lock_with_waiting(work: UnitOfWork, task: Task) -> Sequence[Task]:
+async def lock_with_waiting(work: UnitOfWork, task: Task, *, user_id: UUID) -> Sequence[Task]:
     """As `with_waiting`, locked in the order of ids until the transaction ends."""
-    rows = await work.fetch(_LOCK_WAITING, workspace_id=task.workspace_id, id=task.id)
+    rows = await work.fetch(_LOCK_WAITING, user_id=user_id, workspace_id=task.workspace_id, id=task.id)
     return [task_of_row(row) for row in rows]
 
 
@@ -124,6 +137,7 @@ async def calendar(
             and_(TASKS.c.start < first, TASKS.c.due >= last),
         ),
         matches(where),
+        is_visible(TASKS.c.project_id),
     ]
     if after is not None:
         conditions.append(tuple_(begin, TASKS.c.id) > tuple_(literal(after.key, instant), literal(after.id, PgUUID)))

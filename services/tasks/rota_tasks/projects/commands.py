@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 from rota_chassis.errors import Conflict
 from rota_chassis.ids import uuid7
-from rota_chassis.memberships import WRITERS, require_role
+from rota_chassis.memberships import ADMIN, OWNER, WRITERS, require_role
 
 from rota_tasks.boards import domain as boards
 from rota_tasks.boards import messages as board_messages
@@ -21,7 +21,7 @@ from rota_tasks.fields import store as field_store
 from rota_tasks.keys import commands as keys
 from rota_tasks.preconditions import require_version
 from rota_tasks.projects import domain, queries, store
-from rota_tasks.projects.domain import Project, ProjectCreated
+from rota_tasks.projects.domain import Project
 from rota_tasks.projects.messages import event_message
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from rota_tasks.projects.dependencies import Projects
     from rota_tasks.projects.domain import ProjectEvent
+
+ADMINS = frozenset({OWNER, ADMIN})
 
 
 async def create_project(projects: Projects, user: UserPrincipal, *, workspace_id: UUID, **fields: Any) -> Project:
@@ -50,14 +52,15 @@ async def create_project(projects: Projects, user: UserPrincipal, *, workspace_i
     )
     async with projects.database.transaction() as work:
         project = await keys.named(work, project)
-        await _apply(work, [ProjectCreated(project)])
-    return project
+        created = domain.create(project)
+        await apply(work, [created])
+    return created.project
 
 
 async def edit_project(
     projects: Projects, user: UserPrincipal, *, project_id: UUID, changes: Mapping[str, Any], if_match: str
 ) -> Project:
-    """Set name, description, color, archived or key.
+    """Set name, description, color, archived, key or visibility.
 
     Raises:
         NotFound: the project does not exist for the user.
@@ -70,11 +73,13 @@ async def edit_project(
         if "key" in changes:
             # What its tasks are found by is written anew: who holds more than one of them holds the board.
             await board_store.lock(work, project_id)
-        project = await _lock(work, user, project_id, if_match)
+        project, role = await lock(work, user, project_id, if_match)
+        if changes.get("visibility", project.visibility) is not project.visibility:
+            require_role(role, ADMINS)
         if changes.get("key", project.key) != project.key:
             await keys.claim(work, workspace_id=project.workspace_id, project_id=project.id, key=changes["key"])
         events = domain.edit(project, changes, now=projects.clock.now())
-        await _apply(work, events)
+        await apply(work, events)
         return events[-1].project if events else project
 
 
@@ -91,7 +96,7 @@ async def delete_project(projects: Projects, user: UserPrincipal, *, project_id:
     try:
         async with projects.database.transaction() as work:
             await board_store.lock(work, project_id)
-            project = await _lock(work, user, project_id, if_match)
+            project, _role = await lock(work, user, project_id, if_match)
             now = projects.clock.now()
             among = {"workspace_id": project.workspace_id, "project_id": project_id}
             columns = [
@@ -105,24 +110,39 @@ async def delete_project(projects: Projects, user: UserPrincipal, *, project_id:
                 gone = fields.delete(field, now=now)
                 work.append(field_messages.event_message(gone))
                 await field_store.project(work, gone)
-            await _apply(work, domain.delete(project, now=now))
+            await apply(work, domain.delete(project, now=now))
     except asyncpg.ForeignKeyViolationError as error:
         raise Conflict(
             "The project has tasks; archive it, or move or delete them first.", code="PROJECT_IN_USE"
         ) from error
 
 
-async def _lock(work: UnitOfWork, user: UserPrincipal, project_id: UUID, if_match: str) -> Project:
+async def lock(
+    work: UnitOfWork,
+    user: UserPrincipal,
+    project_id: UUID,
+    if_match: str = "",
+    *,
+    roles: frozenset[str] | None = WRITERS,
+) -> tuple[Project, str]:
+    """The project with its members, locked until the transaction ends, and the user's role in it.
+
+    Raises:
+        NotFound: it does not exist for the user.
+        PermissionDenied: their role is none of those that will do.
+        PreconditionFailed: its entity tag is another.
+    """
     found = await store.lock(work, user_id=user.user_id, project_id=project_id)
     if found is None:
         raise queries.no_such_project()
     project, role = found
-    require_role(role, WRITERS)
+    require_role(role, roles)
     require_version(if_match, version=project.version, etag=project.etag)
-    return project
+    return project, role
 
 
-async def _apply(work: UnitOfWork, events: Sequence[ProjectEvent]) -> None:
+async def apply(work: UnitOfWork, events: Sequence[ProjectEvent]) -> None:
+    """Make it so: the events into the log and the read tables."""
     for event in events:
         work.append(event_message(event))
         await store.project(work, event)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rota_chassis.errors import NotFound
+from rota_chassis.memberships import require_role
 
 from rota_tasks.projects import store
 
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
     from rota_tasks.projects.domain import Project
 
 
-async def get_project(projects: Projects, user: UserPrincipal, *, project_id: UUID) -> Project:
-    """One project.
+async def get_project(
+    projects: Projects, user: UserPrincipal, *, project_id: UUID, roles: frozenset[str] | None = None
+) -> Project:
+    """One project, for a user in one of the roles, if any are given.
 
     Raises:
         NotFound: it does not exist, or not for the user.
+        PermissionDenied: the user's role in it is another.
     """
     project = await store.get(projects.database, user_id=user.user_id, project_id=project_id)
     if project is None:
@@ -30,6 +34,12 @@ async def get_project(projects: Projects, user: UserPrincipal, *, project_id: UU
         project = await store.get(projects.database, user_id=user.user_id, project_id=project_id)
     if project is None:
         raise no_such_project()
+    if roles is not None:
+        scope = {"workspace_id": project.workspace_id, "project_id": project_id}
+        role = await store.role(projects.database, user_id=user.user_id, **scope)
+        if role is None:
+            raise no_such_project()
+        require_role(role, roles)
     return project
 
 

@@ -11,7 +11,8 @@ from rota_chassis.identity import require_user
 from rota_chassis.pagination import page_size
 
 from rota_tasks.projects import commands, queries
-from rota_tasks.projects.messages import project_message
+from rota_tasks.projects.domain import Visibility
+from rota_tasks.projects.messages import VISIBILITIES, project_message
 
 if TYPE_CHECKING:
     from rota_chassis.pagination import PageTokens
@@ -42,6 +43,7 @@ class ProjectServicer(projects_pb2_grpc.ProjectServiceServicer):
             description=request.description,
             color=request.color,
             key=request.key,
+            visibility=VISIBILITIES.get(request.visibility, Visibility.WORKSPACE),
         )
         return projects_pb2.CreateProjectResponse(project=project_message(project))
 
@@ -72,7 +74,11 @@ class ProjectServicer(projects_pb2_grpc.ProjectServiceServicer):
     async def UpdateProject(
         self, request: projects_pb2.UpdateProjectRequest, _context: Any
     ) -> projects_pb2.UpdateProjectResponse:
-        changes = {field: getattr(request, field) for field in _EDITABLE if field in request.update_mask.paths}
+        changes: dict[str, Any] = {
+            field: getattr(request, field) for field in _EDITABLE if field in request.update_mask.paths
+        }
+        if "visibility" in request.update_mask.paths:
+            changes["visibility"] = VISIBILITIES[request.visibility]
         for name in ("name", "key"):
             if changes.get(name) == "":
                 raise InvalidArgument(

@@ -46,7 +46,7 @@ async def create_reaction(tasks: Tasks, user: UserPrincipal, *, comment_id: UUID
         ) from error
     await queries.workspace_of(tasks, user, comment_id)
     async with tasks.database.transaction() as work:
-        workspace_id, task_id = await _lock(work, user, comment_id)
+        workspace_id, task_id, project_id = await _lock(work, user, comment_id)
         among = {"workspace_id": workspace_id, "comment_id": comment_id}
         found = await store.get(work, **among, emoji=emoji, user_id=user.user_id)
         if found is not None:
@@ -64,7 +64,7 @@ async def create_reaction(tasks: Tasks, user: UserPrincipal, *, comment_id: UUID
             user_id=user.user_id,
             created_at=tasks.clock.now(),
         )
-        await _apply(work, domain.add(reaction))
+        await _apply(work, domain.add(reaction, project_id=project_id))
     return reaction
 
 
@@ -77,7 +77,7 @@ async def delete_reaction(tasks: Tasks, user: UserPrincipal, *, comment_id: UUID
     """
     await queries.workspace_of(tasks, user, comment_id)
     async with tasks.database.transaction() as work:
-        workspace_id, _task_id = await _lock(work, user, comment_id)
+        workspace_id, _task_id, project_id = await _lock(work, user, comment_id)
         try:
             emoji = domain.qualified(emoji)
         except ValueError:
@@ -87,16 +87,16 @@ async def delete_reaction(tasks: Tasks, user: UserPrincipal, *, comment_id: UUID
             work, workspace_id=workspace_id, comment_id=comment_id, emoji=emoji, user_id=user.user_id
         )
         if found is not None:
-            await _apply(work, domain.remove(found, now=tasks.clock.now()))
+            await _apply(work, domain.remove(found, now=tasks.clock.now(), project_id=project_id))
 
 
-async def _lock(work: UnitOfWork, user: UserPrincipal, comment_id: UUID) -> tuple[UUID, UUID]:
+async def _lock(work: UnitOfWork, user: UserPrincipal, comment_id: UUID) -> tuple[UUID, UUID, UUID | None]:
     found = await store.lock_comment(work, user_id=user.user_id, comment_id=comment_id)
     if found is None:
         raise no_such_comment()
-    workspace_id, task_id, role = found
+    workspace_id, task_id, project_id, role = found
     require_role(role, WRITERS)
-    return workspace_id, task_id
+    return workspace_id, task_id, project_id
 
 
 async def _apply(work: UnitOfWork, event: ReactionEvent) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import emoji as unicode_emoji
@@ -36,11 +36,13 @@ class ReactionEvent:
         reaction: The reaction.
         version: Of the reaction after it: 1 when it was added, 2 when it was taken back.
         time: When.
+        project_id: The project of the task.
     """
 
     reaction: Reaction
     version: int
     time: datetime
+    project_id: UUID | None = field(default=None, kw_only=True)
 
 
 class ReactionAdded(ReactionEvent):
@@ -62,11 +64,11 @@ def qualified(text: str) -> str:
     return unicode_emoji.emojize(unicode_emoji.demojize(text))
 
 
-def add(reaction: Reaction) -> ReactionAdded:
+def add(reaction: Reaction, *, project_id: UUID | None = None) -> ReactionAdded:
     """React."""
-    return ReactionAdded(reaction, 1, reaction.created_at)
+    return ReactionAdded(reaction, 1, reaction.created_at, project_id=project_id)
 
 
-def remove(reaction: Reaction, *, now: datetime) -> ReactionRemoved:
+def remove(reaction: Reaction, *, now: datetime, project_id: UUID | None = None) -> ReactionRemoved:
     """Take it back."""
-    return ReactionRemoved(reaction, 2, now)
+    return ReactionRemoved(reaction, 2, now, project_id=project_id)

@@ -46,6 +46,6 @@ def event_message(event: ReactionEvent) -> NewEvent:
         workspace_id=event.reaction.workspace_id,
         aggregate_id=event.reaction.id,
         aggregate_version=event.version,
-        data=data(reaction=reaction_message(event.reaction)),
+        data=data(reaction=reaction_message(event.reaction), project_id=str(event.project_id or "")),
         time=event.time,
     )

@@ -16,9 +16,11 @@ from sqlalchemy.dialects.postgresql import ARRAY, distinct_on, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.comments.store import COMMENTS
+from rota_tasks.projects.access import is_visible, role_in
 from rota_tasks.reactions.domain import Reaction, ReactionEvent, ReactionRemoved
 from rota_tasks.reactions.messages import reaction_of
 from rota_tasks.reactions.tables import REACTIONS
+from rota_tasks.tasks.tables import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,14 +34,20 @@ _OF_COMMENT = and_(
     REACTIONS.c.workspace_id == _WORKSPACE, REACTIONS.c.comment_id == bindparam("comment_id", type_=PgUUID)
 )
 
+_OF_TASK = and_(TASKS.c.workspace_id == COMMENTS.c.workspace_id, TASKS.c.id == COMMENTS.c.task_id)
 _WORKSPACE_OF = statement(
-    select(COMMENTS.c.workspace_id).where(
-        COMMENTS.c.id == bindparam("comment_id", type_=PgUUID), COMMENTS.c.workspace_id.in_(visible_workspaces())
+    select(COMMENTS.c.workspace_id)
+    .join_from(COMMENTS, TASKS, _OF_TASK)
+    .where(
+        COMMENTS.c.id == bindparam("comment_id", type_=PgUUID),
+        COMMENTS.c.workspace_id.in_(visible_workspaces()),
+        is_visible(TASKS.c.project_id),
     )
 )
 _LOCK_COMMENT = statement(
-    select(COMMENTS.c.workspace_id, COMMENTS.c.task_id, MEMBERSHIPS.c.role)
+    select(COMMENTS.c.workspace_id, COMMENTS.c.task_id, TASKS.c.project_id, role_in(TASKS.c.project_id))
     .join_from(COMMENTS, MEMBERSHIPS, COMMENTS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
+    .join(TASKS, _OF_TASK)
     .where(
         COMMENTS.c.id == bindparam("comment_id", type_=PgUUID),
         MEMBERSHIPS.c.user_id == bindparam("user_id"),
@@ -86,10 +94,14 @@ async def workspace_of(reader: Reader, *, user_id: UUID, comment_id: UUID) -> UU
     return workspace_id
 
 
-async def lock_comment(work: UnitOfWork, *, user_id: UUID, comment_id: UUID) -> tuple[UUID, UUID, str] | None:
-    """Lock a comment until the transaction ends: its workspace, its task, and the user's role there."""
+async def lock_comment(
+    work: UnitOfWork, *, user_id: UUID, comment_id: UUID
+) -> tuple[UUID, UUID, UUID | None, str] | None:
+    """Lock a comment until the transaction ends: its workspace, task and project, and the user's role there."""
     row = await work.fetch_one(_LOCK_COMMENT, user_id=user_id, comment_id=comment_id)
-    return None if row is None else (row["workspace_id"], row["task_id"], row["role"])
+    if row is None or row["role"] is None:
+        return None
+    return row["workspace_id"], row["task_id"], row["project_id"], row["role"]
 
 
 async def get(reader: Reader, *, workspace_id: UUID, comment_id: UUID, emoji: str, user_id: UUID) -> Reaction | None:

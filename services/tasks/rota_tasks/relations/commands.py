@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 from rota_chassis.errors import Conflict, NotFound, Violation
 from rota_chassis.ids import uuid7
-from rota_chassis.memberships import WRITERS
 
 from rota_tasks.executions import unblocking
 from rota_tasks.relations import domain, store
 from rota_tasks.relations.domain import MAX_RELATIONS, Relation, RelationType
 from rota_tasks.relations.messages import event_message
-from rota_tasks.tasks import queries, tree
+from rota_tasks.tasks import queries, requirements, tree
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from rota_chassis.identity import UserPrincipal
     from rota_chassis.postgres.database import UnitOfWork
 
+    from rota_tasks.relations.domain import Projects
     from rota_tasks.tasks.dependencies import Tasks
 
 
@@ -38,7 +38,7 @@ async def create_relation(
         PermissionDenied: the user's role does not allow writing.
         Conflict: both are the same task, it would close a circle, or a task has as many relations as it may.
     """
-    workspace_id = await _workspace(tasks, user, source_id)
+    workspace_id = (await queries.get_task(tasks, user, task_id=source_id)).workspace_id
     relation = Relation(
         id=uuid7(),
         workspace_id=workspace_id,
@@ -51,10 +51,10 @@ async def create_relation(
     )
     async with tasks.database.transaction() as work:
         await tree.lock(work, workspace_id, exclusive=True)
-        return await add(work, relation)
+        return await add(work, user, relation)
 
 
-async def add(work: UnitOfWork, relation: Relation) -> Relation:
+async def add(work: UnitOfWork, user: UserPrincipal, relation: Relation) -> Relation:
     """Relate tasks in a transaction that holds the structure of the workspace alone (see `create_relation`)."""
     if relation.source_id == relation.task_id:
         raise Conflict(
@@ -62,6 +62,7 @@ async def add(work: UnitOfWork, relation: Relation) -> Relation:
             code="SELF_RELATION",
             violations=[Violation("task_id", "is the task itself", "self_relation")],
         )
+    projects = await _projects(work, user, relation)
     existing = await store.get(
         work,
         workspace_id=relation.workspace_id,
@@ -71,7 +72,6 @@ async def add(work: UnitOfWork, relation: Relation) -> Relation:
     )
     if existing is not None:
         return existing
-    await _require_tasks(work, relation)
     await _require_room(work, relation)
     walk = domain.closing_walk(relation)
     if walk is not None and await store.leads(work, workspace_id=relation.workspace_id, walk=walk):
@@ -80,7 +80,7 @@ async def add(work: UnitOfWork, relation: Relation) -> Relation:
             code="RELATION_CYCLE",
             violations=[Violation("task_id", "leads back to the task", "cycle")],
         )
-    added = domain.add(relation)
+    added = domain.add(relation, projects)
     await store.project(work, added)
     work.append(event_message(added))
     await _follow(work, relation)
@@ -96,18 +96,28 @@ async def delete_relation(
         NotFound: the task or the relation does not exist, or not for the user.
         PermissionDenied: the user's role does not allow writing.
     """
-    workspace_id = await _workspace(tasks, user, source_id)
+    workspace_id = (await queries.get_task(tasks, user, task_id=source_id)).workspace_id
     async with tasks.database.transaction() as work:
         await tree.lock(work, workspace_id, exclusive=True)
         relation = await store.get(work, workspace_id=workspace_id, source_id=source_id, kind=kind, task_id=task_id)
         if relation is None:
-            raise NotFound("There is no such relation.", code="RELATION_NOT_FOUND")
-        await end(work, relation, now=tasks.clock.now())
+            await requirements.require_writer(work, user, workspace_id=workspace_id, task_ids=[source_id])
+            raise no_such_relation()
+        await end(work, user, relation, now=tasks.clock.now())
 
 
-async def end(work: UnitOfWork, relation: Relation, *, now: datetime) -> None:
-    """End a relation that is there, in a transaction that holds the structure of the workspace alone."""
-    removed = domain.remove(relation, now=now)
+async def end(work: UnitOfWork, user: UserPrincipal, relation: Relation, *, now: datetime) -> None:
+    """End a relation that is there, in a transaction that holds the structure of the workspace alone.
+
+    Raises:
+        NotFound: one of its tasks is hidden from the user, and so is the relation.
+        PermissionDenied: the user may not write where one of the tasks is.
+    """
+    try:
+        projects = await _projects(work, user, relation)
+    except NotFound as error:
+        raise no_such_relation() from error
+    removed = domain.remove(relation, projects, now=now)
     await store.project(work, removed)
     work.append(event_message(removed))
     await _follow(work, relation)
@@ -119,25 +129,27 @@ async def _follow(work: UnitOfWork, relation: Relation) -> None:
         await unblocking.follow_relation(work, workspace_id=relation.workspace_id, task_ids=pair)
 
 
-async def _workspace(tasks: Tasks, user: UserPrincipal, task_id: UUID) -> UUID:
-    """The workspace of a task that the user may change."""
-    workspace_id = (await queries.get_task(tasks, user, task_id=task_id)).workspace_id
-    await tasks.memberships.require(user.user_id, workspace_id, WRITERS)
-    return workspace_id
-
-
-async def _require_tasks(work: UnitOfWork, relation: Relation) -> None:
-    if not await tree.path(work, workspace_id=relation.workspace_id, task_id=relation.source_id):
+async def _projects(work: UnitOfWork, user: UserPrincipal, relation: Relation) -> Projects:
+    """The projects of the two tasks, if the user may write in both."""
+    ends = [relation.source_id, relation.task_id]
+    found = await requirements.require_writer(work, user, workspace_id=relation.workspace_id, task_ids=ends)
+    if relation.source_id not in found:
         raise queries.no_such_task()
-    if not await tree.path(work, workspace_id=relation.workspace_id, task_id=relation.task_id):
+    if relation.task_id not in found:
         raise NotFound(
             "There is no such task in the workspace to relate to.",
             code="RELATED_TASK_NOT_FOUND",
             violations=[Violation("task_id", "is not a task of the workspace", "not_found")],
         )
+    return found[relation.source_id], found[relation.task_id]
 
 
 async def _require_room(work: UnitOfWork, relation: Relation) -> None:
     for task_id in (relation.source_id, relation.task_id):
         if await store.count(work, workspace_id=relation.workspace_id, source_id=task_id) >= MAX_RELATIONS:
             raise Conflict(f"A task has at most {MAX_RELATIONS} relations.", code="TOO_MANY_RELATIONS")
+
+
+def no_such_relation() -> NotFound:
+    """The answer for a relation that does not exist, or that the caller may not see."""
+    return NotFound("There is no such relation.", code="RELATION_NOT_FOUND")

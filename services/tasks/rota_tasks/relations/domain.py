@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
+
+    Projects = tuple[UUID | None, UUID | None]
 
 MAX_RELATIONS = 200
 """Of one task, of all types together."""
@@ -96,11 +98,13 @@ class RelationEvent:
         relation: The relation.
         version: Of the relation after it: 1 when it was added, 2 when it ended.
         time: When.
+        projects: Those of its source and of its other task.
     """
 
     relation: Relation
     version: int
     time: datetime
+    projects: Projects = field(default=(None, None), kw_only=True)
 
 
 class RelationAdded(RelationEvent):
@@ -111,11 +115,11 @@ class RelationRemoved(RelationEvent):
     """It ended."""
 
 
-def add(relation: Relation) -> RelationAdded:
+def add(relation: Relation, projects: Projects = (None, None)) -> RelationAdded:
     """Relate the tasks."""
-    return RelationAdded(relation, 1, relation.created_at)
+    return RelationAdded(relation, 1, relation.created_at, projects=projects)
 
 
-def remove(relation: Relation, *, now: datetime) -> RelationRemoved:
+def remove(relation: Relation, projects: Projects = (None, None), *, now: datetime) -> RelationRemoved:
     """End it."""
-    return RelationRemoved(relation, 2, now)
+    return RelationRemoved(relation, 2, now, projects=projects)

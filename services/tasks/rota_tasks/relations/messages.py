@@ -46,11 +46,12 @@ def relation_of(message: relations_pb2.Relation) -> Relation:
 
 def event_message(event: RelationEvent) -> NewEvent:
     """The event as the log keeps it."""
+    project_id, other_project_id = (str(each or "") for each in event.projects)
     data = events_pb2.RelationRemoved if isinstance(event, RelationRemoved) else events_pb2.RelationAdded
     return NewEvent(
         workspace_id=event.relation.workspace_id,
         aggregate_id=event.relation.id,
         aggregate_version=event.version,
-        data=data(relation=relation_message(event.relation)),
+        data=data(relation=relation_message(event.relation), project_id=project_id, other_project_id=other_project_id),
         time=event.time,
     )

@@ -26,4 +26,11 @@ async def list_relations(
         NotFound: the task does not exist, or not for the user.
     """
     task = await get_task(tasks, user, task_id=task_id)
-    return await store.page(tasks.database, workspace_id=task.workspace_id, source_id=task_id, limit=limit, after=after)
+    return await store.page(
+        tasks.database,
+        user_id=user.user_id,
+        workspace_id=task.workspace_id,
+        source_id=task_id,
+        limit=limit,
+        after=after,
+    )

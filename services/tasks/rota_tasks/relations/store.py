@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
+from rota_tasks.projects.access import is_of_visible
 from rota_tasks.relations.domain import Relation, RelationEvent, RelationRemoved, RelationType, Walk
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ _PAGE = statement(
     .where(
         RELATIONS.c.workspace_id == _WORKSPACE,
         RELATIONS.c.source_id == bindparam("source_id"),
+        is_of_visible(RELATIONS.c.workspace_id, RELATIONS.c.task_id),
         or_(_AFTER_TYPE.is_(None), tuple_(RELATIONS.c.type, RELATIONS.c.task_id) > tuple_(_AFTER_TYPE, _AFTER_TASK)),
     )
     .order_by(RELATIONS.c.type, RELATIONS.c.task_id)
@@ -98,12 +100,19 @@ async def count(reader: Reader, *, workspace_id: UUID, source_id: UUID) -> int:
 
 
 async def page(
-    reader: Reader, *, workspace_id: UUID, source_id: UUID, limit: int, after: tuple[str, UUID] | None
+    reader: Reader,
+    *,
+    user_id: UUID,
+    workspace_id: UUID,
+    source_id: UUID,
+    limit: int,
+    after: tuple[str, UUID] | None,
 ) -> Sequence[Relation]:
-    """The relations of a task by type and other task, at most `limit`, behind `after`."""
+    """The relations of a task to others that the user may see, by type and task, at most `limit`, behind `after`."""
     after_type, after_task_id = after or (None, None)
     rows = await reader.fetch(
         _PAGE,
+        user_id=user_id,
         workspace_id=workspace_id,
         source_id=source_id,
         limit=limit,

@@ -65,7 +65,7 @@ async def create_saved_filter(
             )
             if first is not None:
                 return await _made_before(work, user, request, first)
-        await requirements.require_project(work, workspace_id, saved.project_id)
+        await requirements.require_project(work, user, workspace_id, saved.project_id)
         await _apply(work, [SavedFilterCreated(saved)])
     return saved
 
@@ -85,7 +85,7 @@ async def edit_saved_filter(
     await _require_meaning(tasks, user, changes)
     async with tasks.database.transaction() as work:
         saved = await _lock(work, user, saved_filter_id, if_match)
-        await requirements.require_project(work, saved.workspace_id, changes.get("project_id"))
+        await requirements.require_project(work, user, saved.workspace_id, changes.get("project_id"))
         events = domain.edit(saved, changes, now=tasks.clock.now())
         await _apply(work, events)
         return events[-1].saved_filter if events else saved

@@ -18,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    and_,
     bindparam,
     delete,
     or_,
@@ -26,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from sqlalchemy.dialects.postgresql import insert
 
+from rota_tasks.projects.access import is_visible, role_in
 from rota_tasks.saved_filters.domain import SavedFilter, SavedFilterDeleted, SavedFilterEvent
 
 if TYPE_CHECKING:
@@ -62,7 +64,10 @@ REQUESTS = Table(
 )
 _FIELDS = tuple(column.name for column in SAVED_FILTERS.c)
 _KEY = ("workspace_id", "id")
-IS_VISIBLE = or_(SAVED_FILTERS.c.is_shared, SAVED_FILTERS.c.owner_id == bindparam("user_id", type_=PgUUID))
+IS_VISIBLE = and_(
+    or_(SAVED_FILTERS.c.is_shared, SAVED_FILTERS.c.owner_id == bindparam("user_id", type_=PgUUID)),
+    is_visible(SAVED_FILTERS.c.project_id),
+)
 """Whether a member of the workspace, the user in the parameter `user_id`, may see it."""
 
 _GET = statement(
@@ -71,7 +76,7 @@ _GET = statement(
     )
 )
 _LOCK = statement(
-    select(SAVED_FILTERS, MEMBERSHIPS.c.role)
+    select(SAVED_FILTERS, role_in(SAVED_FILTERS.c.project_id))
     .join_from(SAVED_FILTERS, MEMBERSHIPS, SAVED_FILTERS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
     .where(
         SAVED_FILTERS.c.id == bindparam("id"),
@@ -112,7 +117,7 @@ async def get(reader: Reader, *, user_id: UUID, saved_filter_id: UUID) -> SavedF
 
 
 async def lock(work: UnitOfWork, *, user_id: UUID, saved_filter_id: UUID) -> tuple[SavedFilter, str] | None:
-    """The saved filter, locked until the transaction ends, and the user's role in its workspace."""
+    """The saved filter, locked until the transaction ends, and the user's role in its project."""
     row = await work.fetch_one(_LOCK, user_id=user_id, id=saved_filter_id)
     return None if row is None else (SavedFilter(**{name: row[name] for name in _FIELDS}), row["role"])
 

@@ -37,6 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import REGCONFIG, TSVECTOR
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
+from rota_tasks.projects.access import HIDDEN, is_visible
 from rota_tasks.search.languages import EXACT
 from rota_tasks.tasks.filtering import matches
 from rota_tasks.tasks.tables import TASKS, is_favourite, shown, task_of_row
@@ -135,11 +136,13 @@ class Sample:
         words: Which share has the words.
         passing: Which share the filter lets through.
         both: Which share has the words and is let through.
+        some_hidden: Whether there are projects hidden from the user: then a task is let through only if it is in none.
     """
 
     words: float = 0.0
     passing: float = 0.0
     both: float = 0.0
+    some_hidden: bool = False
 
     @property
     def way(self) -> Way:
@@ -202,7 +205,7 @@ async def page(
     asked = Asked(words, configuration)
     sampled = await reader.fetch_one(statement(sample_query(asked, where, workspace_id)), user_id=user_id)
     sample = Sample(*sampled) if sampled is not None else Sample()
-    query = page_query(asked, where, workspace_id, after, sample.way)
+    query = page_query(asked, where, workspace_id, after, sample.way, some_hidden=sample.some_hidden)
     rows = await reader.fetch(statement(query, replan=True), user_id=user_id, limit=limit)
     return [Found(task_of_row(row), row["score"], row["title_headline"], row["description_headline"]) for row in rows]
 
@@ -218,19 +221,29 @@ def sample_query(asked: Asked, where: Filter | None, workspace_id: UUID | None) 
         .lateral("newest")
     )
     matching = newest.c.document.bool_op("@@")(asked.query)
-    passing = _let_through(where, newest)
+    passing = _let_through(_condition(where, some_hidden=False), newest)
     found = [func.count().filter(each) for each in (matching, passing, and_(matching, passing))]
     number = func.nullif(func.count(), 0)
     shares: list[Any] = [func.coalesce(cast(each, Double) / number, literal(0.0, Double)) for each in found]
-    return select(*shares).select_from(MEMBERSHIPS.join(newest, true())).where(*_visible(workspace_id))
+    return (
+        select(*shares, func.cardinality(HIDDEN) > 0)
+        .select_from(MEMBERSHIPS.join(newest, true()))
+        .where(*_visible(workspace_id))
+    )
 
 
 def page_query(
-    asked: Asked, where: Filter | None, workspace_id: UUID | None, after: Place | None, way: Way
+    asked: Asked,
+    where: Filter | None,
+    workspace_id: UUID | None,
+    after: Place | None,
+    way: Way,
+    *,
+    some_hidden: bool = False,
 ) -> Select[Any]:
     """The query for a page; its parameters are user_id and limit."""
     query, configuration = asked.query, asked.configuration
-    newest = _newest_matches(query, where, way)
+    newest = _newest_matches(query, _condition(where, some_hidden=some_hidden), way)
     score = cast(func.ts_rank(newest.c.document, query), Double)
     ranked = (
         select(newest.c.workspace_id, newest.c.task_id.label("id"), score.label("score"))
@@ -246,6 +259,8 @@ def page_query(
     rows = (
         select(TASKS, best.c.score)
         .join_from(best, TASKS, (TASKS.c.workspace_id == best.c.workspace_id) & (TASKS.c.id == best.c.id))
+        # Also if one was hidden since the sample was taken.
+        .where(is_visible(TASKS.c.project_id))
         .subquery("page")
     )
     return select(
@@ -259,7 +274,15 @@ def page_query(
     ).order_by(rows.c.score.desc(), rows.c.id.desc())
 
 
-def _newest_matches(asked: Any, where: Filter | None, way: Way) -> Any:
+def _condition(where: Filter | None, *, some_hidden: bool) -> Any:
+    """What tasks must be besides matching; None for anything."""
+    parts = [] if where is None else [matches(where)]
+    if some_hidden:
+        parts.append(is_visible(TASKS.c.project_id))
+    return and_(*parts) if parts else None
+
+
+def _newest_matches(asked: Any, where: Any, way: Way) -> Any:
     """The newest matches of each workspace: among the newest, and if these have too few, among the others."""
     if not way.newest:
         others = _all_matches(asked, where, way)
@@ -293,7 +316,7 @@ def _newest_matches(asked: Any, where: Filter | None, way: Way) -> Any:
     return select(both).order_by(both.c.task_id.desc()).limit(RANKED).correlate(MEMBERSHIPS).lateral("newest")
 
 
-def _all_matches(asked: Any, where: Filter | None, way: Way, needed: Any = None, rest: Any = None, *outer: Any) -> Any:
+def _all_matches(asked: Any, where: Any, way: Way, needed: Any = None, rest: Any = None, *outer: Any) -> Any:
     """Every match, when `needed`, from the task `rest` on to the oldest; neither given means all."""
     # As a function it is not looked up in the index.
     document = DOCUMENTS.c.document
@@ -301,7 +324,7 @@ def _all_matches(asked: Any, where: Filter | None, way: Way, needed: Any = None,
     found = _documents().where(matching)
     if where is not None:
         of_task = (TASKS.c.workspace_id == DOCUMENTS.c.workspace_id) & (TASKS.c.id == DOCUMENTS.c.task_id)
-        found = found.join_from(DOCUMENTS, TASKS, of_task).where(matches(where))
+        found = found.join_from(DOCUMENTS, TASKS, of_task).where(where)
     if needed is not None:
         # Not as a comparison, for which the index of ids would be read, from one end to the other.
         found = found.where(needed, (DOCUMENTS.c.task_id <= rest).is_(True))
@@ -313,23 +336,23 @@ def _documents() -> Select[Any]:
     return select(DOCUMENTS).where(DOCUMENTS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
 
 
-def _passing(where: Filter | None) -> Select[Any]:
+def _passing(where: Any) -> Select[Any]:
     """The tasks of a workspace that the filter lets through, as documents have their keys."""
     tasks = select(TASKS.c.workspace_id, TASKS.c.id.label("task_id")).where(
         TASKS.c.workspace_id == MEMBERSHIPS.c.workspace_id
     )
-    return tasks if where is None else tasks.where(matches(where))
+    return tasks if where is None else tasks.where(where)
 
 
 def _same(keys: Any, documents: Any) -> Any:
     return (documents.c.workspace_id == keys.c.workspace_id) & (documents.c.task_id == keys.c.task_id)
 
 
-def _let_through(where: Filter | None, documents: Any) -> Any:
+def _let_through(where: Any, documents: Any) -> Any:
     if where is None:
         return true()
     of_task = (TASKS.c.workspace_id == documents.c.workspace_id) & (TASKS.c.id == documents.c.task_id)
-    return exists().where(of_task, matches(where)).correlate(documents, MEMBERSHIPS)
+    return exists().where(of_task, where).correlate(documents, MEMBERSHIPS)
 
 
 def _visible(workspace_id: UUID | None) -> tuple[Any, ...]:

@@ -63,7 +63,9 @@ async def read(work: UnitOfWork, series: Series) -> Source | None:
     while True:
         below: Sequence[Task] = []
         if carried.subtasks:
-            tree = await parts_store.tree(work, workspace_id=task.workspace_id, root_id=task.id, limit=MAX_SUBTASKS + 1)
+            tree = await parts_store.tree(
+                work, user_id=None, workspace_id=task.workspace_id, root_id=task.id, limit=MAX_SUBTASKS + 1
+            )
             below = tree[1:]
         projects = {each.project_id for each in (series.template, *below) if each.project_id is not None}
         if not await board_store.lock(work, *sorted(projects)):
@@ -118,15 +120,18 @@ async def fields_of(work: UnitOfWork, task: Task) -> Sequence[CustomField]:
 
 
 async def _opened(work: UnitOfWork, source: Source, task: Task, new_ids: dict[UUID, UUID]) -> Sequence[Task]:
-    """The tasks below as new ones: open, at the dates of the occurrence, without people who have left."""
+    """The tasks below as new ones: open, at the dates of the occurrence, without people who no longer see them."""
     workspace_id = task.workspace_id
     people = {user for each in source.below for user in (*each.assignee_ids, *each.watcher_ids)}
-    members = frozenset(await store.members(work, workspace_id=workspace_id, user_ids=list(people)))
+    members: dict[UUID | None, frozenset[UUID]] = {}
     states: dict[UUID | None, Sequence[State]] = {None: []}
     fields: dict[UUID | None, Sequence[CustomField]] = {None: []}
     opened = []
     for each in source.below:
         project_id = each.project_id
+        if project_id not in members:
+            scope: dict[str, Any] = {"workspace_id": workspace_id, "project_id": project_id}
+            members[project_id] = frozenset(await store.members(work, **scope, user_ids=list(people)))
         if project_id not in states:
             among: dict[str, Any] = {"workspace_id": workspace_id, "project_id": project_id}
             states[project_id] = await board_store.columns(work, State, **among)
@@ -145,8 +150,8 @@ async def _opened(work: UnitOfWork, source: Source, task: Task, new_ids: dict[UU
                 estimate_s=each.estimate_s,
                 time_zone=each.time_zone,
                 label_ids=each.label_ids,
-                assignee_ids=tuple(user for user in each.assignee_ids if user in members),
-                watcher_ids=tuple(user for user in each.watcher_ids if user in members),
+                assignee_ids=tuple(user for user in each.assignee_ids if user in members[project_id]),
+                watcher_ids=tuple(user for user in each.watcher_ids if user in members[project_id]),
                 remind_before_s=each.remind_before_s,
                 fields=fitting(fields[project_id], each.fields),
                 execution=each.execution.afresh if each.execution else None,

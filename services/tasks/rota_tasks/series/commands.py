@@ -81,7 +81,8 @@ async def edit_occurrences(
     if isinstance(changes.get("action"), dict):
         changes = await accepting.asked(tasks, user, seen, changes)
     newcomers = [each for each in changes.get("assignee_ids", ()) if each not in seen.assignee_ids]
-    await requirements.require_members(tasks, seen.workspace_id, newcomers)
+    project_id = changes.get("project_id", seen.project_id)
+    await requirements.require_members(tasks, seen.workspace_id, project_id, newcomers)
     since = seen.occurrence if following_only else None
 
     async def edit(work: UnitOfWork) -> Task:
@@ -275,8 +276,12 @@ async def _placed(work: UnitOfWork, task: Task) -> Task:
     task = replace(
         task,
         label_ids=await store.labels(work, workspace_id=workspace_id, label_ids=task.label_ids),
-        assignee_ids=await store.members(work, workspace_id=workspace_id, user_ids=task.assignee_ids),
-        watcher_ids=await store.members(work, workspace_id=workspace_id, user_ids=task.watcher_ids),
+        assignee_ids=await store.members(
+            work, workspace_id=workspace_id, project_id=task.project_id, user_ids=task.assignee_ids
+        ),
+        watcher_ids=await store.members(
+            work, workspace_id=workspace_id, project_id=task.project_id, user_ids=task.watcher_ids
+        ),
     )
     task = replace(task, fields=fitting(await carrying.fields_of(work, task), task.fields))
     if task.project_id is None:

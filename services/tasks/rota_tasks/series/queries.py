@@ -43,7 +43,12 @@ async def list_occurrences(
     if series is None:
         return [], [], False
     found = await store.page(
-        tasks.database, workspace_id=series.workspace_id, series_id=series.id, after=after, limit=limit + 1
+        tasks.database,
+        user_id=user.user_id,
+        workspace_id=series.workspace_id,
+        series_id=series.id,
+        after=after,
+        limit=limit + 1,
     )
     if len(found) > limit:
         return found[:limit], [], True

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.labels.store import LABELS
+from rota_tasks.projects.access import is_visible, may_write, role_in
 from rota_tasks.series import occurrences
 from rota_tasks.series.messages import series_json, series_of_json
 from rota_tasks.series.occurrences import OCCURRENCES
@@ -50,7 +51,7 @@ _SAVE = statement(
 )
 _FROM = bindparam("since", type_=Text)
 _LOCK_TASKS = statement(
-    select(*shown(TASKS), is_favourite(TASKS), MEMBERSHIPS.c.role)
+    select(*shown(TASKS), is_favourite(TASKS), role_in(TASKS.c.project_id))
     .join_from(TASKS, MEMBERSHIPS, TASKS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
     .where(
         TASKS.c.workspace_id == _WORKSPACE,
@@ -59,6 +60,7 @@ _LOCK_TASKS = statement(
             TASKS.c.id == bindparam("id", type_=PgUUID),
             and_(
                 or_(_FROM.is_(None), TASKS.c.occurrence >= _FROM),
+                may_write(TASKS.c.project_id),
                 or_(bindparam("closed_too", type_=Boolean), *(TASKS.c.status == each.value for each in sorted(OPEN))),
             ),
         ),
@@ -74,7 +76,11 @@ _PAGE = statement(
     .join_from(
         OCCURRENCES,
         TASKS,
-        and_(TASKS.c.workspace_id == OCCURRENCES.c.workspace_id, TASKS.c.id == OCCURRENCES.c.task_id),
+        and_(
+            TASKS.c.workspace_id == OCCURRENCES.c.workspace_id,
+            TASKS.c.id == OCCURRENCES.c.task_id,
+            is_visible(TASKS.c.project_id),
+        ),
         isouter=True,
     )
     .where(
@@ -110,7 +116,10 @@ _NEWEST = statement(
 _IDS = bindparam("ids", type_=ARRAY(PgUUID))
 _MEMBERS = statement(
     select(MEMBERSHIPS.c.user_id.label("id")).where(
-        MEMBERSHIPS.c.workspace_id == _WORKSPACE, MEMBERSHIPS.c.user_id == func.any(_IDS), ~MEMBERSHIPS.c.removed
+        MEMBERSHIPS.c.workspace_id == _WORKSPACE,
+        MEMBERSHIPS.c.user_id == func.any(_IDS),
+        ~MEMBERSHIPS.c.removed,
+        role_in(bindparam("project_id", type_=PgUUID)).element.is_not(None),
     )
 )
 _LABELS = statement(select(LABELS.c.id).where(LABELS.c.workspace_id == _WORKSPACE, LABELS.c.id == func.any(_IDS)))
@@ -131,7 +140,9 @@ async def lock(work: UnitOfWork, *, workspace_id: UUID, series_id: UUID) -> Seri
 async def lock_tasks(
     work: UnitOfWork, task: Task, *, user_id: UUID, since: str | None, closed_too: bool
 ) -> tuple[Sequence[Task], str] | None:
-    """The open tasks of the series that a task is of, itself in any case, and the user's role; locked in one order.
+    """The open tasks of the series that a task is of, itself in any case, and the user's role there.
+
+    They are locked in one order. Those that are where the user may not write stay as they are.
 
     Args:
         work: The transaction.
@@ -152,16 +163,16 @@ async def lock_tasks(
         since=since,
         closed_too=closed_too,
     )
-    if all(row["id"] != task.id for row in rows):
-        return None
-    return [task_of_row(row) for row in rows], rows[0]["role"]
+    role = next((row["role"] for row in rows if row["id"] == task.id), None)
+    return None if role is None else ([task_of_row(row) for row in rows], role)
 
 
 async def page(
-    reader: Reader, *, workspace_id: UUID, series_id: UUID, after: str | None, limit: int
+    reader: Reader, *, user_id: UUID, workspace_id: UUID, series_id: UUID, after: str | None, limit: int
 ) -> Sequence[tuple[str, UUID | None, str | None]]:
-    """The occurrences that were, after one of them, at most `limit`: name, task, and its status if it lives."""
-    rows = await reader.fetch(_PAGE, workspace_id=workspace_id, series_id=series_id, after=after, limit=limit)
+    """The occurrences that were, after one of them, at most `limit`: name, task, and its status if the user sees it."""
+    scope = {"user_id": user_id, "workspace_id": workspace_id, "series_id": series_id}
+    rows = await reader.fetch(_PAGE, **scope, after=after, limit=limit)
     return [(row["occurrence"], row["task_id"], row["status"]) for row in rows]
 
 
@@ -187,9 +198,11 @@ async def newest_task(reader: Reader, *, workspace_id: UUID, series_id: UUID) ->
     return None if row is None else task_of_row(row)
 
 
-async def members(reader: Reader, *, workspace_id: UUID, user_ids: Sequence[UUID]) -> tuple[UUID, ...]:
-    """Those of the users who are known to belong to the workspace, in the order given."""
-    return await _among(reader, _MEMBERS, workspace_id, user_ids)
+async def members(
+    reader: Reader, *, workspace_id: UUID, project_id: UUID | None, user_ids: Sequence[UUID]
+) -> tuple[UUID, ...]:
+    """Those of the users who are known to belong to the workspace, and see the project, in the order given."""
+    return await _among(reader, _MEMBERS, workspace_id, user_ids, project_id=project_id)
 
 
 async def labels(reader: Reader, *, workspace_id: UUID, label_ids: Sequence[UUID]) -> tuple[UUID, ...]:
@@ -218,8 +231,8 @@ def _row(series: Series) -> dict[str, Any]:
     }
 
 
-async def _among(reader: Reader, query: Any, workspace_id: UUID, ids: Sequence[UUID]) -> tuple[UUID, ...]:
+async def _among(reader: Reader, query: Any, workspace_id: UUID, ids: Sequence[UUID], **more: Any) -> tuple[UUID, ...]:
     if not ids:
         return ()
-    found = {row["id"] for row in await reader.fetch(query, workspace_id=workspace_id, ids=list(ids))}
+    found = {row["id"] for row in await reader.fetch(query, workspace_id=workspace_id, ids=list(ids), **more)}
     return tuple(each for each in ids if each in found)

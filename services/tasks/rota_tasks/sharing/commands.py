@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from rota_chassis.errors import Conflict, PermissionDenied
 from rota_chassis.ids import uuid7
-from rota_chassis.memberships import WRITERS
 
 from rota_tasks.comments import commands as comments
 from rota_tasks.projects.queries import get_project
 from rota_tasks.sharing import queries, store
 from rota_tasks.sharing.domain import MAX_LINKS, Access, ShareLink, digest, new_token
 from rota_tasks.sharing.messages import created_message, revoked_message
-from rota_tasks.tasks import tree
+from rota_tasks.tasks import requirements, tree
+from rota_tasks.tasks import store as task_store
 from rota_tasks.tasks.queries import get_task
 
 if TYPE_CHECKING:
@@ -53,12 +53,15 @@ async def create_link(
     if expires_at is not None and expires_at <= now:
         raise Conflict("`expires_at` has passed; give a time to come.", code="EXPIRED_ALREADY")
     if task_id is not None:
-        workspace_id = (await get_task(tasks, user, task_id=task_id)).workspace_id
+        task = await get_task(tasks, user, task_id=task_id)
+        workspace_id, shown_in = task.workspace_id, task.project_id
+        await requirements.require_writer(tasks.database, user, workspace_id=workspace_id, task_ids=[task_id])
     elif project_id is not None:
         workspace_id = (await get_project(projects, user, project_id=project_id)).workspace_id
+        shown_in = project_id
+        await requirements.require_project(tasks.database, user, workspace_id, project_id)
     else:
         raise ValueError("a link shows a task or a project")
-    await tasks.memberships.require(user.user_id, workspace_id, WRITERS)
     link, token = (
         ShareLink(
             id=uuid7(),
@@ -77,7 +80,7 @@ async def create_link(
         if await store.count(work, workspace_id=workspace_id) >= MAX_LINKS:
             raise Conflict(f"A workspace has at most {MAX_LINKS} links; revoke one first.", code="TOO_MANY_SHARE_LINKS")
         await store.add(work, link, digest=digest(token))
-        work.append(created_message(link))
+        work.append(created_message(link, project_id=shown_in))
     return link, token
 
 
@@ -92,7 +95,11 @@ async def revoke_link(tasks: Tasks, user: UserPrincipal, *, link_id: UUID) -> No
         if link is None:
             raise queries.no_such_link()
         await store.revoke(work, link)
-        work.append(revoked_message(link, now=tasks.clock.now()))
+        shown_in = link.project_id
+        if link.task_id is not None:
+            found = await task_store.projects_of(work, workspace_id=link.workspace_id, task_ids=[link.task_id])
+            shown_in = found.get(link.task_id)
+        work.append(revoked_message(link, project_id=shown_in, now=tasks.clock.now()))
 
 
 async def comment_through(
@@ -116,4 +123,5 @@ async def comment_through(
         text=text,
         mentioned_ids=(),
         request=request,
+        through_link=True,
     )

@@ -13,6 +13,7 @@ from rota_tasks.timestamps import timestamp
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from uuid import UUID
 
 ACCESS_NUMBERS = {each: sharing_pb2.ShareAccess.Value(f"SHARE_ACCESS_{each.name}") for each in Access}
 ACCESSES = {number: each for each, number in ACCESS_NUMBERS.items()}
@@ -32,23 +33,23 @@ def link_message(link: ShareLink) -> sharing_pb2.ShareLink:
     )
 
 
-def created_message(link: ShareLink) -> NewEvent:
-    """That a link was made, as the log keeps it."""
+def created_message(link: ShareLink, *, project_id: UUID | None) -> NewEvent:
+    """That a link was made to something in a project, or in none, as the log keeps it."""
     return NewEvent(
         workspace_id=link.workspace_id,
         aggregate_id=link.id,
         aggregate_version=1,
-        data=events_pb2.ShareLinkCreated(share_link=link_message(link)),
+        data=events_pb2.ShareLinkCreated(share_link=link_message(link), project_id=str(project_id or "")),
         time=link.created_at,
     )
 
 
-def revoked_message(link: ShareLink, *, now: datetime) -> NewEvent:
+def revoked_message(link: ShareLink, *, project_id: UUID | None, now: datetime) -> NewEvent:
     """That a link was revoked, as the log keeps it."""
     return NewEvent(
         workspace_id=link.workspace_id,
         aggregate_id=link.id,
         aggregate_version=2,
-        data=events_pb2.ShareLinkRevoked(share_link=link_message(link)),
+        data=events_pb2.ShareLinkRevoked(share_link=link_message(link), project_id=str(project_id or "")),
         time=now,
     )

@@ -69,9 +69,9 @@ async def get_shared(tasks: Tasks, link: ShareLink) -> Task | Project:
     """
     found: Task | Project | None = None
     if link.task_id is not None:
-        found = await store.task(tasks.database, workspace_id=link.workspace_id, task_id=link.task_id)
+        found = await store.task(tasks.database, link, task_id=link.task_id)
     elif link.project_id is not None:
-        found = await store.project(tasks.database, workspace_id=link.workspace_id, project_id=link.project_id)
+        found = await store.project(tasks.database, link, project_id=link.project_id)
     if found is None:
         raise no_such_link()
     return found
@@ -83,7 +83,7 @@ async def get_shared_task(tasks: Tasks, link: ShareLink, *, task_id: UUID) -> Ta
     Raises:
         NotFound: it does not.
     """
-    task = await store.task(tasks.database, workspace_id=link.workspace_id, task_id=task_id)
+    task = await store.task(tasks.database, link, task_id=task_id)
     if task is None:
         raise no_such_task()
     above = await tree.path(tasks.database, workspace_id=link.workspace_id, task_id=task_id) if link.task_id else ()

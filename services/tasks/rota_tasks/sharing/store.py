@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
+    exists,
     func,
     or_,
     select,
@@ -23,8 +24,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from sqlalchemy.dialects.postgresql import insert
 
-from rota_tasks.projects.domain import Project
-from rota_tasks.projects.store import PROJECTS
+from rota_tasks.projects.access import PRIVATE_PROJECTS, role_in
+from rota_tasks.projects.domain import Visibility
+from rota_tasks.projects.store import PROJECTS, project_of_row
 from rota_tasks.sharing.domain import Access, ShareLink
 from rota_tasks.tasks.tables import TASKS, own, task_of_row
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from rota_chassis.postgres.database import Reader, UnitOfWork
 
+    from rota_tasks.projects.domain import Project
     from rota_tasks.tasks.domain import Task
 
 SHARE_LINKS = Table(
@@ -86,13 +89,43 @@ _OPEN = statement(
         or_(SHARE_LINKS.c.expires_at.is_(None), SHARE_LINKS.c.expires_at > bindparam("now")),
     )
 )
-_TASK = statement(select(*own(TASKS)).where(TASKS.c.workspace_id == _WORKSPACE, TASKS.c.id == bindparam("id")))
-_PROJECT = statement(select(PROJECTS).where(PROJECTS.c.workspace_id == _WORKSPACE, PROJECTS.c.id == bindparam("id")))
+_MAKER = bindparam("created_by", type_=PgUUID)
+# A link shows what its maker sees; who has left the workspace since sees what everybody there does.
+_MAKER_SEES = or_(
+    ~exists().where(
+        PRIVATE_PROJECTS.c.workspace_id == TASKS.c.workspace_id, PRIVATE_PROJECTS.c.project_id == TASKS.c.project_id
+    ),
+    exists().where(
+        MEMBERSHIPS.c.workspace_id == TASKS.c.workspace_id,
+        MEMBERSHIPS.c.user_id == _MAKER,
+        ~MEMBERSHIPS.c.removed,
+        role_in(TASKS.c.project_id).element.is_not(None),
+    ),
+)
+_TASK = statement(
+    select(*own(TASKS)).where(TASKS.c.workspace_id == _WORKSPACE, TASKS.c.id == bindparam("id"), _MAKER_SEES)
+)
+_PROJECT = statement(
+    select(PROJECTS).where(
+        PROJECTS.c.workspace_id == _WORKSPACE,
+        PROJECTS.c.id == bindparam("id"),
+        or_(
+            PROJECTS.c.visibility != Visibility.PRIVATE.value,
+            exists().where(
+                MEMBERSHIPS.c.workspace_id == PROJECTS.c.workspace_id,
+                MEMBERSHIPS.c.user_id == _MAKER,
+                ~MEMBERSHIPS.c.removed,
+                role_in(PROJECTS.c.id).element.is_not(None),
+            ),
+        ),
+    )
+)
 _OF_PROJECT = statement(
     select(*own(TASKS))
     .where(
         TASKS.c.workspace_id == _WORKSPACE,
         TASKS.c.project_id == bindparam("id"),
+        _MAKER_SEES,
         or_(_AFTER.is_(None), TASKS.c.id > _AFTER),
     )
     .order_by(TASKS.c.id)
@@ -109,6 +142,7 @@ _OF_TASK = statement(
     .where(
         TASKS.c.workspace_id == _WORKSPACE,
         TASKS.c.id.in_(select(_BELOW.c.id)),
+        _MAKER_SEES,
         or_(_AFTER.is_(None), TASKS.c.id > _AFTER),
     )
     .order_by(TASKS.c.id)
@@ -158,22 +192,23 @@ async def opened(reader: Reader, *, digest: bytes, now: datetime) -> ShareLink |
     return None if row is None else _link(row)
 
 
-async def task(reader: Reader, *, workspace_id: UUID, task_id: UUID) -> Task | None:
-    """A task by itself."""
-    row = await reader.fetch_one(_TASK, workspace_id=workspace_id, id=task_id)
+async def task(reader: Reader, link: ShareLink, *, task_id: UUID) -> Task | None:
+    """A task by itself, if whoever made the link sees it."""
+    row = await reader.fetch_one(_TASK, workspace_id=link.workspace_id, id=task_id, created_by=link.created_by)
     return None if row is None else task_of_row(row)
 
 
-async def project(reader: Reader, *, workspace_id: UUID, project_id: UUID) -> Project | None:
-    """A project."""
-    row = await reader.fetch_one(_PROJECT, workspace_id=workspace_id, id=project_id)
-    return None if row is None else Project(**row)
+async def project(reader: Reader, link: ShareLink, *, project_id: UUID) -> Project | None:
+    """A project, if whoever made the link sees it."""
+    row = await reader.fetch_one(_PROJECT, workspace_id=link.workspace_id, id=project_id, created_by=link.created_by)
+    return None if row is None else project_of_row(row)
 
 
 async def tasks(reader: Reader, link: ShareLink, *, limit: int, after: UUID | None) -> Sequence[Task]:
     """The oldest tasks that a link shows, at most `limit`, younger than `after`."""
     query, shown = (_OF_TASK, link.task_id) if link.task_id else (_OF_PROJECT, link.project_id)
-    rows = await reader.fetch(query, workspace_id=link.workspace_id, id=shown, limit=limit, after=after)
+    scope = {"workspace_id": link.workspace_id, "created_by": link.created_by}
+    rows = await reader.fetch(query, **scope, id=shown, limit=limit, after=after)
     return [task_of_row(row) for row in rows]
 
 

@@ -8,10 +8,15 @@ what it has just written, but the cursor does not pass them: they come again. Th
 not matter here, because each is told as it now is.
 
 A first reading begins at the horizon of its beginning; what changes meanwhile follows from the log.
+
+What a user may see changes without events of the things themselves, when a project becomes private, or its members are
+others. So a token says which projects were hidden from its user. When that is different for those that there were, the
+copy begins again; a private project that is new does not matter to who never saw it.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -25,6 +30,8 @@ MAX_PAGE_BYTES = 4 * 1024 * 1024
 """A page ends before it takes more, since a message can only be so large (`rota_chassis.rpc.server`)."""
 NOTHING = UUID(int=0)
 """An id before all others."""
+EVERYTHING = UUID(int=2**128 - 1)
+"""An id behind all others."""
 
 _BARE_BYTES = 64
 
@@ -49,18 +56,50 @@ class Cursor:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """Which projects were hidden from a user, when they were given a token.
+
+    Attributes:
+        newest: The greatest id of a project of the workspace then; ids grow, and those of projects made since are
+            greater, or do no harm.
+        digest: Of the hidden ones up to that; empty when there were none.
+    """
+
+    newest: UUID
+    digest: str
+
+    def still_is(self, horizon: Horizon) -> bool:
+        """Whether the same projects are hidden, of those that there were."""
+        return self.digest == _digest(horizon.hidden, self.newest)
+
+
+def access(horizon: Horizon) -> Access:
+    """What a token says that is given now."""
+    return Access(horizon.newest, _digest(horizon.hidden, horizon.newest))
+
+
+def _digest(hidden: Sequence[UUID], newest: UUID) -> str:
+    known = b"".join(sorted(each.bytes for each in hidden if each <= newest))
+    return hashlib.blake2b(known, digest_size=12).hexdigest() if known else ""
+
+
+@dataclass(frozen=True, slots=True)
 class Horizon:
-    """Where the log stands.
+    """Where the log stands, and what the user does not see.
 
     Attributes:
         epoch: Names the history of the database cluster: transactions of another are not comparable.
         decided: Every transaction below this one has ended.
         end: No transaction from this one on is visible.
+        hidden: The projects of the workspace that are hidden from the user.
+        newest: The greatest id of a project of the workspace.
     """
 
     epoch: str
     decided: int
     end: int
+    hidden: Sequence[UUID] = ()
+    newest: UUID = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +109,7 @@ class Token:
     workspace_id: UUID
     epoch: str
     cursor: Cursor | None
+    access: Access
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.postgres.statements import Statement, statement
-from sqlalchemy import Integer, and_, bindparam, exists, func, or_, select
+from sqlalchemy import Integer, and_, bindparam, cast, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
@@ -25,9 +25,9 @@ from rota_tasks.fields.store import field_of_row
 from rota_tasks.fields.tables import CUSTOM_FIELDS
 from rota_tasks.labels.messages import label_message
 from rota_tasks.labels.store import LABELS, label_of_row
-from rota_tasks.projects.domain import Project
+from rota_tasks.projects.access import is_of_visible, is_visible
 from rota_tasks.projects.messages import project_message
-from rota_tasks.projects.store import PROJECTS
+from rota_tasks.projects.store import PROJECTS, project_of_row
 from rota_tasks.relations.domain import RelationType
 from rota_tasks.relations.messages import relation_message
 from rota_tasks.relations.store import RELATIONS, relation_of_row
@@ -95,28 +95,73 @@ _AS_MADE = or_(
 # Those that others refer to first: the order of a first reading. The names are those of the aggregates, of the live
 # channel, and of the fields of rota.tasks.v1.SyncData.
 KINDS: Mapping[str, Kind] = {
-    "project": _kind(PROJECTS, lambda row: project_message(Project(**row))),
+    "project": _kind(
+        PROJECTS, lambda row: project_message(project_of_row(row)), is_visible(PROJECTS.c.id), personal=True
+    ),
     "label": _kind(LABELS, lambda row: label_message(label_of_row(row))),
     "saved_filter": _kind(
         SAVED_FILTERS, lambda row: saved_filter_message(SavedFilter(**row)), IS_VISIBLE, personal=True
     ),
-    "template": _kind(TEMPLATES, lambda row: template_message(template_of_row(row))),
-    "section": _kind(SECTIONS, lambda row: section_message(column_of_row(Section, row))),
-    "state": _kind(STATES, lambda row: state_message(column_of_row(State, row))),
-    "task_series": _kind(SERIES, lambda row: series_message(series_of_json(row["data"]))),
-    "custom_field": _kind(CUSTOM_FIELDS, lambda row: field_message(field_of_row(row))),
+    "template": _kind(
+        TEMPLATES,
+        lambda row: template_message(template_of_row(row)),
+        is_visible(TEMPLATES.c.project_id),
+        personal=True,
+    ),
+    "section": _kind(
+        SECTIONS,
+        lambda row: section_message(column_of_row(Section, row)),
+        is_visible(SECTIONS.c.project_id),
+        personal=True,
+    ),
+    "state": _kind(
+        STATES, lambda row: state_message(column_of_row(State, row)), is_visible(STATES.c.project_id), personal=True
+    ),
+    "task_series": _kind(
+        SERIES,
+        lambda row: series_message(series_of_json(row["data"])),
+        is_visible(cast(SERIES.c.data["template"]["project_id"].astext, PgUUID)),
+        personal=True,
+    ),
+    "custom_field": _kind(
+        CUSTOM_FIELDS,
+        lambda row: field_message(field_of_row(row)),
+        is_visible(CUSTOM_FIELDS.c.project_id),
+        personal=True,
+    ),
     "task": _kind(
         TASKS,
         lambda row: task_message(task_of_row(row)),
+        is_visible(TASKS.c.project_id),
         columns=[*shown(TASKS), is_favourite(TASKS)],
         personal=True,
     ),
-    "relation": _kind(RELATIONS, lambda row: relation_message(relation_of_row(row)), _AS_MADE),
-    "checklist_item": _kind(CHECKLIST_ITEMS, lambda row: item_message(item_of_row(row))),
-    "attachment": _kind(
-        ATTACHMENTS, lambda row: attachment_message(attachment_of_row(row)), exists().where(OF_THE_LIVING)
+    "relation": _kind(
+        RELATIONS,
+        lambda row: relation_message(relation_of_row(row)),
+        _AS_MADE,
+        is_of_visible(RELATIONS.c.workspace_id, RELATIONS.c.source_id, RELATIONS.c.task_id),
+        personal=True,
     ),
-    "comment": _kind(COMMENTS, lambda row: comment_message(comment_of_row(row)), columns=SHOWN, personal=True),
+    "checklist_item": _kind(
+        CHECKLIST_ITEMS,
+        lambda row: item_message(item_of_row(row)),
+        is_of_visible(CHECKLIST_ITEMS.c.workspace_id, CHECKLIST_ITEMS.c.task_id),
+        personal=True,
+    ),
+    "attachment": _kind(
+        ATTACHMENTS,
+        lambda row: attachment_message(attachment_of_row(row)),
+        exists().where(OF_THE_LIVING, is_visible(TASKS.c.project_id)),
+        personal=True,
+    ),
+    "comment": _kind(
+        COMMENTS,
+        lambda row: comment_message(comment_of_row(row)),
+        is_of_visible(COMMENTS.c.workspace_id, COMMENTS.c.task_id),
+        columns=SHOWN,
+        personal=True,
+    ),
 }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rota_chassis.errors import Gone, NotFound
 
 from rota_tasks.sync import kinds, store
-from rota_tasks.sync.domain import NOTHING, WORKSPACE, Change, Cursor, Page, Token, advanced, fit
+from rota_tasks.sync.domain import NOTHING, WORKSPACE, Change, Cursor, Page, Token, access, advanced, fit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from rota_chassis.identity import UserPrincipal
 
+    from rota_tasks.sync.domain import Horizon
     from rota_tasks.tasks.dependencies import Tasks
 
     _Found = dict[tuple[str, UUID], Change]
@@ -26,7 +27,8 @@ async def sync(tasks: Tasks, user: UserPrincipal, *, workspace_id: UUID, token: 
 
     Raises:
         NotFound: the user does not belong to the workspace, and has not read it before.
-        Gone: the log is not the one that the token was made for (code SYNC_TOKEN_GONE).
+        Gone: the log is not the one that the token was made for, or the user sees other projects than then (code
+            SYNC_TOKEN_GONE).
     """
     try:
         await tasks.memberships.require(user.user_id, workspace_id)
@@ -34,22 +36,27 @@ async def sync(tasks: Tasks, user: UserPrincipal, *, workspace_id: UUID, token: 
         if token is None:
             raise
         version = await store.membership_version(tasks.database, workspace_id=workspace_id, user_id=user.user_id)
-        return Page([Change(WORKSPACE, workspace_id, version)], Token(workspace_id, token.epoch, None), has_more=False)
+        left = Token(workspace_id, token.epoch, None, token.access)
+        return Page([Change(WORKSPACE, workspace_id, version)], left, has_more=False)
     # Before anything is read, so that what changes meanwhile lies behind it.
-    horizon = await store.horizon(tasks.database)
+    horizon = await store.horizon(tasks.database, workspace_id=workspace_id, user_id=user.user_id)
     cursor = token.cursor if token is not None else None
     if token is not None and cursor is not None and (token.epoch != horizon.epoch or cursor.xid > horizon.end):
         raise Gone(
             "The data has been restored from a backup since; begin again without `since`.", code="SYNC_TOKEN_GONE"
         )
+    if token is not None and cursor is not None and not token.access.still_is(horizon):
+        raise Gone("Other projects are private to you now; begin again without `since`.", code="SYNC_TOKEN_GONE")
     cursor = cursor or Cursor(horizon.decided, reading=True)
     found: _Found = {}
     if cursor.reading:
         cursor = await _read(tasks, user, workspace_id, cursor, found, limit=limit)
     has_more = cursor.reading
     if not cursor.reading:
-        cursor, has_more = await _follow(tasks, user, workspace_id, cursor, found, limit=limit - len(found))
-    return Page(list(found.values()), Token(workspace_id, horizon.epoch, cursor), has_more)
+        cursor, has_more = await _follow(
+            tasks, user, workspace_id, cursor, found, horizon=horizon, limit=limit - len(found)
+        )
+    return Page(list(found.values()), Token(workspace_id, horizon.epoch, cursor, access(horizon)), has_more)
 
 
 async def _read(
@@ -71,11 +78,23 @@ async def _read(
 
 
 async def _follow(
-    tasks: Tasks, user: UserPrincipal, workspace_id: UUID, cursor: Cursor, found: _Found, *, limit: int
+    tasks: Tasks,
+    user: UserPrincipal,
+    workspace_id: UUID,
+    cursor: Cursor,
+    found: _Found,
+    *,
+    horizon: Horizon,
+    limit: int,
 ) -> tuple[Cursor, bool]:
     """Go on with the log; the cursor behind what is settled, and whether more of that is there."""
     touched = await store.touched(
-        tasks.database, workspace_id=workspace_id, user_id=user.user_id, after=cursor, limit=limit + 1
+        tasks.database,
+        workspace_id=workspace_id,
+        user_id=user.user_id,
+        hidden=horizon.hidden,
+        after=cursor,
+        limit=limit + 1,
     )
     changes = await _now(tasks, user, workspace_id, [touch.cursor for touch in touched[:limit]])
     fitting = changes[: fit(found.values(), changes)]
@@ -85,7 +104,11 @@ async def _follow(
         # Up to the first touch of what is left for the next page.
         told = list(takewhile(lambda touch: (touch.cursor.kind, touch.cursor.id) not in left, told))
     found.update({(each.kind, each.id): each for each in fitting})
-    return advanced(cursor, told), len(touched) > len(told) and touched[len(told)].settled
+    cursor = advanced(cursor, told)
+    if len(told) == len(touched) and cursor.xid < horizon.decided:
+        # All of the log below the horizon has been read, also what is not for the user.
+        cursor = Cursor(horizon.decided)
+    return cursor, len(touched) > len(told) and touched[len(told)].settled
 
 
 async def _now(tasks: Tasks, user: UserPrincipal, workspace_id: UUID, touched: Sequence[Cursor]) -> Sequence[Change]:

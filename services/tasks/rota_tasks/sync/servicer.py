@@ -12,13 +12,17 @@ from rota_chassis.pagination import page_size
 from rota_chassis.postgres.routing import replica_allowed
 
 from rota_tasks.sync import queries
-from rota_tasks.sync.domain import Change, Cursor, Token
+from rota_tasks.sync.domain import EVERYTHING, Access, Change, Cursor, Token
 
 if TYPE_CHECKING:
     from rota_chassis.identity import UserPrincipal
     from rota_chassis.pagination import PageTokens
 
     from rota_tasks.tasks.dependencies import Tasks
+
+
+# How many parts a token has besides the workspace and the epoch, without and with a cursor.
+_OF_NOW = (2, 7)
 
 
 class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
@@ -53,18 +57,21 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
         if token.cursor is not None:
             at = token.cursor
             parts += [at.xid, at.position, at.kind, at.id, at.reading]
+        parts += [token.access.newest, token.access.digest]
         return self._page_tokens.encode(parts, bound_to=["sync", user.user_id])
 
     def _token(self, since: str, user: UserPrincipal) -> Token:
         try:
-            workspace_id, epoch, *at = self._page_tokens.decode(since, bound_to=["sync", user.user_id])
+            workspace_id, epoch, *rest = self._page_tokens.decode(since, bound_to=["sync", user.user_id])
         except InvalidArgument as error:
             raise _invalid_token() from error
+        # One from before there were private projects has seen all that there was.
+        *at, newest, digest = rest if len(rest) in _OF_NOW else (*rest, EVERYTHING, "")
         cursor = None
         if at:
             xid, position, kind, last, reading = at
             cursor = Cursor(xid, position, kind, UUID(last), reading)
-        return Token(UUID(workspace_id), epoch, cursor)
+        return Token(UUID(workspace_id), epoch, cursor, Access(UUID(str(newest)), digest))
 
 
 def _change(change: Change) -> sync_pb2.SyncChange:

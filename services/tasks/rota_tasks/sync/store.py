@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from rota_chassis.memberships import MEMBERSHIPS
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import BigInteger, Integer, Text, bindparam, select, text
+from sqlalchemy import BigInteger, Integer, Text, bindparam, func, literal_column, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
-from rota_tasks.sync.domain import Cursor, Horizon, Touch
+from rota_tasks.projects.access import hidden_in
+from rota_tasks.projects.store import PROJECTS
+from rota_tasks.sync.domain import NOTHING, Cursor, Horizon, Touch
 from rota_tasks.sync.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -26,23 +28,35 @@ if TYPE_CHECKING:
 _WORKSPACE, _USER = bindparam("workspace_id", type_=PgUUID), bindparam("user_id", type_=PgUUID)
 
 # The cluster and its timeline: after a recovery to an earlier time, or a restored dump, transactions count anew.
+_EPOCH = "(pg_control_system()).system_identifier || '.' || (pg_control_checkpoint()).timeline_id"
+_NEWEST = select(PROJECTS.c.id).where(PROJECTS.c.workspace_id == _WORKSPACE).order_by(PROJECTS.c.id.desc()).limit(1)
 _HORIZON = statement(
-    text(
-        """
-        SELECT (pg_control_system()).system_identifier || '.' || (pg_control_checkpoint()).timeline_id AS epoch,
-            CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS decided,
-            CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS end
-        """
+    select(
+        literal_column(_EPOCH, Text).label("epoch"),
+        literal_column("CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text)", Text).label("decided"),
+        literal_column("CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text)", Text).label("end"),
+        func.array(hidden_in(_WORKSPACE).scalar_subquery()).label("hidden"),
+        _NEWEST.scalar_subquery().label("newest"),
     )
 )
+
+
+def _project_of(data: str) -> str:
+    """In which project an event was, as text; null for what is in none."""
+    named = [f"{data} -> '{each}' ->> 'project_id'" for each in ("task", "section", "state", "custom_field")]
+    named += [f"{data} -> 'saved_filter' ->> 'project_id'", f"{data} -> 'series' -> 'template' ->> 'project_id'"]
+    return f"coalesce({', '.join(named)}, {data} -> 'project' ->> 'id', nullif({data} ->> 'project_id', ''))"
+
+
 # A row that is visible although its transaction is not came with a dump from another cluster: it is no news.
 #
 # `told` are the first events and changes of favourites from the cursor on, one of them possibly told in part; each
 # touches at least itself, so that a page needs no more of them than it has places. What one touches is read in the
-# order of kinds and ids, so that a page may end among them.
+# order of kinds and ids, so that a page may end among them. Of what was in a project that is hidden from the user, and
+# was before, not even that it happened is told; nor of what was always another's alone.
 TOUCHED = statement(
     text(
-        """
+        f"""
         WITH told AS (
             SELECT * FROM (
                 (SELECT xid, position, aggregate, aggregate_id, aggregate_version, type, data
@@ -50,6 +64,21 @@ TOUCHED = statement(
                 WHERE workspace_id = :workspace_id
                     AND (xid, position) >= (CAST(CAST(:xid AS text) AS xid8), :position)
                     AND xid < pg_snapshot_xmax(pg_current_snapshot()) AND aggregate = ANY(:kinds)
+                    AND (cardinality(:hidden) = 0
+                        OR NOT (coalesce({_project_of("data")}, '') = ANY(:hidden)
+                            OR coalesce(data ->> 'other_project_id', '') = ANY(:hidden))
+                        OR EXISTS (SELECT FROM events AS before
+                            WHERE before.workspace_id = :workspace_id AND before.aggregate_id = events.aggregate_id
+                                AND before.aggregate_version = events.aggregate_version - 1
+                                AND events.aggregate IN ('task', 'task_series', 'saved_filter')
+                                AND NOT coalesce({_project_of("before.data")}, '') = ANY(:hidden)))
+                    AND (aggregate <> 'saved_filter'
+                        OR data -> 'saved_filter' ->> 'owner_id' = CAST(:user_id AS text)
+                        OR data -> 'saved_filter' -> 'is_shared' = 'true'
+                        OR EXISTS (SELECT FROM events AS before
+                            WHERE before.workspace_id = :workspace_id AND before.aggregate_id = events.aggregate_id
+                                AND before.aggregate_version = events.aggregate_version - 1
+                                AND before.data -> 'saved_filter' -> 'is_shared' = 'true'))
                 ORDER BY xid, position LIMIT :limit + 1)
                 UNION ALL
                 (SELECT xid, 0, 'task', task_id, 0, 'favourite', NULL
@@ -62,13 +91,19 @@ TOUCHED = statement(
         SELECT CAST(told.xid AS text) AS xid, told.position, touched.kind, touched.id,
             told.xid < pg_snapshot_xmin(pg_current_snapshot()) AS settled
         FROM told
-        LEFT JOIN events AS earlier ON told.aggregate IN ('task', 'saved_filter', 'project')
+        LEFT JOIN events AS earlier ON told.aggregate IN ('task', 'project')
             AND earlier.workspace_id = :workspace_id AND earlier.aggregate_id = told.aggregate_id
             AND earlier.aggregate_version = told.aggregate_version - 1
         CROSS JOIN LATERAL (
             SELECT told.data -> 'task' ->> 'parent_id' AS parent,
                 earlier.data -> 'task' ->> 'parent_id' AS parent_before,
-                told.aggregate = 'task' AND told.type IN ('task.deleted', 'task.restored') AS comes_or_goes
+                told.aggregate = 'task' AND (
+                    told.type IN ('task.deleted', 'task.restored')
+                    -- What belongs to a task is seen by who sees its project.
+                    OR (told.data -> 'task' ->> 'project_id' IS DISTINCT FROM earlier.data -> 'task' ->> 'project_id'
+                        AND earlier.data IS NOT NULL
+                        AND EXISTS (SELECT FROM private_projects WHERE workspace_id = :workspace_id))
+                ) AS comes_or_goes
         ) AS of_task
         CROSS JOIN LATERAL (
             SELECT of_task.comes_or_goes OR (
@@ -82,14 +117,7 @@ TOUCHED = statement(
         CROSS JOIN LATERAL (
             SELECT kind, id FROM (
                 SELECT told.aggregate AS kind, told.aggregate_id AS id
-                WHERE CASE told.aggregate
-                    WHEN 'reaction' THEN false
-                    -- Of what was always another's alone not even the end is told.
-                    WHEN 'saved_filter' THEN told.data -> 'saved_filter' ->> 'owner_id' = CAST(:user_id AS text)
-                        OR told.data -> 'saved_filter' -> 'is_shared' = 'true'
-                        OR earlier.data -> 'saved_filter' -> 'is_shared' = 'true'
-                    ELSE true
-                END
+                WHERE told.aggregate <> 'reaction'
                 UNION ALL
                 SELECT 'comment', CAST(told.data -> 'reaction' ->> 'comment_id' AS uuid)
                 WHERE told.aggregate = 'reaction'
@@ -156,7 +184,7 @@ TOUCHED = statement(
             ORDER BY kind, id LIMIT :limit
         ) AS touched
         ORDER BY told.xid, told.position, touched.kind, touched.id LIMIT :limit
-        """
+        """  # noqa: S608 (what is put in is written above)
     ).bindparams(
         _WORKSPACE,
         _USER,
@@ -164,6 +192,7 @@ TOUCHED = statement(
         bindparam("position", type_=BigInteger),
         bindparam("kind", type_=Text),
         bindparam("id", type_=PgUUID),
+        bindparam("hidden", type_=ARRAY(Text)),
         bindparam("kinds", [*KINDS, "reaction"], type_=ARRAY(Text)),
         bindparam("limit", type_=Integer),
     )
@@ -182,20 +211,23 @@ _MEMBERSHIP_VERSION = statement(
 )
 
 
-async def horizon(reader: Reader) -> Horizon:
-    """Where the log stands."""
-    row = await reader.fetch_one(_HORIZON)
+async def horizon(reader: Reader, *, workspace_id: UUID, user_id: UUID) -> Horizon:
+    """Where the log stands, and which projects of a workspace are hidden from a user."""
+    row = await reader.fetch_one(_HORIZON, workspace_id=workspace_id, user_id=user_id)
     if row is None:
         raise LookupError("a query without a table gave no row")
-    return Horizon(row["epoch"], int(row["decided"]), int(row["end"]))
+    return Horizon(row["epoch"], int(row["decided"]), int(row["end"]), row["hidden"], row["newest"] or NOTHING)
 
 
-async def touched(reader: Reader, *, workspace_id: UUID, user_id: UUID, after: Cursor, limit: int) -> Sequence[Touch]:
+async def touched(
+    reader: Reader, *, workspace_id: UUID, user_id: UUID, hidden: Sequence[UUID], after: Cursor, limit: int
+) -> Sequence[Touch]:
     """What has been touched behind a cursor, in the order of transactions, at most `limit`; settled ones first."""
     rows = await reader.fetch(
         TOUCHED,
         workspace_id=workspace_id,
         user_id=user_id,
+        hidden=[str(each) for each in hidden],
         xid=str(after.xid),
         position=after.position,
         kind=after.kind,

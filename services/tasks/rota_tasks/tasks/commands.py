@@ -58,12 +58,14 @@ async def create_task(
     Raises:
         NotFound: the workspace, project or a label does not exist for the user.
         PermissionDenied: the user's role does not allow writing.
-        Conflict: an assignee is not a member.
+        Conflict: an assignee is not a member, or does not see the project.
         Unprocessable: the request id was used for another content.
     """
-    await tasks.memberships.require(user.user_id, workspace_id, WRITERS)
-    await requirements.require_members(tasks, workspace_id, fields.get("assignee_ids", ()))
-    await values.require_people(tasks, workspace_id, fields)
+    project_id = fields.get("project_id")
+    # In a project the role counts that the user has there (see `add`).
+    await tasks.memberships.require(user.user_id, workspace_id, WRITERS if project_id is None else None)
+    await requirements.require_members(tasks, workspace_id, project_id, fields.get("assignee_ids", ()))
+    await values.require_people(tasks, workspace_id, project_id, fields)
     if fields.get("recurrence") is not None:
         fields = await planning.begun(tasks, fields)
     if fields.get("execution") is not None:
@@ -91,28 +93,32 @@ async def create_task(
             )
             if first is not None:
                 return await _made_before(work, user, request, first)
-        return await add(work, task)
+        return await add(work, user, task)
 
     # Any number may be added to others at once, but not while something moves or is deleted.
     held = [locks.structure(workspace_id, alone=False)] if task.parent_id is not None else []
     return await tasks.database.ordered(create, *held)
 
 
-async def add(work: UnitOfWork, task: Task) -> Task:
+async def add(work: UnitOfWork, user: UserPrincipal, task: Task) -> Task:
     """Create a task in a transaction that holds the structure of the workspace, if it is a part of another.
+
+    Whether the user may write in the workspace, if the task is in no project, is the caller's to ask.
 
     Returns:
         The task in its place.
 
     Raises:
-        NotFound: the workspace has no such project, label or parent, or the project no such state or section.
+        NotFound: the workspace has no such project, label or parent for the user, or the project no such state or
+            section.
+        PermissionDenied: the user's role in the project, or in that of the parent, does not allow writing.
         Conflict: it would be too deep, or its state is full.
         InvalidArgument: a value does not fit its custom field, or one is missing.
     """
-    await requirements.require_project(work, task.workspace_id, task.project_id)
+    await requirements.require_project(work, user, task.workspace_id, task.project_id)
     if task.label_ids:
         await requirements.require_labels(work, task.workspace_id, task.label_ids)
-    await requirements.require_place(work, task.workspace_id, task.id, task.parent_id)
+    await requirements.require_place(work, user, task.workspace_id, task.id, task.parent_id)
     if task.recurrence is not None:
         await requirements.require_not_nested(work, task.workspace_id, task.parent_id)
     task = await workflow.place_new(work, task)
@@ -142,13 +148,14 @@ async def edit_task(
     if changes.get("assignee_ids"):
         task = await queries.get_task(tasks, user, task_id=task_id)
         newcomers = [each for each in changes["assignee_ids"] if each not in task.assignee_ids]
-        await requirements.require_members(tasks, task.workspace_id, newcomers)
+        project_id = changes.get("project_id", task.project_id)
+        await requirements.require_members(tasks, task.workspace_id, project_id, newcomers)
     if isinstance(changes.get("action"), dict):
         task = await queries.get_task(tasks, user, task_id=task_id)
         changes = await accepting.asked(tasks, user, task, changes)
     if values.persons(changes):
         task = await queries.get_task(tasks, user, task_id=task_id)
-        await values.require_people(tasks, task.workspace_id, changes)
+        await values.require_people(tasks, task.workspace_id, changes.get("project_id", task.project_id), changes)
 
     async def decide(work: UnitOfWork, task: Task) -> Sequence[TaskEvent]:
         events = await edit(work, tasks, user, task, changes)
@@ -165,18 +172,18 @@ async def edit(
     """What follows when the named fields of a locked task are set; the structure is held if its parent is named.
 
     Raises:
-        NotFound: the workspace has no such project, label or parent, or the project no such state or section.
+        NotFound: the workspace has no such project, label or parent for the user, or the project no such state or
+            section.
+        PermissionDenied: the user's role where the task goes does not allow writing.
         Conflict: the parent is the task itself or below it, it would be too deep, a transition is refused, or a state
             is full.
         InvalidArgument: a value does not fit its custom field, or one is missing that must not be.
     """
-    project_id = changes.get("project_id")
-    if project_id != task.project_id:
-        await requirements.require_project(work, task.workspace_id, project_id)
+    await require_way(work, tasks, user, task, changes)
     await requirements.require_labels(work, task.workspace_id, changes.get("label_ids", ()))
     parent_id = changes.get("parent_id")
     if parent_id != task.parent_id:
-        await requirements.require_place(work, task.workspace_id, task.id, parent_id)
+        await requirements.require_place(work, user, task.workspace_id, task.id, parent_id)
     if changes.get("recurrence", task.recurrence) is not None and {"recurrence", "parent_id"} & changes.keys():
         await requirements.require_not_nested(work, task.workspace_id, changes.get("parent_id", task.parent_id))
     settled = await workflow.settle(work, tasks, user, task, executions.settle(task, changes))
@@ -185,6 +192,19 @@ async def edit(
         # Others may rely on it: what it is a part of, and what it blocks.
         await tree.lock(work, task.workspace_id, exclusive=False)
     return domain.edit(task, settled, by=user.user_id, now=tasks.clock.now())
+
+
+async def require_way(
+    work: UnitOfWork, tasks: Tasks, user: UserPrincipal, task: Task, changes: Mapping[str, Any]
+) -> None:
+    """Return if the user may bring the task to the project that the changes name, or out of all."""
+    project_id = changes.get("project_id", task.project_id)
+    if project_id == task.project_id:
+        return
+    await requirements.require_project(work, user, task.workspace_id, project_id)
+    if project_id is None:
+        role = await tasks.memberships.known_role(work, user.user_id, task.workspace_id)
+        require_role(role or VIEWER, WRITERS)
 
 
 async def assign_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, assignee_id: UUID) -> Task:
@@ -196,7 +216,7 @@ async def assign_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, assig
         Conflict: the assignee is not a member, or the task has as many assignees as it may.
     """
     task = await queries.get_task(tasks, user, task_id=task_id)
-    await requirements.require_members(tasks, task.workspace_id, [assignee_id], field="assignee_id")
+    await requirements.require_members(tasks, task.workspace_id, task.project_id, [assignee_id], field="assignee_id")
 
     return await _change(tasks, user, task_id, _pure(lambda task: assign(task, assignee_id, now=tasks.clock.now())))
 

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, or_, select, true
 from rota_tasks.keys.tables import tasks_with
 from rota_tasks.labels.domain import name_key
 from rota_tasks.labels.store import LABELS
+from rota_tasks.projects.access import is_visible
 from rota_tasks.relations.domain import RelationType
 from rota_tasks.relations.store import RELATIONS
 from rota_tasks.tasks import custom
@@ -112,6 +113,7 @@ def _blockers(wanted: ColumnElement[Any] | None) -> ColumnElement[bool]:
             _BLOCKERS.c.workspace_id == RELATIONS.c.workspace_id,
             _BLOCKERS.c.id == RELATIONS.c.task_id,
             or_(*(_BLOCKERS.c.status == status.value for status in sorted(OPEN))),
+            is_visible(_BLOCKERS.c.project_id),
             true() if wanted is None else RELATIONS.c.task_id == func.any(wanted),
         )
         .correlate(TASKS)

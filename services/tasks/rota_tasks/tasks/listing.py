@@ -14,6 +14,7 @@ from rota_chassis.postgres.statements import statement
 from sqlalchemy import Integer, Select, bindparam, literal, select, true, tuple_
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
+from rota_tasks.projects.access import is_visible
 from rota_tasks.tasks.filtering import matches
 from rota_tasks.tasks.tables import TASKS, is_favourite, shown, task_of_row
 
@@ -81,7 +82,7 @@ def page_query(
 ) -> Select[Any]:
     """The query for those of a page that have a value, or have none; its parameters are user_id and limit."""
     limit = bindparam("limit", type_=Integer)
-    conditions = [matches(where)]
+    conditions = [matches(where), is_visible(TASKS.c.project_id)]
     if favourite:
         conditions.append(is_favourite(TASKS).element)
     if order.nullable:

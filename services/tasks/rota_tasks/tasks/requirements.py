@@ -5,30 +5,55 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rota_chassis.errors import Conflict, NotFound, Violation
+from rota_chassis.memberships import WRITERS, require_role
 
 from rota_tasks.labels import store as labels
 from rota_tasks.projects import store as projects
-from rota_tasks.tasks import tree
+from rota_tasks.tasks import store, tree
 from rota_tasks.tasks.domain import MAX_LEVELS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from uuid import UUID
 
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.identity import UserPrincipal
+    from rota_chassis.postgres.database import Reader, UnitOfWork
 
     from rota_tasks.tasks.dependencies import Tasks
 
 
 async def require_members(
-    tasks: Tasks, workspace_id: UUID, user_ids: Sequence[UUID], *, field: str = "assignee_ids"
+    tasks: Tasks,
+    workspace_id: UUID,
+    project_id: UUID | None,
+    user_ids: Sequence[UUID],
+    *,
+    field: str = "assignee_ids",
 ) -> None:
-    """Return if all belong to the workspace.
+    """Return if all belong to the workspace and see the project, if one is given.
 
     Raises:
         Conflict: someone does not (code ASSIGNEE_NOT_A_MEMBER).
     """
-    refuse_strangers(user_ids, await tasks.memberships.strangers(workspace_id, user_ids), field=field)
+    refuse_strangers(user_ids, await strangers_to(tasks, workspace_id, project_id, user_ids), field=field)
+
+
+async def strangers_to(
+    tasks: Tasks, workspace_id: UUID, project_id: UUID | None, user_ids: Sequence[UUID]
+) -> Collection[UUID]:
+    """Those of the users who do not belong to the workspace, or do not see the project, if one is given."""
+    strangers = await tasks.memberships.strangers(workspace_id, user_ids)
+    return {*strangers, *await blind_to(tasks.database, workspace_id, project_id, user_ids)}
+
+
+async def blind_to(
+    reader: Reader, workspace_id: UUID, project_id: UUID | None, user_ids: Sequence[UUID]
+) -> Collection[UUID]:
+    """Those of the users who do not see the project; nobody, if none is given."""
+    if project_id is None or not user_ids:
+        return ()
+    scope = {"workspace_id": workspace_id, "project_id": project_id}
+    return set(user_ids) - await projects.seeing(reader, **scope, user_ids=user_ids)
 
 
 def refuse_strangers(user_ids: Sequence[UUID], strangers: Collection[UUID], *, field: str = "assignee_ids") -> None:
@@ -40,7 +65,7 @@ def refuse_strangers(user_ids: Sequence[UUID], strangers: Collection[UUID], *, f
     found = [each for each in user_ids if each in strangers]
     if found:
         raise Conflict(
-            "Only members of the workspace can be assigned; invite them first.",
+            "Only members of the workspace who see the project can be assigned; invite them first.",
             code="ASSIGNEE_NOT_A_MEMBER",
             violations=[
                 Violation(
@@ -53,14 +78,54 @@ def refuse_strangers(user_ids: Sequence[UUID], strangers: Collection[UUID], *, f
         )
 
 
-async def require_project(work: UnitOfWork, workspace_id: UUID, project_id: UUID | None) -> None:
-    """Return if the workspace has the project, or none is asked for.
+async def require_project(
+    reader: Reader,
+    user: UserPrincipal,
+    workspace_id: UUID,
+    project_id: UUID | None,
+    roles: frozenset[str] | None = WRITERS,
+) -> None:
+    """Return if the workspace has the project for the user, in one of the roles, or none is asked for.
 
     Raises:
         NotFound: it has not (code PROJECT_NOT_FOUND).
+        PermissionDenied: the user's role in it is another.
     """
-    if project_id is not None and not await projects.exists(work, workspace_id=workspace_id, project_id=project_id):
+    if project_id is None:
+        return
+    role = await projects.role(reader, user_id=user.user_id, workspace_id=workspace_id, project_id=project_id)
+    if role is None:
         raise NotFound("There is no such project in the task's workspace.", code="PROJECT_NOT_FOUND")
+    require_role(role, roles)
+
+
+async def require_some_writing(tasks: Tasks, user: UserPrincipal, workspace_id: UUID) -> str:
+    """The user's role in the workspace, if they may write in it, or in one of its projects.
+
+    Raises:
+        NotFound: the workspace does not exist for the user.
+        PermissionDenied: they may write nowhere.
+    """
+    role = await tasks.memberships.require(user.user_id, workspace_id)
+    if role not in WRITERS and not await projects.writes_in_one(
+        tasks.database, workspace_id=workspace_id, user_id=user.user_id
+    ):
+        require_role(role, WRITERS)
+    return role
+
+
+async def require_writer(
+    reader: Reader, user: UserPrincipal, *, workspace_id: UUID, task_ids: Sequence[UUID]
+) -> Mapping[UUID, UUID | None]:
+    """The projects of those of the tasks that the user may see, if they may write in all of these.
+
+    Raises:
+        PermissionDenied: their role in one of them is another.
+    """
+    places = await store.places(reader, user_id=user.user_id, workspace_id=workspace_id, task_ids=task_ids)
+    for _project_id, role in places.values():
+        require_role(role, WRITERS)
+    return {task_id: project_id for task_id, (project_id, _role) in places.items()}
 
 
 async def require_labels(work: UnitOfWork, workspace_id: UUID, label_ids: Sequence[UUID]) -> None:
@@ -82,19 +147,23 @@ async def require_labels(work: UnitOfWork, workspace_id: UUID, label_ids: Sequen
         )
 
 
-async def require_place(work: UnitOfWork, workspace_id: UUID, task_id: UUID, parent_id: UUID | None) -> None:
-    """Return if the task, with everything below it, may be a part of `parent_id`; anything may be a part of nothing.
+async def require_place(
+    work: UnitOfWork, user: UserPrincipal, workspace_id: UUID, task_id: UUID, parent_id: UUID | None
+) -> None:
+    """Return if the user may make the task, with everything below it, a part of `parent_id`; of nothing it may be.
 
     The caller holds the structure of the workspace (`tree.lock`), so that what holds now still holds at the commit.
 
     Raises:
-        NotFound: the workspace has no such parent (code PARENT_NOT_FOUND).
+        NotFound: the workspace has no such parent for the user (code PARENT_NOT_FOUND).
+        PermissionDenied: the user may not write where the parent is.
         Conflict: the parent is the task itself or below it (code SUBTASK_CYCLE), or it would be too deep (code
             SUBTASKS_TOO_DEEP).
     """
     if parent_id is None:
         return
-    above = await tree.path(work, workspace_id=workspace_id, task_id=parent_id)
+    seen = await require_writer(work, user, workspace_id=workspace_id, task_ids=[parent_id])
+    above = await tree.path(work, workspace_id=workspace_id, task_id=parent_id) if parent_id in seen else ()
     if not above:
         raise NotFound(
             "There is no such parent in the task's workspace.",

@@ -12,13 +12,28 @@ from uuid import UUID
 from rota_chassis.events.log import DATA, EVENTS, data_of
 from rota_chassis.memberships import MEMBERSHIPS, newest_visible, visible_workspaces
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Boolean, Column, DateTime, Integer, Text, bindparam, delete, exists, func, or_, select, tuple_
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Integer,
+    Text,
+    bindparam,
+    cast,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.executions.messages import execution_json
 from rota_tasks.keys.tables import tasks_with
 from rota_tasks.labels.store import LABELS
+from rota_tasks.projects.access import is_visible, role_in
 from rota_tasks.search import documents
 from rota_tasks.series import occurrences
 from rota_tasks.series.recurrence_messages import recurrence_json
@@ -37,6 +52,7 @@ from rota_tasks.tasks.tables import (
     shown,
     task_of_row,
 )
+from rota_tasks.trash.tables import TRASH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,11 +60,12 @@ if TYPE_CHECKING:
 
     from rota_chassis.postgres.database import Reader, UnitOfWork
 
-    from rota_tasks.tasks.domain import Task, TaskEvent
+    from rota_tasks.tasks.domain import Standing, Task, TaskEvent
 
+_IS_VISIBLE = is_visible(TASKS.c.project_id)
 _GET = statement(
     select(*shown(TASKS), is_favourite(TASKS)).where(
-        TASKS.c.id == bindparam("id"), TASKS.c.workspace_id.in_(visible_workspaces())
+        TASKS.c.id == bindparam("id"), TASKS.c.workspace_id.in_(visible_workspaces()), _IS_VISIBLE
     )
 )
 _IN_WORKSPACE = bindparam("workspace_id", type_=PgUUID)
@@ -57,12 +74,29 @@ _GET_BY_KEY = statement(
         TASKS.c.workspace_id == _IN_WORKSPACE,
         TASKS.c.workspace_id.in_(visible_workspaces()),
         TASKS.c.id.in_(tasks_with(bindparam("keys", type_=ARRAY(Text)), _IN_WORKSPACE)),
+        _IS_VISIBLE,
+    )
+)
+_STANDING = statement(
+    select(*shown(TASKS, to_user=False)).where(
+        TASKS.c.workspace_id == _IN_WORKSPACE, TASKS.c.id == bindparam("id", type_=PgUUID)
     )
 )
 _PURGED = EVENTS.alias("purged")
+# The past of a task is seen by who sees the task now, alive or in the trash, and saw what it was in then.
 _AS_OF = statement(
-    select(*DATA)
+    select(*DATA, (~is_visible(cast(EVENTS.c.data["task"]["project_id"].astext, PgUUID))).label("hidden"))
     .where(
+        or_(
+            exists().where(
+                TASKS.c.workspace_id == EVENTS.c.workspace_id, TASKS.c.id == EVENTS.c.aggregate_id, _IS_VISIBLE
+            ),
+            exists().where(
+                TRASH.c.workspace_id == EVENTS.c.workspace_id,
+                TRASH.c.id == EVENTS.c.aggregate_id,
+                is_visible(TRASH.c.project_id),
+            ),
+        ),
         EVENTS.c.workspace_id.in_(visible_workspaces()),
         EVENTS.c.aggregate == "task",
         EVENTS.c.aggregate_id == bindparam("id"),
@@ -77,7 +111,7 @@ _AS_OF = statement(
     .limit(1)
 )
 _LOCK = statement(
-    select(*shown(TASKS), is_favourite(TASKS), MEMBERSHIPS.c.role)
+    select(*shown(TASKS), is_favourite(TASKS), role_in(TASKS.c.project_id))
     .join_from(TASKS, MEMBERSHIPS, TASKS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
     .where(
         TASKS.c.id == bindparam("id"),
@@ -92,14 +126,29 @@ _SUBTASKS = statement(
         TASKS.c.workspace_id == bindparam("workspace_id"),
         TASKS.c.parent_id == bindparam("parent_id"),
         or_(bindparam("after", type_=PgUUID).is_(None), TASKS.c.id > bindparam("after", type_=PgUUID)),
+        _IS_VISIBLE,
     )
     .order_by(TASKS.c.id)
     .limit(bindparam("limit", type_=Integer))
 )
+_IDS = bindparam("ids", type_=ARRAY(PgUUID))
+_PLACES = statement(
+    select(TASKS.c.id, TASKS.c.project_id, role_in(TASKS.c.project_id))
+    .join_from(TASKS, MEMBERSHIPS, TASKS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
+    .where(
+        TASKS.c.workspace_id == _IN_WORKSPACE,
+        TASKS.c.id == func.any(_IDS),
+        MEMBERSHIPS.c.user_id == bindparam("user_id"),
+        ~MEMBERSHIPS.c.removed,
+    )
+)
+_PROJECTS = statement(
+    select(TASKS.c.id, TASKS.c.project_id).where(TASKS.c.workspace_id == _IN_WORKSPACE, TASKS.c.id == func.any(_IDS))
+)
 _WRITTEN = (*FIELDS, *DERIVED)
 _NO_ID = UUID(int=0)
 _ALL = statement(
-    select(*shown(TASKS))
+    select(*shown(TASKS, to_user=False))
     .where(
         tuple_(TASKS.c.workspace_id, TASKS.c.id)
         > tuple_(bindparam("after_workspace", type_=PgUUID), bindparam("after", type_=PgUUID)),
@@ -126,7 +175,7 @@ _FAVOUR = statement(
         ["workspace_id", "user_id", "task_id"],
         # The task cannot be deleted before this commits, so that nothing is left of it.
         select(TASKS.c.workspace_id, bindparam("user_id", type_=PgUUID), TASKS.c.id)
-        .where(TASKS.c.id == bindparam("id"), TASKS.c.workspace_id.in_(visible_workspaces()))
+        .where(TASKS.c.id == bindparam("id"), TASKS.c.workspace_id.in_(visible_workspaces()), _IS_VISIBLE)
         .with_for_update(read=True, key_share=True, of=TASKS),
     )
     .on_conflict_do_nothing()
@@ -147,7 +196,7 @@ _FORGET_FAVOURITES = statement(
 _FAVOURITE_CHANGED = insert(FAVOURITE_CHANGES).from_select(
     ["workspace_id", "user_id", "task_id"],
     select(TASKS.c.workspace_id, bindparam("user_id", type_=PgUUID), TASKS.c.id).where(
-        TASKS.c.id == bindparam("id"), TASKS.c.workspace_id.in_(visible_workspaces())
+        TASKS.c.id == bindparam("id"), TASKS.c.workspace_id.in_(visible_workspaces()), _IS_VISIBLE
     ),
 )
 _NOTE_FAVOURITE = statement(
@@ -205,6 +254,7 @@ def _exists(label_id: str) -> Any:
 
 _PAGE, _PAGE_ROWS = newest_visible(
     TASKS,
+    _IS_VISIBLE,
     _wanted(TASKS.c.project_id, "project_id"),
     _wanted(TASKS.c.status, "status"),
     _holds(TASKS.c.assignee_ids, "assignee_id"),
@@ -234,15 +284,35 @@ async def get_as_of(reader: Reader, *, user_id: UUID, task_id: UUID, time: datet
     A task that has been purged since has no past.
     """
     row = await reader.fetch_one(_AS_OF, user_id=user_id, id=task_id, time=time)
-    if row is None or row["type"] in ("task.deleted", "task.purged"):
+    if row is None or row["hidden"] or row["type"] in ("task.deleted", "task.purged"):
         return None
     return task_of(data_of(row).task)
 
 
 async def lock(work: UnitOfWork, *, user_id: UUID, task_id: UUID) -> tuple[Task, str] | None:
-    """The task, locked until the transaction ends, and the user's role in its workspace."""
+    """The task, if the user may see it, locked until the transaction ends, and their role in its project."""
     row = await work.fetch_one(_LOCK, user_id=user_id, id=task_id)
-    return None if row is None else (task_of_row(row), row["role"])
+    return None if row is None or row["role"] is None else (task_of_row(row), row["role"])
+
+
+async def standing(reader: Reader, task: Task) -> Standing | None:
+    """What other tasks make of a task, whoever may see them."""
+    row = await reader.fetch_one(_STANDING, workspace_id=task.workspace_id, id=task.id)
+    return None if row is None else task_of_row(row).standing
+
+
+async def places(
+    reader: Reader, *, user_id: UUID, workspace_id: UUID, task_ids: Sequence[UUID]
+) -> Mapping[UUID, tuple[UUID | None, str]]:
+    """By each of the tasks that the user may see: its project, and their role in that."""
+    rows = await reader.fetch(_PLACES, user_id=user_id, workspace_id=workspace_id, ids=list(task_ids))
+    return {row["id"]: (row["project_id"], row["role"]) for row in rows if row["role"] is not None}
+
+
+async def projects_of(reader: Reader, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> Mapping[UUID, UUID | None]:
+    """The projects of tasks, whoever may see them."""
+    rows = await reader.fetch(_PROJECTS, workspace_id=workspace_id, ids=list(task_ids))
+    return {row["id"]: row["project_id"] for row in rows}
 
 
 async def page(

@@ -34,6 +34,7 @@ from rota_tasks.executions.messages import execution_of_json
 from rota_tasks.fields.tables import living_values
 from rota_tasks.keys.tables import key_of
 from rota_tasks.labels.store import LABELS
+from rota_tasks.projects.access import is_visible
 from rota_tasks.relations.domain import RelationType
 from rota_tasks.relations.store import RELATIONS
 from rota_tasks.series.recurrence_messages import recurrence_of_json
@@ -149,8 +150,15 @@ def own(tasks: FromClause) -> list[Any]:
     ]
 
 
-def shown(tasks: FromClause) -> list[Any]:
-    """What a read shows of a task, for a select from `tasks`, so that it takes one query: also its standing."""
+def shown(tasks: FromClause, *, to_user: bool = True) -> list[Any]:
+    """What a read shows of a task, for a select from `tasks`, so that it takes one query: also its standing.
+
+    Args:
+        tasks: Which.
+        to_user: Whether its standing leaves out the tasks hidden from the user in the parameter `user_id`.
+    """
+    of_child = [is_visible(_CHILDREN.c.project_id)] if to_user else []
+    of_blocker = [is_visible(_BLOCKERS.c.project_id)] if to_user else []
     children = (
         select(array([func.count().filter(_is_open(_CHILDREN)), func.count()]))
         .where(
@@ -159,6 +167,7 @@ def shown(tasks: FromClause) -> list[Any]:
             # as an equation it would then read the whole table for each row shown.
             _CHILDREN.c.parent_id >= tasks.c.id,
             _CHILDREN.c.parent_id <= tasks.c.id,
+            *of_child,
         )
         .correlate(tasks)
         .scalar_subquery()
@@ -175,6 +184,7 @@ def shown(tasks: FromClause) -> list[Any]:
             RELATIONS.c.source_id == tasks.c.id,
             RELATIONS.c.type == RelationType.IS_BLOCKED_BY.value,
             _is_open(_BLOCKERS),
+            *of_blocker,
         )
         .order_by(_BLOCKERS.c.id)
         .correlate(tasks)

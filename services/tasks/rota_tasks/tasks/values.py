@@ -13,6 +13,7 @@ from rota_chassis.errors import Conflict, InvalidArgument, Violation
 
 from rota_tasks.fields import store
 from rota_tasks.fields.domain import fitting, people, unfit
+from rota_tasks.tasks import requirements
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -39,14 +40,14 @@ def field_id(path: str) -> str:
         raise _invalid([Violation(path, "is not the id of a custom field", "not_found")]) from error
 
 
-async def require_people(tasks: Tasks, workspace_id: UUID, changes: Mapping[str, Any]) -> None:
-    """Return if all persons among the new values belong to the workspace; not within a transaction.
+async def require_people(tasks: Tasks, workspace_id: UUID, project_id: UUID | None, changes: Mapping[str, Any]) -> None:
+    """Return if all persons among the new values belong to the workspace and see the project; not in a transaction.
 
     Raises:
         Conflict: someone does not (code ASSIGNEE_NOT_A_MEMBER).
     """
     found = persons(changes)
-    refuse_strangers(changes, await tasks.memberships.strangers(workspace_id, found))
+    refuse_strangers(changes, await requirements.strangers_to(tasks, workspace_id, project_id, found))
 
 
 def persons(changes: Mapping[str, Any]) -> list[UUID]:
@@ -63,7 +64,7 @@ def refuse_strangers(changes: Mapping[str, Any], strangers: Collection[UUID]) ->
     found = [key for key, person in people(_given(changes)).items() if person in strangers]
     if found:
         raise Conflict(
-            "Only members of the workspace can be named; invite them first.",
+            "Only members of the workspace who see the project can be named; invite them first.",
             code="ASSIGNEE_NOT_A_MEMBER",
             violations=[Violation(NAMED + key, "is not a member of the workspace", "not_a_member") for key in found],
         )

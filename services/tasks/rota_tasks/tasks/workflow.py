@@ -15,6 +15,8 @@ from rota_chassis.errors import Conflict, NotFound, Violation
 from rota_tasks.boards import domain as boards
 from rota_tasks.boards import positions, store
 from rota_tasks.boards.domain import MAX_POSITION, Guard, Section, State
+from rota_tasks.projects import store as projects
+from rota_tasks.projects.queries import no_such_project
 from rota_tasks.tasks import domain, tree
 from rota_tasks.tasks import store as task_store
 from rota_tasks.tasks.domain import Status, Task
@@ -95,14 +97,14 @@ async def settle(
     if section_id is not None and section_id != task.section_id:
         await _require_section(work, task, project_id, section_id)
     if wants_state:
-        settled |= await _settle_state(work, tasks, user, task, settled)
+        settled |= await _settle_state(work, user, task, settled)
     if place is not None:
         settled["position"] = await _position(work, task, place, now=tasks.clock.now())
     return settled
 
 
 async def _settle_state(
-    work: UnitOfWork, tasks: Tasks, user: UserPrincipal, task: Task, changes: Mapping[str, Any]
+    work: UnitOfWork, user: UserPrincipal, task: Task, changes: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     project_id = changes.get("project_id", task.project_id)
     state_id, status = changes.get("state_id"), changes.get("status")
@@ -124,26 +126,38 @@ async def _settle_state(
         )
     if to.id != task.state_id:
         source = next((each for each in states if each.id == task.state_id), None)
-        role = await tasks.memberships.require(user.user_id, task.workspace_id, reader=work)
-        shown = replace(
-            task, **{name: value for name, value in changes.items() if name not in ("place", "field_values")}
-        )
-        guards = boards.guards(source, to)
-        if guards - {Guard.CHECKLIST_DONE}:
-            await tree.lock(work, task.workspace_id, exclusive=True)
-        if guards:
-            # What was done to its subtasks, blockers and checklist while this waited for its row counts as well.
-            fresh = await task_store.get(work, user_id=user.user_id, task_id=task.id)
-            shown = replace(shown, standing=fresh.standing if fresh else None)
-        refused = boards.refusals(source, to, shown, role)
-        if refused:
-            raise Conflict(
-                f"The task cannot go to {to.name} now: {'; '.join(each.description for each in refused)}.",
-                code="TRANSITION_REFUSED",
-                violations=[Violation(each.field, each.description, each.guard) for each in refused],
-            )
+        await _require_way(work, user, task, changes, source=source, to=to)
         await _require_room(work, replace(task, project_id=project_id), to)
     return {"status": to.group, "state_id": to.id}
+
+
+async def _require_way(
+    work: UnitOfWork,
+    user: UserPrincipal,
+    task: Task,
+    changes: Mapping[str, Any],
+    *,
+    source: State | None,
+    to: State,
+) -> None:
+    role = await projects.role(work, user_id=user.user_id, workspace_id=task.workspace_id, project_id=to.project_id)
+    if role is None:
+        raise no_such_project()
+    shown = replace(task, **{name: value for name, value in changes.items() if name not in ("place", "field_values")})
+    guards = boards.guards(source, to)
+    if guards - {Guard.CHECKLIST_DONE}:
+        await tree.lock(work, task.workspace_id, exclusive=True)
+    if guards:
+        # What was done to its subtasks, blockers and checklist while this waited for its row counts as well. So do
+        # those that the user does not see: what a project asks for holds for all.
+        shown = replace(shown, standing=await task_store.standing(work, task))
+    refused = boards.refusals(source, to, shown, role)
+    if refused:
+        raise Conflict(
+            f"The task cannot go to {to.name} now: {'; '.join(each.description for each in refused)}.",
+            code="TRANSITION_REFUSED",
+            violations=[Violation(each.field, each.description, each.guard) for each in refused],
+        )
 
 
 async def _states(work: UnitOfWork, workspace_id: UUID, project_id: UUID) -> Sequence[State]:

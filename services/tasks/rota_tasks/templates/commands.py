@@ -8,7 +8,7 @@ nothing.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -29,6 +29,8 @@ from rota_tasks.imports import lookups
 from rota_tasks.keys import commands as keys
 from rota_tasks.labels.domain import name_key
 from rota_tasks.preconditions import require_version
+from rota_tasks.projects import store as projects
+from rota_tasks.projects.domain import Visibility
 from rota_tasks.tasks import requirements
 from rota_tasks.templates import asking, domain, filling, queries, store
 from rota_tasks.templates.checking import problems
@@ -72,10 +74,11 @@ async def create_template(
     name: str,
     description: str,
     content: Content,
+    project_id: UUID | None,
     request: Request | None,
     answer_of: Callable[[Template], bytes],
 ) -> bytes:
-    """Save a template; the answer.
+    """Save a template, made from what is in a project if one is given; the answer.
 
     Raises:
         NotFound: the workspace does not exist for the user.
@@ -94,6 +97,7 @@ async def create_template(
         description=description,
         content=content,
         **domain.counted(content),
+        project_id=project_id,
         created_by=user.user_id,
         created_at=now,
         updated_at=now,
@@ -167,7 +171,8 @@ async def instantiate_template(
     """
     template = await queries.get_template(tasks, user, template_id=template_id)
     workspace_id = template.workspace_id
-    await tasks.memberships.require(user.user_id, workspace_id, WRITERS)
+    # In a project the role counts that the user has there.
+    await tasks.memberships.require(user.user_id, workspace_id, WRITERS if use.project_id is None else None)
     if template.content is None:
         raise LookupError("a template was read without its content")
     content, values = _filled(template.content, use)
@@ -179,7 +184,7 @@ async def instantiate_template(
         )
     users = filling.users_among(content, values)
     people = {*map(UUID, users.values()), *_people(content)}
-    strangers = frozenset(await tasks.memberships.strangers(workspace_id, list(people)) if people else ())
+    strangers = frozenset(await requirements.strangers_to(tasks, workspace_id, use.project_id, list(people)))
     _refuse_strangers(users, strangers)
     now = tasks.clock.now()
     today = now.astimezone(ZoneInfo(use.time_zone) if use.time_zone else UTC).date()
@@ -189,7 +194,7 @@ async def instantiate_template(
 
     async def make(work: UnitOfWork) -> bytes:
         async def act() -> bytes:
-            await requirements.require_project(work, workspace_id, use.project_id)
+            await requirements.require_project(work, user, workspace_id, use.project_id)
             among: dict[str, Any] = {"workspace_id": workspace_id, "project_id": use.project_id}
             occasion = Occasion(
                 workspace_id=workspace_id,
@@ -210,6 +215,11 @@ async def instantiate_template(
             if use.project_id is not None:
                 await _require_room(work, made, occasion)
             if made.project is not None:
+                if template.project_id is not None and await projects.is_private(
+                    work, workspace_id=workspace_id, project_id=template.project_id
+                ):
+                    # What was made of what only some see is for some only, until its admin says otherwise.
+                    made.project = replace(made.project, visibility=Visibility.PRIVATE)
                 made.project = await keys.named(work, made.project)
             made.tasks = list(await bulk.add(work, _bulk(made)))
             return answer_of(made)

@@ -22,6 +22,7 @@ class Template:
 
     Attributes:
         content: None where it was not read.
+        project_id: The project that it was made from, if it was: who does not see that does not see the template.
     """
 
     id: UUID
@@ -30,6 +31,7 @@ class Template:
     description: str = ""
     content: Content | None
     makes_project: bool
+    project_id: UUID | None = None
     task_count: int
     created_by: UUID
     created_at: datetime

@@ -88,8 +88,8 @@ def template_message(template: Template) -> templates_pb2.Template:
     )
 
 
-def template_of(message: templates_pb2.Template) -> Template:
-    """The template in a message; the inverse of `template_message`."""
+def template_of(message: templates_pb2.Template, project_id: str = "") -> Template:
+    """The template in a message, made from this project if it is named; the inverse of `template_message`."""
     return Template(
         id=UUID(message.id),
         workspace_id=UUID(message.workspace_id),
@@ -98,6 +98,7 @@ def template_of(message: templates_pb2.Template) -> Template:
         content=content_of(message.content),
         makes_project=message.makes_project,
         task_count=message.task_count,
+        project_id=UUID(project_id) if project_id else None,
         created_by=UUID(message.created_by),
         created_at=message.created_at.ToDatetime(UTC),
         updated_at=message.updated_at.ToDatetime(UTC),
@@ -169,7 +170,7 @@ def event_message(event: TemplateEvent) -> NewEvent:
         workspace_id=template.workspace_id,
         aggregate_id=template.id,
         aggregate_version=template.version,
-        data=_DATA[type(event)](template=template_message(template)),
+        data=_DATA[type(event)](template=template_message(template), project_id=str(template.project_id or "")),
         time=template.updated_at,
     )
 

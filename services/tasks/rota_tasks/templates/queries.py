@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rota_chassis.errors import Conflict, NotFound
+from rota_chassis.memberships import WRITERS
 from rota_chassis.postgres.database import UnitOfWork
 
 from rota_tasks.copies.domain import Part
@@ -13,6 +14,7 @@ from rota_tasks.copies.queries import content_of
 from rota_tasks.fields import store as fields
 from rota_tasks.projects.queries import get_project
 from rota_tasks.tasks.queries import get_task
+from rota_tasks.tasks.requirements import require_writer
 from rota_tasks.templates import store
 from rota_tasks.templates.content import MAX_TASKS
 from rota_tasks.templates.extracting import extract
@@ -66,12 +68,12 @@ async def content_of_project(
         NotFound: it does not exist in the workspace, or not for the user.
         Conflict: it is too large.
     """
-    project = await get_project(projects, user, project_id=project_id)
+    project = await get_project(projects, user, project_id=project_id, roles=WRITERS)
     if project.workspace_id != workspace_id:
         raise NotFound("There is no such project in the workspace.", code="PROJECT_NOT_FOUND")
     include = [Part.COMMENTS] if comments else []
     try:
-        found = await content_of(projects.database, project, include=include, max_tasks=MAX_TASKS)
+        found = await content_of(projects.database, user, project, include=include, max_tasks=MAX_TASKS)
     except Conflict as error:
         raise _too_large() from error
     labels = await store.label_names(projects.database, workspace_id=workspace_id, label_ids=_labels(found.tasks))
@@ -80,8 +82,8 @@ async def content_of_project(
 
 async def content_of_task(
     tasks: Tasks, user: UserPrincipal, *, workspace_id: UUID, task_id: UUID, comments: bool
-) -> Content:
-    """What makes a task like this one, with all below it, and with the comments on them if wanted.
+) -> tuple[Content, UUID | None]:
+    """What makes a task like this one, with all below it that the user sees, and comments if wanted; and its project.
 
     Raises:
         NotFound: it does not exist in the workspace, or not for the user.
@@ -90,18 +92,19 @@ async def content_of_task(
     task = await get_task(tasks, user, task_id=task_id)
     if task.workspace_id != workspace_id:
         raise NotFound("There is no such task in the workspace.", code="TASK_NOT_FOUND")
+    await require_writer(tasks.database, user, workspace_id=workspace_id, task_ids=[task_id])
     scope: dict[str, Any] = {"workspace_id": workspace_id}
     async with (
         tasks.database.connection() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         reader = UnitOfWork(connection)
-        tree = await store.tree(reader, **scope, root_id=task_id, limit=MAX_TASKS + 1)
+        tree = await store.tree(reader, **scope, user_id=user.user_id, root_id=task_id, limit=MAX_TASKS + 1)
         if len(tree) > MAX_TASKS:
             raise _too_large()
         ids = [each.id for each in tree]
         named = [UUID(key) for key in {key for each in tree for key in each.fields}]
-        return extract(
+        content = extract(
             tree,
             await store.items_of(reader, **scope, task_ids=ids),
             await store.relations_among(reader, **scope, task_ids=ids),
@@ -109,6 +112,7 @@ async def content_of_task(
             await store.label_names(reader, **scope, label_ids=_labels(tree)),
             comments=await store.comments_of(reader, **scope, task_ids=ids) if comments else (),
         )
+    return content, task.project_id
 
 
 def no_such_template() -> NotFound:

@@ -45,13 +45,14 @@ class TemplateServicer(templates_pb2_grpc.TemplateServiceServicer):
         workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id
         await self._tasks.memberships.require(user.user_id, workspace_id, WRITERS)
         scope: dict[str, Any] = {"workspace_id": workspace_id, "comments": request.with_comments}
+        project_id: UUID | None = None
         match request.WhichOneof("source"):
             case "from_project_id":
                 project_id = UUID(request.from_project_id)
                 content = await queries.content_of_project(self._projects, user, **scope, project_id=project_id)
             case "from_task_id":
                 task_id = UUID(request.from_task_id)
-                content = await queries.content_of_task(self._tasks, user, **scope, task_id=task_id)
+                content, project_id = await queries.content_of_task(self._tasks, user, **scope, task_id=task_id)
             case _:
                 content = _content(request.content)
         answer = await commands.create_template(
@@ -61,6 +62,7 @@ class TemplateServicer(templates_pb2_grpc.TemplateServiceServicer):
             name=request.name,
             description=request.description,
             content=content,
+            project_id=project_id,
             request=request_of(request),
             answer_of=_created,
         )

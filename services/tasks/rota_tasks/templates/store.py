@@ -33,6 +33,7 @@ from rota_tasks.comments.domain import Comment
 from rota_tasks.comments.store import COMMENTS
 from rota_tasks.copies.domain import MAX_OTHERS
 from rota_tasks.labels.store import LABELS
+from rota_tasks.projects.access import is_visible, role_in
 from rota_tasks.relations.domain import RelationType
 from rota_tasks.relations.store import RELATIONS, relation_of_row
 from rota_tasks.tasks.tables import TASKS, own, task_of_row
@@ -58,6 +59,7 @@ TEMPLATES = Table(
     Column("description", Text, nullable=False),
     Column("content", JSONB, nullable=False),
     Column("makes_project", Boolean, nullable=False),
+    Column("project_id", PgUUID),
     Column("task_count", Integer, nullable=False),
     Column("created_by", PgUUID, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
@@ -68,10 +70,14 @@ _NAMES = tuple(column.name for column in TEMPLATES.c)
 _KEY = ("workspace_id", "id")
 _WORKSPACE, _IDS = bindparam("workspace_id", type_=PgUUID), bindparam("ids", type_=ARRAY(PgUUID))
 _GET = statement(
-    select(TEMPLATES).where(TEMPLATES.c.id == bindparam("id"), TEMPLATES.c.workspace_id.in_(visible_workspaces()))
+    select(TEMPLATES).where(
+        TEMPLATES.c.id == bindparam("id"),
+        TEMPLATES.c.workspace_id.in_(visible_workspaces()),
+        is_visible(TEMPLATES.c.project_id),
+    )
 )
 _LOCK = statement(
-    select(TEMPLATES, MEMBERSHIPS.c.role)
+    select(TEMPLATES, role_in(TEMPLATES.c.project_id))
     .join_from(TEMPLATES, MEMBERSHIPS, TEMPLATES.c.workspace_id == MEMBERSHIPS.c.workspace_id)
     .where(
         TEMPLATES.c.id == bindparam("id"),
@@ -80,7 +86,7 @@ _LOCK = statement(
     )
     .with_for_update(of=TEMPLATES)
 )
-_PAGE, _ROWS = newest_visible(TEMPLATES)
+_PAGE, _ROWS = newest_visible(TEMPLATES, is_visible(TEMPLATES.c.project_id))
 _LIST = statement(_ROWS.with_only_columns(*(column for column in _PAGE.c if column.name != "content")))
 _NEW = insert(TEMPLATES).values({column.name: bindparam(column.name, type_=column.type) for column in TEMPLATES.c})
 _SAVE = statement(
@@ -97,7 +103,9 @@ _TREE = (
     .cte("tree", recursive=True)
 )
 _TREE = _TREE.union_all(
-    select(TASKS.c.id, _TREE.c.level + 1).where(TASKS.c.workspace_id == _WORKSPACE, TASKS.c.parent_id == _TREE.c.id)
+    select(TASKS.c.id, _TREE.c.level + 1).where(
+        TASKS.c.workspace_id == _WORKSPACE, TASKS.c.parent_id == _TREE.c.id, is_visible(TASKS.c.project_id)
+    )
 )
 _BELOW = statement(
     select(*own(TASKS), _TREE.c.level)
@@ -144,9 +152,9 @@ async def get(reader: Reader, *, user_id: UUID, template_id: UUID) -> Template |
 
 
 async def lock(work: UnitOfWork, *, user_id: UUID, template_id: UUID) -> tuple[Template, str] | None:
-    """The template, locked until the transaction ends, and the user's role in its workspace."""
+    """The template, if the user may see it, locked until the transaction ends, and their role in its project."""
     row = await work.fetch_one(_LOCK, user_id=user_id, id=template_id)
-    return None if row is None else (template_of_row(row), row["role"])
+    return None if row is None or row["role"] is None else (template_of_row(row), row["role"])
 
 
 async def page(
@@ -167,9 +175,11 @@ async def project(work: UnitOfWork, event: TemplateEvent) -> None:
     await work.execute(_SAVE, **values | {"content": content_json(template.content)})
 
 
-async def tree(reader: Reader, *, workspace_id: UUID, root_id: UUID, limit: int) -> Sequence[Task]:
-    """A task and all below it, those above others first, at most `limit`."""
-    rows = await reader.fetch(_BELOW, workspace_id=workspace_id, root_id=root_id, limit=limit)
+async def tree(
+    reader: Reader, *, user_id: UUID | None, workspace_id: UUID, root_id: UUID, limit: int
+) -> Sequence[Task]:
+    """A task and all below it that the user sees, all of it for None, those above others first, at most `limit`."""
+    rows = await reader.fetch(_BELOW, user_id=user_id, workspace_id=workspace_id, root_id=root_id, limit=limit)
     return [task_of_row(row) for row in rows]
 
 

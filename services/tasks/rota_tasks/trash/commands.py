@@ -217,9 +217,12 @@ async def _relate(work: UnitOfWork, workspace_id: UUID, task_ids: Sequence[UUID]
     # Those among themselves closed no circle when they were deleted, and nothing leads past them yet.
     across = [each for each in found if not restored.issuperset((each.source_id, each.task_id))]
     await relations.save(work, [each for each in found if restored.issuperset((each.source_id, each.task_id))])
+    ends = [task_id for each in across for task_id in (each.source_id, each.task_id)]
+    projects_of = await task_store.projects_of(work, workspace_id=workspace_id, task_ids=ends) if ends else {}
     for relation in across:
         walk = relation_domain.closing_walk(relation)
         if walk is not None and await relations.leads(work, workspace_id=workspace_id, walk=walk):
-            work.append(relation_message(relation_domain.remove(relation, now=now)))
+            between = (projects_of.get(relation.source_id), projects_of.get(relation.task_id))
+            work.append(relation_message(relation_domain.remove(relation, between, now=now)))
         else:
             await relations.project(work, relation_domain.add(relation))

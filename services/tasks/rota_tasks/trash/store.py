@@ -36,6 +36,7 @@ from rota_tasks.comments import store as comments
 from rota_tasks.comments.messages import comment_of
 from rota_tasks.comments.store import COMMENTS
 from rota_tasks.keys import store as keys
+from rota_tasks.projects.access import is_visible, role_in
 from rota_tasks.reactions import store as reactions
 from rota_tasks.relations.messages import relation_of
 from rota_tasks.relations.store import RELATIONS
@@ -44,6 +45,7 @@ from rota_tasks.tasks import store as tasks
 from rota_tasks.tasks.messages import task_of
 from rota_tasks.tasks.tables import TASKS
 from rota_tasks.trash.domain import Trashed
+from rota_tasks.trash.tables import TRASH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,16 +58,6 @@ if TYPE_CHECKING:
     from rota_tasks.tasks.domain import Task, TaskDeleted
 
 METADATA = MetaData()
-TRASH = Table(
-    "trash",
-    METADATA,
-    Column("workspace_id", PgUUID, primary_key=True),
-    Column("id", PgUUID, primary_key=True),
-    Column("version", Integer, nullable=False),
-    Column("root_id", PgUUID, nullable=False),
-    Column("deleted_at", DateTime(timezone=True), nullable=False),
-    Column("deleted_by", PgUUID, nullable=False),
-)
 TRASHED_COMMENTS = Table(
     "trashed_comments",
     METADATA,
@@ -94,7 +86,7 @@ _LAST_EVENT = and_(
 _TRASHED = select(*_SHOWN, *DATA).join_from(TRASH, EVENTS, _LAST_EVENT)
 
 _FIND = statement(
-    _TRASHED.add_columns(MEMBERSHIPS.c.role)
+    _TRASHED.add_columns(role_in(TRASH.c.project_id))
     .join(MEMBERSHIPS, MEMBERSHIPS.c.workspace_id == TRASH.c.workspace_id)
     .where(
         TRASH.c.id == bindparam("id", type_=PgUUID),
@@ -109,6 +101,7 @@ _NEWEST = (
     .where(
         TRASH.c.workspace_id == MEMBERSHIPS.c.workspace_id,
         TRASH.c.id == TRASH.c.root_id,
+        is_visible(TRASH.c.project_id),
         or_(_BEFORE_ID.is_(None), tuple_(TRASH.c.deleted_at, TRASH.c.id) < tuple_(_BEFORE_TIME, _BEFORE_ID)),
     )
     .order_by(TRASH.c.deleted_at.desc(), TRASH.c.id.desc())
@@ -156,13 +149,13 @@ _OVERDUE_TASKS = statement(
 )
 
 _GONE = (
-    func.unnest(_IDS, bindparam("versions", type_=ARRAY(Integer)))
-    .table_valued(column("id", PgUUID), column("version", Integer), name="gone")
+    func.unnest(_IDS, bindparam("versions", type_=ARRAY(Integer)), bindparam("project_ids", type_=ARRAY(PgUUID)))
+    .table_valued(column("id", PgUUID), column("version", Integer), column("project_id", PgUUID), name="gone")
     .render_derived()
 )
 _ADD = statement(
     insert(TRASH).from_select(
-        ["workspace_id", "id", "version", "root_id", "deleted_at", "deleted_by"],
+        ["workspace_id", "id", "version", "root_id", "deleted_at", "deleted_by", "project_id"],
         select(
             _WORKSPACE,
             _GONE.c.id,
@@ -170,6 +163,7 @@ _ADD = statement(
             bindparam("root_id", type_=PgUUID),
             bindparam("deleted_at", type_=DateTime(timezone=True)),
             bindparam("deleted_by", type_=PgUUID),
+            _GONE.c.project_id,
         ),
     )
 )
@@ -253,9 +247,9 @@ _REMOVE_RELATION = statement(
 
 
 async def find(reader: Reader, *, user_id: UUID, task_id: UUID) -> tuple[Trashed, str] | None:
-    """The deleted task, if the user may see it, and their role in its workspace."""
+    """The deleted task, if the user may see it, and their role in its project."""
     row = await reader.fetch_one(_FIND, user_id=user_id, id=task_id)
-    return None if row is None else (_trashed(row), row["role"])
+    return None if row is None or row["role"] is None else (_trashed(row), row["role"])
 
 
 async def page(
@@ -295,6 +289,7 @@ async def add(work: UnitOfWork, deleted: Sequence[TaskDeleted]) -> None:
         workspace_id=workspace_id,
         ids=ids,
         versions=[event.task.version for event in deleted],
+        project_ids=[event.task.project_id for event in deleted],
         root_id=last.root_id,
         deleted_at=last.task.updated_at,
         deleted_by=last.deleted_by,
