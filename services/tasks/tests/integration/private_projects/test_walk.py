@@ -26,6 +26,7 @@ from rota.tasks.v1 import (
     history_pb2,
     imports_pb2,
     labels_pb2,
+    locations_pb2,
     planning_pb2,
     project_members_pb2,
     projects_pb2,
@@ -230,6 +231,11 @@ CASES: Mapping[str, Case] = {
         lambda w: labels_pb2.UpdateLabelRequest(id=w.label, color="#000000", update_mask=mask("color")), QUIET, READS
     ),
     "LabelService.DeleteLabel": Case(lambda _: labels_pb2.DeleteLabelRequest(id=str(uuid4())), GONE, GONE),
+    "LocationService.LocateTasks": Case(
+        lambda w: locations_pb2.LocateTasksRequest(workspace_id=str(w.owner.workspace_id), task_ids=[w.task]),
+        REFUSED,
+        REFUSED,
+    ),
     "PlanningService.GetCalendar": Case(
         lambda _: planning_pb2.GetCalendarRequest(**{"from": "today-1d", "to": "today+30d"}), QUIET, SEES
     ),
