@@ -18,6 +18,7 @@ from rota_chassis.postgres.schema import (
     create_event_log_v1,
     create_inbox_v1,
     create_memberships_v1,
+    create_private_projects_v1,
 )
 from rota_chassis.settings import database_url
 from rota_chassis.testing import servers
@@ -40,7 +41,13 @@ async def _make_tables(server_url: str) -> str:
     await server.close()
     url = database_url(server_url, name)
     statements: list[str] = ["CREATE TABLE effects (id uuid NOT NULL, version integer NOT NULL, at serial)"]
-    for create in (create_event_log_v1, add_causation_depth_v1, create_inbox_v1, create_memberships_v1):
+    for create in (
+        create_event_log_v1,
+        add_causation_depth_v1,
+        create_inbox_v1,
+        create_memberships_v1,
+        create_private_projects_v1,
+    ):
         create(statements.append)
     connection = await asyncpg.connect(url)
     await connection.execute(";".join(statements))
@@ -57,7 +64,9 @@ async def session_tables_url(postgres_url: str) -> str:
 async def tables_url(session_tables_url: str) -> str:
     """The database, empty."""
     connection = await asyncpg.connect(session_tables_url)
-    await connection.execute("TRUNCATE events, inbox, memberships, effects RESTART IDENTITY")
+    await connection.execute(
+        "TRUNCATE events, inbox, memberships, private_projects, private_projects_asked, effects RESTART IDENTITY"
+    )
     await connection.close()
     return session_tables_url
 

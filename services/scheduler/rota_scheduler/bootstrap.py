@@ -21,6 +21,7 @@ from rota.scheduler.v1 import (
 )
 from rota_chassis.events.consumer import Consumer
 from rota_chassis.memberships import Memberships
+from rota_chassis.private_projects import PrivateProjects
 from rota_chassis.service import Service
 
 from rota_scheduler.actions.cleanup import CleanUp, Kept
@@ -81,6 +82,7 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     # It logs every URL it calls, and URLs of actions may hold secrets.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     memberships = Memberships(runtime.database, runtime.channels["auth"])
+    projects = _private_projects(runtime, memberships)
     egress = EgressPolicy(allow_private=runtime.settings.private_addresses_allowed)
     client = open_client(egress)
     on_tasks, tell = (
@@ -162,6 +164,7 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     workflows = Workflows(
         runtime.database,
         memberships,
+        projects,
         runtime.clock,
         egress,
         on_waits=waits.wake,
@@ -177,7 +180,7 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     )
     _serve_queues(runtime, Queues(runtime.database, memberships, runtime.clock, waiting, random.uniform, on_runs))
     _serve_allocation(runtime, ResourcePools(runtime.database, memberships, runtime.clock, on_runs))
-    rules = Rules(runtime.database, memberships, runtime.nats, runtime.clock, egress, on_runs=on_runs)
+    rules = Rules(runtime.database, memberships, projects, runtime.nats, runtime.clock, egress, on_runs=on_runs)
     _serve_rules(runtime, rules, workflows)
 
     series = _serve_series(runtime)
@@ -206,6 +209,18 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     runtime.background(
         "history", partial(keep_history, runtime.database, runtime.clock, days=runtime.settings.run_history_days)
     )
+
+
+def _private_projects(runtime: Runtime[SchedulerSettings], memberships: Memberships) -> PrivateProjects:
+    projects = PrivateProjects(
+        runtime.name,
+        database=runtime.database,
+        memberships=memberships,
+        tasks=runtime.channels["tasks"],
+        nats=runtime.nats,
+    )
+    runtime.background("access", projects.run)
+    return projects
 
 
 def _serve_rules(runtime: Runtime[SchedulerSettings], rules: Rules, workflows: Workflows) -> None:

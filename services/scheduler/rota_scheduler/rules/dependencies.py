@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rota_chassis.clock import Clock
     from rota_chassis.memberships import Memberships
     from rota_chassis.postgres.database import Database
+    from rota_chassis.private_projects import PrivateProjects
 
     from rota_scheduler.actions.egress import EgressPolicy
 
@@ -28,6 +29,7 @@ class Rules:
 
     database: Database
     memberships: Memberships
+    projects: PrivateProjects
     nats: Client
     clock: Clock
     egress: EgressPolicy

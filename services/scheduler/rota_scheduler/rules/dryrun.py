@@ -11,6 +11,7 @@ from rota_scheduler.rules.domain import MAX_DEPTH
 from rota_scheduler.rules.facts import Facts, lets_through
 from rota_scheduler.rules.handlers import depth_of
 from rota_scheduler.rules.past import past_events
+from rota_scheduler.rules.sight import Sight
 from rota_scheduler.rules.templates import actions_for
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ async def dry_run(
 ) -> DryRun:
     """Ask the rule about past events, and say what it would do.
 
+    What happened in a project that is hidden from the rule's owner does not concern the rule, and from who asks it is
+    kept.
+
     Args:
         rules: What it needs.
         user: Who asks.
@@ -84,6 +88,7 @@ async def dry_run(
     start = min(max(start, now - _KEPT), now)
     read = examined = matched = 0
     matches: list[Match] = []
+    sight = Sight(rules.projects, rules.database, (rule.owner_id, user.user_id))
     async with past_events(rules.nats, rule.workspace_id, rule.events, since=start) as events:
         async for event in events:
             if read == READ or examined == EXAMINED:
@@ -96,8 +101,10 @@ async def dry_run(
                 continue
             if wanted and event.id not in wanted:
                 continue
-            examined += 1
             facts = Facts.of(event)
+            if not await sight.includes(facts):
+                continue
+            examined += 1
             if lets_through(rule, facts):
                 matched += 1
                 if len(matches) < SHOWN:

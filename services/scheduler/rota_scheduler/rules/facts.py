@@ -206,6 +206,23 @@ class Facts:
         return UUID(found) if found else None
 
     @property
+    def project_ids(self) -> tuple[str, ...] | None:
+        """The projects that it is about, each of which has to be seen; None for a task whose project is not known."""
+        data, kind = self.event.data, self.event.type.partition(".")[0]
+        match kind:
+            case "task":
+                return (data.task.project_id,)
+            case "project":
+                return (data.project.id,)
+            case "comment":
+                return (data.project_id,)
+            case "relation":
+                return (data.project_id, data.other_project_id)
+            case "reminder":
+                return (data.project_id,) if data.HasField("project_id") else None
+        return ()
+
+    @property
     def run_id(self) -> UUID | None:
         """The run that the event tells of, if it tells of one."""
         found = _look(self.data, "run.id" if self.event.type == "run.finished" else "run_id")

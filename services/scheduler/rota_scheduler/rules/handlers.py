@@ -4,6 +4,8 @@ The inbox row, the runs, the log and the count of the rule commit together: an e
 replica or to two, sets a rule off once, and a process that dies leaves either nothing or all of it. Which rules an
 event concerns is found without a lock; those are locked, and asked again.
 
+A rule acts for its owner: what happens in a project that is hidden from them does not set it off, and is not logged.
+
 An event from before a rule was made, enabled or resumed does not set it off, so that a new consumer, which begins with
 the oldest event that is kept, changes nothing of the past.
 """
@@ -26,6 +28,7 @@ from rota_scheduler.rules import store
 from rota_scheduler.rules.domain import LogEntry, Outcome, set_off
 from rota_scheduler.rules.facts import EVENT_TYPES, Facts, lets_through
 from rota_scheduler.rules.messages import event_of
+from rota_scheduler.rules.sight import seeing
 from rota_scheduler.rules.templates import actions_for
 from rota_scheduler.runs import store as runs
 from rota_scheduler.runs.domain import Run
@@ -61,9 +64,14 @@ async def on_event(rules: Rules, work: UnitOfWork, event: Event) -> None:
     if not concerned:
         return
     depth = await depth_of(work, facts)
-    for rule in await store.lock_some(work, workspace_id=event.workspace_id, rule_ids=concerned):
+    found = await store.lock_some(work, workspace_id=event.workspace_id, rule_ids=concerned)
+    seen_by = await seeing(rules.projects, work, facts, [rule.owner_id for rule in found])
+    for rule in found:
         if rule.listens(event.type, event.time) and _lets_through(rule, facts):
-            await _set_off(rules, work, rule, facts, depth)
+            role = await rules.memberships.known_role(work, rule.owner_id, rule.workspace_id)
+            # A rule whose owner is gone is held, whatever it was set off by.
+            if role is None or rule.owner_id in seen_by:
+                await _set_off(rules, work, rule, facts, depth, role=role)
 
 
 async def depth_of(reader: Reader, facts: Facts) -> int:
@@ -77,9 +85,8 @@ async def depth_of(reader: Reader, facts: Facts) -> int:
     return origin.causation_depth
 
 
-async def _set_off(rules: Rules, work: UnitOfWork, rule: Rule, facts: Facts, depth: int) -> None:
+async def _set_off(rules: Rules, work: UnitOfWork, rule: Rule, facts: Facts, depth: int, *, role: str | None) -> None:
     event, now = facts.event, rules.clock.now()
-    role = await rules.memberships.known_role(work, rule.owner_id, rule.workspace_id)
     after, outcome = set_off(rule, depth=depth, role=role, now=now)
     started: Sequence[Run] = ()
     problems: Sequence[str] = ()

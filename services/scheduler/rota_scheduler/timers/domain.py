@@ -43,6 +43,7 @@ class TimedTask:
         version: Of the task, after the event that told of it.
         is_open: Whether it exists and is neither done nor cancelled.
         recipient_ids: Its assignees, or its creator when nobody is assigned.
+        project_id: The project that it is in; empty for none.
     """
 
     workspace_id: UUID
@@ -57,6 +58,7 @@ class TimedTask:
     due_on: date | None = None
     time_zone: str = ""
     remind_before_s: tuple[int, ...] = ()
+    project_id: str = ""
 
     @property
     def due(self) -> datetime | None:
@@ -79,6 +81,7 @@ class Timer:
     task_version: int
     title: str
     recipient_ids: tuple[UUID, ...]
+    project_id: str
     fire_at: datetime | None
 
 
@@ -89,6 +92,7 @@ class Firing:
     Attributes:
         fired_for: The time that has come.
         firings: How often this timer has fired, this time included.
+        project_id: The project that the task was in when the timer was set, empty for none; None when it is not known.
     """
 
     workspace_id: UUID
@@ -98,6 +102,7 @@ class Firing:
     recipient_ids: tuple[UUID, ...]
     fired_for: datetime
     firings: int
+    project_id: str | None
 
     @property
     def reminder_id(self) -> UUID:
@@ -137,5 +142,6 @@ def _timer(task: TimedTask, kind: str, fire_at: datetime | None) -> Timer:
         task_version=task.version,
         title=task.title,
         recipient_ids=task.recipient_ids,
+        project_id=task.project_id,
         fire_at=fire_at if task.is_open else None,
     )

@@ -64,6 +64,7 @@ def _event(firing: Firing, now: datetime) -> NewEvent:
             fire_at=fire_at,
             title=firing.title,
             recipient_ids=[str(user_id) for user_id in firing.recipient_ids],
+            project_id=firing.project_id,
         ),
         time=now,
     )

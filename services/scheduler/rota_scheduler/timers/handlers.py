@@ -72,6 +72,7 @@ def _timed_task(event: Event, *, exists: bool) -> TimedTask:
         due_on=date.fromisoformat(task.due_on) if task.HasField("due_on") else None,
         time_zone=task.time_zone,
         remind_before_s=tuple(task.remind_before_s),
+        project_id=task.project_id,
     )
 
 

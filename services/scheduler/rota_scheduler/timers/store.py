@@ -47,9 +47,10 @@ TIMERS = Table(
     Column("fire_at", DateTime(timezone=True)),
     Column("fired_for", DateTime(timezone=True)),
     Column("firings", Integer, nullable=False),
+    Column("project_id", Text),
 )
 _KEY = (TIMERS.c.workspace_id, TIMERS.c.task_id, TIMERS.c.kind)
-_TOLD_BY_TASK = ("task_version", "title", "recipient_ids")
+_TOLD_BY_TASK = ("task_version", "title", "recipient_ids", "project_id")
 
 _NEW = insert(TIMERS).values(
     {name: bindparam(name) for name in ("workspace_id", "task_id", "kind", *_TOLD_BY_TASK, "fire_at")}
@@ -103,6 +104,7 @@ async def arm(work: UnitOfWork, timers: Sequence[Timer]) -> None:
                 "task_version": timer.task_version,
                 "title": timer.title,
                 "recipient_ids": list(timer.recipient_ids),
+                "project_id": timer.project_id,
                 "fire_at": timer.fire_at,
             }
             for timer in timers

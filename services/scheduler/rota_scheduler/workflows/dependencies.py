@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rota_chassis.clock import Clock
     from rota_chassis.memberships import Memberships
     from rota_chassis.postgres.database import Database
+    from rota_chassis.private_projects import PrivateProjects
 
     from rota_scheduler.actions.egress import EgressPolicy
 
@@ -30,6 +31,7 @@ class Workflows:
 
     database: Database
     memberships: Memberships
+    projects: PrivateProjects
     clock: Clock
     egress: EgressPolicy
     on_waits: Callable[[], None]

@@ -2,7 +2,8 @@
 
 The inbox row and the advance commit together: an event that is delivered twice, to one replica or to two, wakes a step
 once. Who may be concerned is found without a lock; those runs are locked, in the order of their ids, and the domain
-asks again whether the step still waits. An event from before a step began to wait does not wake it.
+asks again whether the step still waits. An event from before a step began to wait does not wake it, nor one of a
+project that is hidden from whoever started the run.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from rota_chassis.errors import InvalidArgument
 from rota_chassis.logs import logger
 
 from rota_scheduler.rules.facts import EVENT_TYPES, Facts, holds
+from rota_scheduler.rules.sight import seeing
 from rota_scheduler.workflows import store, waiters
 from rota_scheduler.workflows.engine import apply
 from rota_scheduler.workflows.orders import MAX_OUTPUTS_BYTES
@@ -50,8 +52,12 @@ async def on_event(workflows: Workflows, work: UnitOfWork, event: Event) -> None
     if not found:
         return
     facts = Facts.of(event)
+    seen_by = await seeing(workflows.projects, work, facts, [waiter["acts_for"] for waiter in found])
     told: dict[UUID, list[DomainEvent]] = {}
     for waiter in found:
+        # The decision of an approval says nothing of its task but that it is decided, and by whom.
+        if waiter["event_type"] != DECISIONS and waiter["acts_for"] not in seen_by:
+            continue
         news = _news(waiter, facts)
         of_run = told.setdefault(waiter["workflow_run_id"], [])
         if news is not None and news not in of_run:

@@ -13,6 +13,7 @@ from rota_chassis.events.consumer import Consumer
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import MEMBERSHIPS, Memberships
 from rota_chassis.postgres.statements import statement
+from rota_chassis.private_projects import PrivateProjects
 from rota_scheduler import origins
 from rota_scheduler.actions.egress import EgressPolicy
 from rota_scheduler.rules import store
@@ -42,6 +43,13 @@ def consumer(database: Database, clock: ManualClock) -> Consumer:
     rules = Rules(
         database,
         memberships,
+        PrivateProjects(
+            "scheduler",
+            database=database,
+            memberships=memberships,
+            tasks=grpc.aio.insecure_channel("unix:/nowhere"),
+            nats=None,  # type: ignore[arg-type]
+        ),
         None,  # type: ignore[arg-type]
         clock,
         EgressPolicy(allow_private=True),

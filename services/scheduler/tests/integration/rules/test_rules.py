@@ -30,6 +30,7 @@ from rota_chassis.identity import Principal, current_principal
 from rota_chassis.ids import uuid7
 from rota_chassis.testing.services import User
 from rota_chassis.testing.streams import stored_events
+from rota_chassis.testing.tasks import a_project
 from rota_chassis.testing.waiting import eventually
 from rota_scheduler.rules.domain import MAX_RULES
 
@@ -61,7 +62,7 @@ class World:
     """A scheduler, an owner, a viewer of the owner's workspace, and a stranger."""
 
     def __init__(self, issuer: TokenIssuer, auth: Any) -> None:
-        self.tasks = Tasks()
+        self.tasks, self.auth = Tasks(), auth
         self.owner, self.viewer, self.stranger = User(issuer), User(issuer), User(issuer)
         for user in (self.owner, self.viewer, self.stranger):
             auth.add_user(user)
@@ -90,7 +91,7 @@ class World:
         request = rules_pb2.DryRunRuleRequest(id=rule.id, **fields)
         return await self.stub.DryRunRule(request, metadata=(user or self.owner).metadata)
 
-    async def publish(self, data: Any, *, depth: int = 0) -> str:
+    async def publish(self, data: Any, *, depth: int = 0, version: int = 1) -> str:
         """Publish an event as its service would; its id."""
         kind, event_id = event_type_of(type(data)), uuid7()
         row = {
@@ -98,7 +99,7 @@ class World:
             "type": kind.name,
             "workspace_id": self.owner.workspace_id,
             "aggregate_id": uuid7(),
-            "aggregate_version": 1,
+            "aggregate_version": version,
             "actor": f"user:{self.owner.id}",
             "time": datetime.now(UTC),
             "traceparent": None,
@@ -111,11 +112,9 @@ class World:
         )
         return str(event_id)
 
-    async def publish_task(self, title: str, **options: Any) -> str:
-        return await self.publish(
-            events_pb2.TaskCreated(task=tasks_pb2.Task(id=str(uuid7()), title=title, created_by=str(self.owner.id))),
-            **options,
-        )
+    async def publish_task(self, title: str, *, project_id: str | None = None, **options: Any) -> str:
+        task = tasks_pb2.Task(id=str(uuid7()), title=title, created_by=str(self.owner.id), project_id=project_id)
+        return await self.publish(events_pb2.TaskCreated(task=task), **options)
 
 
 @pytest.fixture
@@ -356,3 +355,69 @@ async def test_a_workspace_has_only_so_many_rules(world: World) -> None:
     answers = await asyncio.gather(*(world.create() for _ in range(MAX_RULES + 3)), return_exceptions=True)
     refused = [answer for answer in answers if isinstance(answer, RotaError)]
     assert [(type(each), each.code) for each in refused] == [(Conflict, "RULE_LIMIT_REACHED")] * 3
+
+
+async def test_what_happens_in_a_project_that_is_hidden_from_its_owner_does_not_concern_a_rule(
+    world: World, issuer: TokenIssuer
+) -> None:
+    workspace_id, member = world.owner.workspace_id, User(issuer)
+    world.auth.add_user(member)
+    world.auth.add_member(workspace_id, member.id)
+    project_id = str(uuid7())
+    project, members = a_project(workspace_id, project_id=project_id)
+    await world.publish(events_pb2.ProjectCreated(project=project, members=members))
+    theirs = await world.create(user=member, workspace_id=str(workspace_id))
+    everything = await world.create()
+    await world.publish_task("hidden", project_id=project_id)
+    comment = events_pb2.CommentCreated(task_title="hidden", project_id=project_id)
+    talk = await world.create(user=member, workspace_id=str(workspace_id), on=["comment.created", "reminder.fired"])
+    await world.publish(comment)
+    await world.publish(events_pb2.ReminderFired(task_id=str(uuid7()), title="hidden", project_id=project_id))
+    seen = await world.publish_task("seen")
+
+    async def entries(rule: rules_pb2.Rule, count: int) -> list[str]:
+        async def enough() -> Any:
+            found = (await world.log(rule)).entries
+            return found if len(found) >= count else None
+
+        return [each.event_id for each in await eventually(enough, timeout_s=30)]
+
+    await entries(everything, 2)
+    assert await entries(theirs, 1) == [seen]
+    for user in (member, world.owner):
+        found = await world.dry_run(theirs, user)
+        assert (found.examined, found.matched) == (1, 1)
+    # Who asks is not shown what the owner sees, either.
+    assert (await world.dry_run(everything, member)).examined == 1
+    assert (await world.dry_run(everything)).examined == 2
+    assert (await world.log(talk)).entries == []
+    project, members = a_project(workspace_id, member.id, project_id=project_id, version=2)
+    await world.publish(events_pb2.ProjectMemberAdded(project=project, members=members, member=members[0]), version=2)
+    shown = await world.publish_task("shown", project_id=project_id)
+    assert await entries(theirs, 2) == [shown, seen]
+
+
+async def test_a_step_of_a_workflow_does_not_hear_of_a_project_that_is_hidden_from_who_started_it(
+    world: World, issuer: TokenIssuer
+) -> None:
+    workspace_id, member = world.owner.workspace_id, User(issuer)
+    world.auth.add_user(member)
+    world.auth.add_member(workspace_id, member.id)
+    project_id = str(uuid7())
+    project, members = a_project(workspace_id, project_id=project_id)
+    await world.publish(events_pb2.ProjectCreated(project=project, members=members))
+    create = workflows_pb2.CreateWorkflowRequest(name="Wait", workspace_id=str(workspace_id))
+    steps = {"waits": {"wait": {"event": {"type": "task.created"}}}}
+    ParseDict({"steps": steps, "output": "${steps.waits.output.task.title}"}, create.definition)
+    workflow = (await world.workflows.CreateWorkflow(create, metadata=member.metadata)).workflow
+    request = workflows_pb2.StartWorkflowRequest(id=workflow.id)
+    run = (await world.workflows.StartWorkflow(request, metadata=member.metadata)).run
+    await world.publish_task("hidden", project_id=project_id)
+    await world.publish_task("seen", project_id=str(uuid7()))
+
+    async def ended() -> Any:
+        get = workflows_pb2.GetWorkflowRunRequest(id=run.id)
+        found = (await world.workflows.GetWorkflowRun(get, metadata=member.metadata)).run
+        return found if found.HasField("finished_at") else None
+
+    assert (await eventually(ended, timeout_s=30)).output.string_value == "seen"

@@ -19,6 +19,7 @@ from rota_chassis.ids import uuid7
 from rota_chassis.memberships import MEMBERSHIPS, Memberships
 from rota_chassis.postgres.database import Database
 from rota_chassis.postgres.statements import statement
+from rota_chassis.private_projects import PrivateProjects
 from rota_scheduler.actions.egress import EgressPolicy
 from rota_scheduler.executions import handlers as executions
 from rota_scheduler.executions.firing import Executions, fire_task_actions
@@ -57,11 +58,21 @@ class World:
         self.user = UserPrincipal(uuid7(), task.workspace_id, "user", None)
         # Nobody is asked: the copy of memberships knows the one user.
         memberships = Memberships(database, grpc.aio.insecure_channel("unix:/nowhere"))
+        projects = PrivateProjects(
+            "scheduler",
+            database=database,
+            memberships=memberships,
+            tasks=grpc.aio.insecure_channel("unix:/nowhere"),
+            nats=None,  # type: ignore[arg-type]
+        )
         self.executions = Executions(database, memberships, clock, EGRESS, on_runs=lambda: None)
-        self.workflows = Workflows(database, memberships, clock, EGRESS, on_waits=lambda: None, on_runs=lambda: None)
+        self.workflows = Workflows(
+            database, memberships, projects, clock, EGRESS, on_waits=lambda: None, on_runs=lambda: None
+        )
         self.rules = Rules(
             database,
             memberships,
+            projects,
             None,  # type: ignore[arg-type]
             clock,
             EGRESS,

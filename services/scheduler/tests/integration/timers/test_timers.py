@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rota.events.v1 import events_pb2
 from rota.tasks.v1 import tasks_pb2
 from rota_chassis.events.consumer import Consumer
+from rota_chassis.ids import uuid7
 from rota_scheduler.timers.firing import Timers, fire_timers
 from rota_scheduler.timers.handlers import handlers
 
@@ -50,6 +51,23 @@ async def test_a_reminder_fires_at_its_time_and_tells_the_assignees(
     assert fired.title == "Water the plants"
     assert fired.fire_at == task.message.remind_at
     assert list(fired.recipient_ids) == assignees
+
+
+async def test_a_reminder_says_which_project_its_task_is_in_as_far_as_that_is_known(
+    database: Database, clock: ManualClock, task: Any, events: Events
+) -> None:
+    project_id = str(uuid7())
+    for version, fields in enumerate(({"project_id": project_id}, {"project_id": None}, {}), 1):
+        kind = "task.created" if version == 1 else "task.updated"
+        clock.advance(1)
+        await receive(database, task.event(kind, version, remind_at=clock.now(), **fields))
+        if version == 3:
+            async with database.transaction() as work:
+                # As one that was set before this was kept.
+                await work.connection.execute("UPDATE timers SET project_id = NULL")
+        await fire(database, clock)
+    fired = [each.project_id if each.HasField("project_id") else None for each in await events()]
+    assert fired == [project_id, "", None]
 
 
 async def test_a_task_of_nobody_reminds_its_creator_and_a_due_time_alerts(

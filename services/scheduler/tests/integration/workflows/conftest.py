@@ -15,6 +15,7 @@ from rota_chassis.identity import UserPrincipal
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import MEMBERSHIPS, Memberships
 from rota_chassis.postgres.statements import statement
+from rota_chassis.private_projects import PrivateProjects
 from rota_chassis.testing.services import User
 from rota_chassis.testing.waiting import eventually
 from rota_scheduler.actions.egress import EgressPolicy
@@ -40,8 +41,15 @@ def workflows_of(clock: ManualClock) -> Callable[[Database], Workflows]:
     def make(database: Database) -> Workflows:
         # Nobody is asked: the copy of memberships knows the one user.
         memberships = Memberships(database, grpc.aio.insecure_channel("unix:/nowhere"))
+        projects = PrivateProjects(
+            "scheduler",
+            database=database,
+            memberships=memberships,
+            tasks=grpc.aio.insecure_channel("unix:/nowhere"),
+            nats=None,  # type: ignore[arg-type]
+        )
         egress = EgressPolicy(allow_private=True)
-        return Workflows(database, memberships, clock, egress, on_waits=lambda: None, on_runs=lambda: None)
+        return Workflows(database, memberships, projects, clock, egress, on_waits=lambda: None, on_runs=lambda: None)
 
     return make
 
