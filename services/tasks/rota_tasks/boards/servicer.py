@@ -144,21 +144,12 @@ class BoardServicer(boards_pb2_grpc.BoardServiceServicer):
     async def TransitionTask(
         self, request: boards_pb2.TransitionTaskRequest, _context: Any
     ) -> boards_pb2.TransitionTaskResponse:
-        changes = _where(request)
-        if not changes:
-            raise _invalid(
-                "status", "or state_id must be given", "Say where the task goes: give a status, or a state_id."
-            )
         task = await task_commands.edit_task(
-            self._tasks, require_user(), task_id=UUID(request.id), changes=changes, if_match=request.if_match
+            self._tasks, require_user(), task_id=UUID(request.id), changes=_where(request), if_match=request.if_match
         )
         return boards_pb2.TransitionTaskResponse(task=task_message(task))
 
     async def MoveTask(self, request: boards_pb2.MoveTaskRequest, _context: Any) -> boards_pb2.MoveTaskResponse:
-        if request.HasField("before_id") and request.HasField("after_id"):
-            raise _invalid(
-                "after_id", "cannot be given together with before_id", "Give before_id or after_id, not both."
-            )
         place = Place(
             UUID(request.before_id) if request.HasField("before_id") else None,
             UUID(request.after_id) if request.HasField("after_id") else None,
@@ -218,12 +209,6 @@ def _changes(request: Any, *fields: str) -> dict[str, Any]:
 
 
 def _where(request: Any) -> dict[str, Any]:
-    if request.status and request.HasField("state_id"):
-        raise _invalid("state_id", "cannot be given together with status", "Give a status or a state_id, not both.")
     if request.HasField("state_id"):
         return {"state_id": UUID(request.state_id)}
     return {"status": STATUSES[request.status]} if request.status else {}
-
-
-def _invalid(field: str, description: str, sentence: str) -> InvalidArgument:
-    return InvalidArgument(sentence, code="INVALID_FIELDS", violations=[Violation(field, description, "required")])

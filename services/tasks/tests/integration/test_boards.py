@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -237,3 +238,21 @@ async def test_fifty_movers_at_once_keep_limit_and_order(stage: Stage) -> None:
     assert sorted(task.title for column in columns for task in column.tasks) == sorted(task.title for task in made)
     assert columns[0].tasks[0].id == made[0].id
     assert await differences(stage) == 0
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        boards_pb2.TransitionTaskRequest(),
+        boards_pb2.TransitionTaskRequest(status=DONE, state_id=str(uuid4())),
+        boards_pb2.MoveTaskRequest(status=DONE, state_id=str(uuid4())),
+        boards_pb2.MoveTaskRequest(before_id=str(uuid4()), after_id=str(uuid4())),
+    ],
+    ids=["nowhere", "to a status and a state", "moved to both", "before and after"],
+)
+async def test_a_task_goes_to_one_place(stage: Stage, request_: Any) -> None:
+    task = await stage.create()
+    request_.id = task.id
+    call = getattr(stage.boards, type(request_).__name__.removesuffix("Request"))
+    with pytest.raises(InvalidArgument):
+        await call(request_, metadata=stage.ada.metadata)
