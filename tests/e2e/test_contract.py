@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from rota_cli.demo.people import Api
@@ -36,15 +36,28 @@ async def person(system: System) -> AsyncIterator[Person]:
     await api.close()
 
 
-async def test_every_answer_is_as_the_document_says(system: System, person: Person, tmp_path: Path) -> None:
-    document = await system.document("openapi")
-    # Each value of an enum gets a case of its own: hundreds of zones in several places would be most of the run.
-    zones = document["components"]["schemas"]["TimeZone"]
+def shortened(document: dict[str, Any]) -> dict[str, Any]:
+    """The document without what would be most of the run: each value has a case of its own, in each place."""
+    schemas = document["components"]["schemas"]
+    zones = schemas["TimeZone"]
     zones["enum"] = zones["enum"][::150]
+    # Runs have every kind of action. Schedules have them in each of their alternatives: there one kind is enough.
+    action = schemas["ActionInput"]
+    kinds = [kind for kind in action["oneOf"] if kind["required"] == ["event"]]
+    assert kinds
+    schemas["ScheduledActionInput"] = {**action, "oneOf": kinds}
+    for name in ("CreateScheduleRequest", "PutScheduleRequest", "UpdateScheduleRequest"):
+        schemas[name] = json.loads(json.dumps(schemas[name]).replace("/ActionInput", "/ScheduledActionInput"))
+    # A patch has two media types of one form; elsewhere both are tried.
+    del document["paths"]["/api/v1/schedules/{id}"]["patch"]["requestBody"]["content"]["application/json"]
     # Queues are empty: a claim that waits for a job would wait in vain.
-    del document["components"]["schemas"]["ClaimRunsRequest"]["properties"]["wait_s"]
+    del schemas["ClaimRunsRequest"]["properties"]["wait_s"]
+    return document
+
+
+async def test_every_answer_is_as_the_document_says(system: System, person: Person, tmp_path: Path) -> None:
     served = tmp_path / "openapi.json"
-    served.write_text(json.dumps(document))
+    served.write_text(json.dumps(shortened(await system.document("openapi"))))
     done = subprocess.run(  # noqa: ASYNC221, S603 (nothing else runs here meanwhile; our own tool and address)
         [
             str(Path(sys.executable).with_name("st")),
