@@ -177,15 +177,17 @@ async def _add_schedules(
 
 
 def _action(number: int, port: int) -> Mapping[str, Any]:
-    """Of ten schedules seven call, two have jobs done, and one publishes an event."""
+    """Of ten schedules seven call, two have jobs done, and one publishes an event; attempts do not run out."""
+    retry = {"max_attempts": 20}
     match number % 10:
         case 7 | 8:
-            return {"job": {"queue": QUEUE, "payload": None}}
+            return {"job": {"queue": QUEUE, "payload": None}, "retry": retry}
         case 9:
-            return {"event": {"type": "chaos", "data": None}}
+            return {"event": {"type": "chaos", "data": None}, "retry": retry}
         case _:
             path = SLOW if number % EVERY_S**2 == 0 else "/"
-            return {"http": {"method": "post", "url": f"http://127.0.0.1:{port}{path}", "body": None}}
+            call = {"method": "post", "url": f"http://127.0.0.1:{port}{path}", "body": None}
+            return {"http": call, "retry": retry}
 
 
 async def _until_settled(server_url: str) -> None:
