@@ -11,6 +11,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from rota_tasks.projects.domain import Visibility
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
@@ -186,6 +188,7 @@ class ProjectRecord(Record):
     description: str = ""
     color: str = ""
     archived: bool = False
+    visibility: Visibility = Visibility.WORKSPACE
     states: tuple[StateRecord, ...] = ()
 
 

@@ -46,6 +46,7 @@ def project(batch: Batch, record: ProjectRecord) -> tuple[Project, Sequence[Stat
         description=record.description,
         color=record.color,
         archived=record.archived,
+        visibility=record.visibility,
         **batch.made,
     )
     states = _states(batch, new, record)

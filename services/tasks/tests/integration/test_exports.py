@@ -112,7 +112,10 @@ async def fill(stage: Stage, seed: int) -> None:
     ]
     places: list[dict[str, str]] = [{}]
     for name in ("House", "Garden"):
-        request = projects_pb2.CreateProjectRequest(name=name, description=f"*{name}*", color="#123456")
+        visibility = projects_pb2.PROJECT_VISIBILITY_PRIVATE if name == "Garden" else None
+        request = projects_pb2.CreateProjectRequest(
+            name=name, description=f"*{name}*", color="#123456", visibility=visibility
+        )
         project = (await stage.projects.CreateProject(request, **by)).project.id
         section = (
             await stage.boards.CreateSection(boards_pb2.CreateSectionRequest(project_id=project, name="Soon"), **by)
@@ -214,7 +217,7 @@ SELECT t.title, t.description, t.status, t.priority, t.due_at, t.due_on, t.start
     ARRAY(SELECT c.text || r.emoji || r.user_id || r.created_at FROM reactions r
         JOIN comments c ON c.workspace_id = r.workspace_id AND c.id = r.comment_id
         WHERE r.workspace_id = t.workspace_id AND r.task_id = t.id ORDER BY r.id) AS reactions,
-    p.name AS project, p.description AS project_description, p.color, s.name AS section, st.name AS state,
+    p.name AS project, p.description AS project_description, p.color, p.visibility, s.name AS section, st.name AS state,
     st.wip_limit, sb.name AS state_before, parent.title AS parent, parent.due_at AS parent_due,
     ARRAY(SELECT l.name || l.color FROM unnest(t.label_ids) WITH ORDINALITY given(id, place)
         JOIN labels l ON l.workspace_id = t.workspace_id AND l.id = given.id ORDER BY place) AS labels,
@@ -257,6 +260,7 @@ async def test_what_was_exported_and_imported_is_equal(stage: Stage, seed: int) 
     there = await contents(stage, stage.ada.workspace_id)
     here = [row for row in await contents(stage, stage.grace.workspace_id) if row["title"] != "other"]
     assert here == there
+    assert {row["visibility"] for row in here if row["project"] == "Garden"} == {"private"}
     for what in ("choices", "fields", "reactions"):
         assert any(row[what] for row in here), what
     again = await imported(stage, text, stage.grace, imports_pb2.IMPORT_FORMAT_ROTA)
@@ -285,7 +289,7 @@ async def test_a_table_that_was_exported_holds_the_tasks(stage: Stage) -> None:
         "remind_before_s",
         "checklist",
     )
-    without += ("assignee_ids", "project_description", "color", "completed_at")
+    without += ("assignee_ids", "project_description", "color", "visibility", "completed_at")
     assert await contents(stage, stage.grace.workspace_id, without=without) == await contents(
         stage, stage.ada.workspace_id, without=without
     )

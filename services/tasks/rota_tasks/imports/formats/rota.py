@@ -34,6 +34,7 @@ from rota_tasks.imports.domain import (
 )
 from rota_tasks.imports.formats import content, recurring, values
 from rota_tasks.imports.formats.values import MAX_ESTIMATE_S, MAX_PROJECT_NAME, Notes, Wrong
+from rota_tasks.projects.domain import Visibility
 from rota_tasks.relations.domain import RelationType
 from rota_tasks.series.recurrence_messages import recurrence_of
 from rota_tasks.tasks.domain import OPEN, Priority, Status
@@ -119,6 +120,7 @@ def _project(data: Mapping[str, Any], notes: Notes, _known: _Known) -> Record:
         description=values.text(data.get("description"), notes, most=10_000),
         color=values.color(data.get("color")),
         archived=data.get("archived") is True,
+        visibility=Visibility.PRIVATE if data.get("visibility") == Visibility.PRIVATE else Visibility.WORKSPACE,
         states=states,
         notes=tuple(notes),
     )
