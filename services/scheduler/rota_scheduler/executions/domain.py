@@ -86,3 +86,8 @@ class Due:
     def run_id(self) -> UUID:
         """Of the run that this becomes."""
         return uuid5(self.task_id, f"{self.action_id}/{self.fire_at.isoformat()}")
+
+    @property
+    def told_as(self) -> UUID:
+        """What the events for the task tell of: the run, but not one of its versions."""
+        return uuid5(self.run_id, "task_run")

@@ -64,7 +64,7 @@ async def fire_task_actions(executions: Executions) -> datetime | None:
     events: list[NewEvent] = []
     async with executions.database.transaction() as work:
         taken = await store.take(work, now=now, limit=BATCH)
-        for each in taken:
+        for each in await store.without_fired(work, taken):
             try:
                 started.append((_run(executions, each, now), each))
             except RefusedAction as error:

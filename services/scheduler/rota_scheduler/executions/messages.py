@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import uuid5
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from rota.events.v1 import events_pb2
@@ -46,7 +45,7 @@ def refused_event(due: Due, error: str, now: datetime) -> NewEvent:
 def _event(due: Due, data: events_pb2.TaskRunQueued | events_pb2.TaskRunEnded, version: int, now: datetime) -> NewEvent:
     return NewEvent(
         workspace_id=due.workspace_id,
-        aggregate_id=uuid5(due.run_id, "task_run"),
+        aggregate_id=due.told_as,
         aggregate_version=version,
         data=data,
         time=now,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from rota_chassis.events.log import EVENTS
 from rota_chassis.memberships import MEMBERSHIPS
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import (
@@ -30,7 +31,7 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_scheduler.executions.domain import Due, Fired
 from rota_scheduler.runs.domain import Status
-from rota_scheduler.runs.tables import FIELDS, RUNS, run_of
+from rota_scheduler.runs.tables import FIELDS, RUNS, given, run_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,6 +127,19 @@ _FIRED = statement(
         run_id=bindparam("fired_run", type_=PgUUID),
     )
 )
+_TOLD_OF = given("task_run", workspace_id=PgUUID(), aggregate_id=PgUUID())
+_HAVE_FIRED = statement(
+    select(EVENTS.c.aggregate_id)
+    .join_from(
+        EVENTS,
+        _TOLD_OF,
+        and_(
+            EVENTS.c.workspace_id == _TOLD_OF.c.workspace_id,
+            EVENTS.c.aggregate_id == _TOLD_OF.c.aggregate_id,
+        ),
+    )
+    .distinct()
+)
 _NEXT = statement(select(func.min(TASK_ACTIONS.c.fire_at)).where(TASK_ACTIONS.c.fire_at.is_not(None)))
 _KEEP = statement(insert(ACTION_SECRETS).values({each.name: bindparam(each.name) for each in ACTION_SECRETS.c}))
 _FORGET_SECRETS = statement(
@@ -175,6 +189,19 @@ async def arm(work: UnitOfWork, armed: Armed) -> tuple[bool, Fired | None]:
 async def take(work: UnitOfWork, *, now: datetime, limit: int) -> Sequence[Due]:
     """At most `limit` actions whose time has come and that nobody else is taking, locked."""
     return [Due(**row) for row in await work.fetch(_TAKE, now=now, limit=limit)]
+
+
+async def without_fired(work: UnitOfWork, taken: Sequence[Due]) -> Sequence[Due]:
+    """Those that have not fired before: a time may come back after another has fired."""
+    if not taken:
+        return taken
+    rows = await work.fetch(
+        _HAVE_FIRED,
+        workspace_id=[each.workspace_id for each in taken],
+        aggregate_id=[each.told_as for each in taken],
+    )
+    told_of = {row["aggregate_id"] for row in rows}
+    return [each for each in taken if each.told_as not in told_of]
 
 
 async def fired(work: UnitOfWork, taken: Sequence[Due]) -> None:

@@ -238,6 +238,27 @@ async def test_an_action_that_is_cleared_and_given_anew_is_taken_once_for_each(
 
 
 @pytest.mark.usefixtures("doing")
+@pytest.mark.parametrize("may_write", [True, False], ids=["run", "refused"])
+async def test_a_time_that_comes_back_after_another_does_not_fire_again_and_keeps_no_other_from_firing(
+    database: Database, clock: ManualClock, task: Any, events: Events, *, may_write: bool
+) -> None:
+    if not may_write:
+        task.message.action_state.given_by = str(uuid7())
+    first, second = clock.now(), clock.now() + SECOND
+    clock.advance(2)
+    for version, due_at in enumerate((first, second, first, second, first), start=1):
+        await receive(
+            database, clock, task.event("task.created" if version == 1 else "task.updated", version, due_at=due_at)
+        )
+        await fire_task_actions(executions_of(database, clock))
+    assert len(await runs(database)) == (2 if may_write else 0)
+    assert len({each.run.id for each in await events()}) == 2
+    await receive(database, clock, task.event("task.updated", 6, due_at=clock.now()))
+    await fire_task_actions(executions_of(database, clock))
+    assert len({each.run.id for each in await events()}) == 3
+
+
+@pytest.mark.usefixtures("doing")
 async def test_a_secret_is_forgotten_when_it_is_old_and_no_task_has_its_action(
     database: Database, clock: ManualClock, task: Any
 ) -> None:
