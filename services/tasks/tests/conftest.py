@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +35,14 @@ from rota.tasks.v1 import (
 )
 from rota_chassis.testing.auth import SmallAuth, small_auth
 from rota_chassis.testing.services import User, running
+from rota_scheduler.bootstrap import SERVICE as SCHEDULER
 from rota_tasks.bootstrap import SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import grpc
+    from rota_chassis.clock import Clock
     from rota_chassis.testing.service_plugin import MakeDatabase
     from rota_chassis.testing.tokens import TokenIssuer
 
@@ -91,6 +94,52 @@ class Stage:
 def settings() -> dict[str, Any]:
     """What is not the default of the service that runs."""
     return {}
+
+
+@pytest.fixture
+def clock() -> Clock | None:
+    """The time of the services; none means the machine's."""
+    return None
+
+
+@pytest.fixture
+async def scheduler_url(make_database: MakeDatabase) -> str:
+    """The database of the scheduler."""
+    return await make_database("scheduler")
+
+
+@pytest.fixture
+def scheduler_settings() -> dict[str, Any]:
+    """What is not the default of the scheduler that runs."""
+    return {}
+
+
+@pytest.fixture
+async def scheduler_address(
+    *,
+    scheduler_url: str,
+    scheduler_settings: dict[str, Any],
+    postgres_url: str,
+    redis_url: str,
+    fresh_nats_url: str,
+    issuer: TokenIssuer,
+    clock: Clock | None,
+) -> AsyncIterator[str]:
+    """Where a scheduler runs."""
+    with tempfile.TemporaryDirectory(prefix="rota-") as folder:
+        address = f"unix:{folder}/scheduler.sock"
+        async with running(
+            SCHEDULER,
+            server_url=postgres_url,
+            database_url=scheduler_url,
+            redis_url=redis_url,
+            nats_url=fresh_nats_url,
+            issuer=issuer,
+            clock=clock,
+            scheduler_address=address,
+            **scheduler_settings,
+        ):
+            yield address
 
 
 @pytest.fixture

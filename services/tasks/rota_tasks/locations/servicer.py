@@ -9,7 +9,7 @@ from uuid import UUID
 
 from rota.tasks.v1 import locations_pb2, locations_pb2_grpc
 
-from rota_tasks.locations import store
+from rota_tasks.tasks import store as task_store
 
 if TYPE_CHECKING:
     from rota_chassis.postgres.database import Database
@@ -24,7 +24,7 @@ class LocationServicer(locations_pb2_grpc.LocationServiceServicer):
     async def LocateTasks(
         self, request: locations_pb2.LocateTasksRequest, _context: Any
     ) -> locations_pb2.LocateTasksResponse:
-        found = await store.locate(
+        found = await task_store.projects_of(
             self._database,
             workspace_id=UUID(request.workspace_id),
             task_ids=[UUID(each) for each in request.task_ids],

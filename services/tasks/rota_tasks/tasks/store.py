@@ -310,7 +310,7 @@ async def places(
 
 
 async def projects_of(reader: Reader, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> Mapping[UUID, UUID | None]:
-    """The projects of tasks, whoever may see them."""
+    """The project, if any, of each of the tasks that the workspace has and that is not deleted, whoever may see it."""
     rows = await reader.fetch(_PROJECTS, workspace_id=workspace_id, ids=list(task_ids))
     return {row["id"]: row["project_id"] for row in rows}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,9 +18,7 @@ from rota.tasks.v1 import (
 from rota_chassis.clock import SystemClock
 from rota_chassis.errors import NotFound
 from rota_chassis.postgres.database import Database
-from rota_chassis.testing.services import running
 from rota_chassis.testing.waiting import eventually
-from rota_scheduler.bootstrap import SERVICE as SCHEDULER
 from rota_tasks.attachments import cleanup
 from rota_tasks.rebuild import rebuild
 
@@ -29,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from conftest import Desk, RunDesk
-    from rota_chassis.testing.service_plugin import MakeDatabase
-    from rota_chassis.testing.tokens import TokenIssuer
 
 WORDS = b"some words that are kept once"
 
@@ -152,23 +147,10 @@ async def recurring(desk: Desk, **carried: bool) -> Any:
 
 
 @pytest.fixture
-async def scheduled(
-    *, run_desk: RunDesk, make_database: MakeDatabase, servers: dict[str, str], issuer: TokenIssuer
-) -> AsyncIterator[Desk]:
+async def scheduled(run_desk: RunDesk, scheduler_address: str) -> AsyncIterator[Desk]:
     """A desk beside a scheduler."""
-    with tempfile.TemporaryDirectory(prefix="rota-") as folder:
-        address = f"unix:{folder}/times.sock"
-        async with (
-            running(
-                SCHEDULER,
-                database_url=await make_database("scheduler"),
-                issuer=issuer,
-                scheduler_address=address,
-                **servers,
-            ),
-            run_desk(scheduler_address=address) as desk,
-        ):
-            yield desk
+    async with run_desk(scheduler_address=scheduler_address) as desk:
+        yield desk
 
 
 @pytest.mark.parametrize("wanted", [True, False])

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from rota_chassis.testing.auth import small_auth
 from rota_chassis.testing.clock import ManualClock
-from rota_chassis.testing.services import running
-from rota_scheduler.bootstrap import SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from rota_chassis.testing.auth import SmallAuth
-    from rota_chassis.testing.service_plugin import MakeDatabase
-    from rota_chassis.testing.tokens import TokenIssuer
 
 
 @pytest.fixture
@@ -33,34 +28,10 @@ async def scheduler_auth() -> AsyncIterator[SmallAuth]:
 
 
 @pytest.fixture
-async def scheduler_url(make_database: MakeDatabase) -> str:
-    """The database of the scheduler."""
-    return await make_database("scheduler")
+def scheduler_settings(scheduler_auth: SmallAuth) -> dict[str, Any]:
+    return {"auth_address": scheduler_auth.address}
 
 
 @pytest.fixture
-async def settings(
-    *,
-    scheduler_url: str,
-    scheduler_auth: SmallAuth,
-    postgres_url: str,
-    redis_url: str,
-    fresh_nats_url: str,
-    issuer: TokenIssuer,
-    clock: ManualClock,
-) -> AsyncIterator[dict[str, Any]]:
-    """Where the tasks service finds the scheduler, which runs."""
-    with tempfile.TemporaryDirectory(prefix="rota-") as folder:
-        address = f"unix:{folder}/actions.sock"
-        async with running(
-            SERVICE,
-            server_url=postgres_url,
-            database_url=scheduler_url,
-            redis_url=redis_url,
-            nats_url=fresh_nats_url,
-            issuer=issuer,
-            clock=clock,
-            auth_address=scheduler_auth.address,
-            scheduler_address=address,
-        ):
-            yield {"scheduler_address": address, "clock": clock}
+def settings(scheduler_address: str, clock: ManualClock) -> dict[str, Any]:
+    return {"scheduler_address": scheduler_address, "clock": clock}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -33,15 +32,13 @@ from rota.tasks.v1 import (
     templates_pb2,
 )
 from rota_chassis.rpc import streams
-from rota_chassis.testing.services import User, running
-from rota_scheduler.bootstrap import SERVICE
+from rota_chassis.testing.services import User
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from conftest import Stage
-    from rota_chassis.testing.service_plugin import MakeDatabase
     from rota_chassis.testing.tokens import TokenIssuer
 
 MARKER = "zqxmarker"
@@ -49,28 +46,8 @@ MARKER = "zqxmarker"
 
 
 @pytest.fixture
-async def settings(
-    *,
-    make_database: MakeDatabase,
-    postgres_url: str,
-    redis_url: str,
-    fresh_nats_url: str,
-    issuer: TokenIssuer,
-    tmp_path: Path,
-) -> AsyncIterator[dict[str, Any]]:
-    """Where the tasks service finds the scheduler, which runs, and keeps files."""
-    with tempfile.TemporaryDirectory(prefix="rota-") as folder:
-        address = f"unix:{folder}/times.sock"
-        async with running(
-            SERVICE,
-            server_url=postgres_url,
-            database_url=await make_database("scheduler"),
-            redis_url=redis_url,
-            nats_url=fresh_nats_url,
-            issuer=issuer,
-            scheduler_address=address,
-        ):
-            yield {"scheduler_address": address, "attachments_folder": tmp_path}
+def settings(scheduler_address: str, tmp_path: Path) -> dict[str, Any]:
+    return {"scheduler_address": scheduler_address, "attachments_folder": tmp_path}
 
 
 @dataclass
