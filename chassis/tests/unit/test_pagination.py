@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -14,6 +15,12 @@ TOKENS = PageTokens("a secret of the services, long enough")
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | TEXT | st.floats(allow_nan=False).filter(abs)
 LISTS = st.lists(VALUES.filter(lambda value: value not in (float("inf"), float("-inf"))), max_size=5)
+
+
+@dataclass
+class Asked:
+    page_size: int = 0
+    page_token: str = ""
 
 
 @given(LISTS, LISTS)
@@ -63,3 +70,30 @@ def test_ids_and_times_travel_as_strings() -> None:
 @pytest.mark.parametrize(("requested", "size"), [(0, DEFAULT_PAGE_SIZE), (1, 1), (200, 200), (201, MAX_PAGE_SIZE)])
 def test_a_page_has_as_many_rows_as_asked_within_bounds(requested: int, size: int) -> None:
     assert page_size(requested) == size
+
+
+@given(st.integers(0, 30), st.integers(1, 7))
+def test_the_pages_of_a_list_are_all_of_it_once(rows: int, size: int) -> None:
+    read, token, sizes = [], "", []
+    while token or not sizes:
+        page = TOKENS.page(Asked(size, token), bound_to=["rows"])
+        behind = page.cursor(int)
+        start = 0 if behind is None else behind + 1
+        shown, token = page.cut(list(range(rows))[start : start + page.limit], lambda last: [last])
+        read += shown
+        sizes.append(len(shown))
+    assert read == list(range(rows))
+    assert sizes[:-1] == [size] * (len(sizes) - 1)
+    assert sizes[-1] > 0 or rows == 0
+
+
+def test_a_page_begins_behind_every_part_of_the_key_of_the_row_before() -> None:
+    rows = [("b", UUID(int=1)), ("b", UUID(int=2))]
+    _, token = TOKENS.page(Asked(1), bound_to=["rows"]).cut(rows, lambda last: last)
+    assert TOKENS.page(Asked(1, token), bound_to=["rows"]).cursor(lambda name, row: (name, UUID(row))) == rows[0]
+
+
+def test_a_page_of_another_list_is_refused() -> None:
+    _, token = TOKENS.page(Asked(1), bound_to=["rows"]).cut([1, 2], lambda last: [last])
+    with pytest.raises(InvalidArgument):
+        TOKENS.page(Asked(1, token), bound_to=["lines"])

@@ -1,4 +1,4 @@
-"""Writes many new things of one workspace at once: rows by COPY, events in one statement.
+"""Writes many new things of one workspace at once: rows and events by COPY.
 
 What is new refers to what there is already, or to other new things. Whoever calls has settled that it may be, holds
 what that depends on, and numbers ids so that things that were ordered by them still are.

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from rota.auth.v1 import invitations_pb2, invitations_pb2_grpc
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 from rota_chassis.requests import request_of
 
 from rota_auth.invitations import commands, queries
@@ -50,17 +49,19 @@ class InvitationServicer(invitations_pb2_grpc.InvitationServiceServicer):
     async def ListInvitations(
         self, request: invitations_pb2.ListInvitationsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> invitations_pb2.ListInvitationsResponse:
-        found, next_page_token = await queries.list_invitations(
+        caller_id, workspace_id = require_user().user_id, UUID(request.workspace_id)
+        page = self._page_tokens.page(request, bound_to=["invitations", caller_id, workspace_id])
+        found = await queries.list_invitations(
             self._database,
-            self._page_tokens,
-            caller_id=require_user().user_id,
-            workspace_id=UUID(request.workspace_id),
-            page_size=page_size(request.page_size),
-            page_token=request.page_token,
+            caller_id=caller_id,
+            workspace_id=workspace_id,
+            limit=page.limit,
+            before=page.cursor(UUID),
             now=self._clock.now(),
         )
+        rows, token = page.cut(found, lambda last: [last.id])
         return invitations_pb2.ListInvitationsResponse(
-            invitations=map(invitation_message, found), next_page_token=next_page_token
+            invitations=map(invitation_message, rows), next_page_token=token
         )
 
     async def RevokeInvitation(

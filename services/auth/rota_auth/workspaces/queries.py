@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from rota_chassis.errors import NotFound
 
@@ -12,8 +10,9 @@ from rota_auth.workspaces import store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
 
-    from rota_chassis.pagination import PageTokens
     from rota_chassis.postgres.database import Reader
 
     from rota_auth.workspaces.domain import Membership, Workspace, WorkspaceRole
@@ -21,47 +20,22 @@ if TYPE_CHECKING:
 
 
 async def list_workspaces(
-    reader: Reader, page_tokens: PageTokens, *, caller_id: UUID, page_size: int, page_token: str
-) -> tuple[Sequence[tuple[Workspace, WorkspaceRole]], str]:
-    """One page of the caller's workspaces with their role in each, and the token of the next page or "".
-
-    Raises:
-        InvalidArgument: the page token belongs to another list (code INVALID_PAGE_TOKEN).
-    """
-    bound_to = ("workspaces", caller_id)
-    after = _cursor(page_tokens, page_token, bound_to)
-    found = await store.list_workspaces(reader, caller_id, after=after, limit=page_size + 1)
-    page = found[:page_size]
-    if len(found) <= page_size:
-        return page, ""
-    last = page[-1][0]
-    return page, page_tokens.encode([last.created_at.isoformat(), str(last.id)], bound_to=bound_to)
+    reader: Reader, *, caller_id: UUID, limit: int, after: tuple[datetime, UUID] | None
+) -> Sequence[tuple[Workspace, WorkspaceRole]]:
+    """The caller's workspaces with their role in each (see `store.list_workspaces`)."""
+    return await store.list_workspaces(reader, caller_id, limit=limit, after=after)
 
 
 async def list_members(
-    reader: Reader,
-    page_tokens: PageTokens,
-    *,
-    caller_id: UUID,
-    workspace_id: UUID,
-    page_size: int,
-    page_token: str,
-) -> tuple[Sequence[Member], str]:
-    """One page of the members of a workspace of the caller's, and the token of the next page or "".
+    reader: Reader, *, caller_id: UUID, workspace_id: UUID, limit: int, after: tuple[datetime, UUID] | None
+) -> Sequence[Member]:
+    """The members of a workspace of the caller's (see `store.list_members`).
 
     Raises:
         NotFound: there is no such workspace, or the caller does not belong to it (code WORKSPACE_NOT_FOUND).
-        InvalidArgument: the page token belongs to another list (code INVALID_PAGE_TOKEN).
     """
-    bound_to = ("members", caller_id, workspace_id)
-    after = _cursor(page_tokens, page_token, bound_to)
     await require_membership(reader, workspace_id, caller_id)
-    found = await store.list_members(reader, workspace_id, after=after, limit=page_size + 1)
-    page = found[:page_size]
-    if len(found) <= page_size:
-        return page, ""
-    last = page[-1].membership
-    return page, page_tokens.encode([last.joined_at.isoformat(), str(last.user_id)], bound_to=bound_to)
+    return await store.list_members(reader, workspace_id, limit=limit, after=after)
 
 
 async def list_memberships(reader: Reader, user_id: UUID) -> Sequence[Membership]:
@@ -84,10 +58,3 @@ async def require_membership(reader: Reader, workspace_id: UUID, user_id: UUID) 
 def workspace_not_found() -> NotFound:
     """The error for a workspace that does not exist, or of which the caller may not know."""
     return NotFound("There is no such workspace, or you do not belong to it.", code="WORKSPACE_NOT_FOUND")
-
-
-def _cursor(page_tokens: PageTokens, token: str, bound_to: Sequence[object]) -> tuple[datetime, UUID] | None:
-    if not token:
-        return None
-    time, last_id = page_tokens.decode(token, bound_to=bound_to)
-    return datetime.fromisoformat(time), UUID(last_id)

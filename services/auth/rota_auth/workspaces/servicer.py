@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rota.auth.v1 import workspaces_pb2, workspaces_pb2_grpc
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 
 from rota_auth.workspaces import commands, queries
 from rota_auth.workspaces.domain import WorkspaceRole
@@ -34,16 +34,14 @@ class WorkspaceServicer(workspaces_pb2_grpc.WorkspaceServiceServicer):
     async def ListWorkspaces(
         self, request: workspaces_pb2.ListWorkspacesRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> workspaces_pb2.ListWorkspacesResponse:
-        found, next_page_token = await queries.list_workspaces(
-            self._database,
-            self._page_tokens,
-            caller_id=require_user().user_id,
-            page_size=page_size(request.page_size),
-            page_token=request.page_token,
+        caller_id = require_user().user_id
+        page = self._page_tokens.page(request, bound_to=["workspaces", caller_id])
+        found = await queries.list_workspaces(
+            self._database, caller_id=caller_id, limit=page.limit, after=page.cursor(_place)
         )
+        rows, token = page.cut(found, lambda last: [last[0].created_at.isoformat(), last[0].id])
         return workspaces_pb2.ListWorkspacesResponse(
-            workspaces=[workspace_message(workspace, role) for workspace, role in found],
-            next_page_token=next_page_token,
+            workspaces=[workspace_message(workspace, role) for workspace, role in rows], next_page_token=token
         )
 
     async def AddMember(
@@ -62,15 +60,17 @@ class WorkspaceServicer(workspaces_pb2_grpc.WorkspaceServiceServicer):
     async def ListMembers(
         self, request: workspaces_pb2.ListMembersRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> workspaces_pb2.ListMembersResponse:
-        found, next_page_token = await queries.list_members(
+        caller_id, workspace_id = require_user().user_id, UUID(request.workspace_id)
+        page = self._page_tokens.page(request, bound_to=["members", caller_id, workspace_id])
+        found = await queries.list_members(
             self._database,
-            self._page_tokens,
-            caller_id=require_user().user_id,
-            workspace_id=UUID(request.workspace_id),
-            page_size=page_size(request.page_size),
-            page_token=request.page_token,
+            caller_id=caller_id,
+            workspace_id=workspace_id,
+            limit=page.limit,
+            after=page.cursor(_place),
         )
-        return workspaces_pb2.ListMembersResponse(members=map(member_message, found), next_page_token=next_page_token)
+        rows, token = page.cut(found, lambda last: [last.membership.joined_at.isoformat(), last.membership.user_id])
+        return workspaces_pb2.ListMembersResponse(members=map(member_message, rows), next_page_token=token)
 
     async def RemoveMember(
         self, request: workspaces_pb2.RemoveMemberRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -102,3 +102,7 @@ class WorkspaceServicer(workspaces_pb2_grpc.WorkspaceServiceServicer):
     ) -> workspaces_pb2.ListMembershipsResponse:
         found = await queries.list_memberships(self._database, UUID(request.user_id))
         return workspaces_pb2.ListMembershipsResponse(memberships=map(membership_message, found))
+
+
+def _place(time: str, last_id: str) -> tuple[datetime, UUID]:
+    return datetime.fromisoformat(time), UUID(last_id)

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from rota.notifications.v1 import notifications_pb2, notifications_pb2_grpc
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 
 from rota_notifications.notifications import commands, queries
 from rota_notifications.notifications.messages import notification_message
@@ -29,20 +28,14 @@ class NotificationServicer(notifications_pb2_grpc.NotificationServiceServicer):
         self, request: notifications_pb2.ListNotificationsRequest, _context: Any
     ) -> notifications_pb2.ListNotificationsResponse:
         user = require_user()
-        bound_to = ["notifications", user.user_id, request.unread]
-        before = None
-        if request.page_token:
-            before = UUID(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(request, bound_to=["notifications", user.user_id, request.unread])
         found, unread_count = await queries.list_notifications(
-            self._notifications.database, user, limit=limit + 1, before=before, unread=request.unread
+            self._notifications.database, user, limit=page.limit, before=page.cursor(UUID), unread=request.unread
         )
-        answer = notifications_pb2.ListNotificationsResponse(
-            notifications=[notification_message(each) for each in found[:limit]], unread_count=unread_count
+        rows, token = page.cut(found, lambda last: [last.id])
+        return notifications_pb2.ListNotificationsResponse(
+            notifications=map(notification_message, rows), unread_count=unread_count, next_page_token=token
         )
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
-        return answer
 
     async def ReadNotification(
         self, request: notifications_pb2.ReadNotificationRequest, _context: Any

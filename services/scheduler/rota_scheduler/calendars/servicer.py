@@ -7,7 +7,6 @@ from uuid import UUID
 
 from rota.scheduler.v1 import calendars_pb2, calendars_pb2_grpc
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 
 from rota_scheduler.calendars import commands, queries
 from rota_scheduler.calendars.messages import calendar_message, members_of
@@ -49,18 +48,12 @@ class CalendarServicer(calendars_pb2_grpc.CalendarServiceServicer):
     ) -> calendars_pb2.ListCalendarsResponse:
         user = require_user()
         workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else None
-        bound_to = ["calendars", user.user_id, workspace_id]
-        before = None
-        if request.page_token:
-            before = UUID(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(request, bound_to=["calendars", user.user_id, workspace_id])
         found = await queries.list_calendars(
-            self._calendars, user, limit=limit + 1, before=before, workspace_id=workspace_id
+            self._calendars, user, limit=page.limit, before=page.cursor(UUID), workspace_id=workspace_id
         )
-        answer = calendars_pb2.ListCalendarsResponse(calendars=map(calendar_message, found[:limit]))
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
-        return answer
+        rows, token = page.cut(found, lambda last: [last.id])
+        return calendars_pb2.ListCalendarsResponse(calendars=map(calendar_message, rows), next_page_token=token)
 
     async def ReplaceCalendar(
         self, request: calendars_pb2.ReplaceCalendarRequest, _context: Any

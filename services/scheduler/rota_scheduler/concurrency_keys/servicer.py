@@ -7,7 +7,6 @@ from uuid import UUID
 
 from rota.scheduler.v1 import allocation_pb2, allocation_pb2_grpc
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 
 from rota_scheduler.concurrency_keys import commands, queries
 from rota_scheduler.concurrency_keys.messages import key_message
@@ -32,16 +31,14 @@ class ConcurrencyKeyServicer(allocation_pb2_grpc.ConcurrencyKeyServiceServicer):
     ) -> allocation_pb2.ListConcurrencyKeysResponse:
         user = require_user()
         workspace_id = _workspace(request, user)
-        bound_to = ["concurrency keys", user.user_id, str(workspace_id)]
-        limit = page_size(request.page_size)
-        after = self._page_tokens.decode(request.page_token, bound_to=bound_to)[0] if request.page_token else ""
+        page = self._page_tokens.page(request, bound_to=["concurrency keys", user.user_id, workspace_id])
         found = await queries.list_concurrency_keys(
-            self._keys, user, workspace_id=workspace_id, limit=limit + 1, after=after
+            self._keys, user, workspace_id=workspace_id, limit=page.limit, after=page.cursor(str) or ""
         )
-        answer = allocation_pb2.ListConcurrencyKeysResponse(concurrency_keys=map(key_message, found[:limit]))
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].key], bound_to=bound_to)
-        return answer
+        rows, token = page.cut(found, lambda last: [last.key])
+        return allocation_pb2.ListConcurrencyKeysResponse(
+            concurrency_keys=map(key_message, rows), next_page_token=token
+        )
 
     async def PutConcurrencyKey(
         self, request: allocation_pb2.PutConcurrencyKeyRequest, _context: Any

@@ -9,7 +9,6 @@ import orjson
 from rota.scheduler.v1 import workers_pb2, workers_pb2_grpc
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 
 from rota_scheduler.queues import commands, queries
 from rota_scheduler.queues.messages import claimed_message, json_of, queue_message, timestamp
@@ -91,11 +90,9 @@ class WorkerServicer(workers_pb2_grpc.WorkerServiceServicer):
     async def ListQueues(self, request: workers_pb2.ListQueuesRequest, _context: Any) -> workers_pb2.ListQueuesResponse:
         user = require_user()
         workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id
-        bound_to = ["queues", user.user_id, str(workspace_id)]
-        limit = page_size(request.page_size)
-        after = self._page_tokens.decode(request.page_token, bound_to=bound_to)[0] if request.page_token else ""
-        found = await queries.list_queues(self._queues, user, workspace_id=workspace_id, limit=limit + 1, after=after)
-        answer = workers_pb2.ListQueuesResponse(queues=map(queue_message, found[:limit]))
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1]["queue"]], bound_to=bound_to)
-        return answer
+        page = self._page_tokens.page(request, bound_to=["queues", user.user_id, workspace_id])
+        found = await queries.list_queues(
+            self._queues, user, workspace_id=workspace_id, limit=page.limit, after=page.cursor(str) or ""
+        )
+        rows, token = page.cut(found, lambda last: [last["queue"]])
+        return workers_pb2.ListQueuesResponse(queues=map(queue_message, rows), next_page_token=token)

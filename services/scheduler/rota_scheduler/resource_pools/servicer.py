@@ -8,7 +8,6 @@ from uuid import UUID
 from rota.scheduler.v1 import allocation_pb2, allocation_pb2_grpc
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 from rota_chassis.requests import request_of
 
 from rota_scheduler.resource_pools import commands, queries
@@ -48,16 +47,12 @@ class ResourcePoolServicer(allocation_pb2_grpc.ResourcePoolServiceServicer):
     ) -> allocation_pb2.ListResourcePoolsResponse:
         user = require_user()
         workspace_id = _workspace(request, user)
-        bound_to = ["resource pools", user.user_id, str(workspace_id)]
-        limit = page_size(request.page_size)
-        after = self._page_tokens.decode(request.page_token, bound_to=bound_to)[0] if request.page_token else ""
+        page = self._page_tokens.page(request, bound_to=["resource pools", user.user_id, workspace_id])
         found = await queries.list_resource_pools(
-            self._pools, user, workspace_id=workspace_id, limit=limit + 1, after=after
+            self._pools, user, workspace_id=workspace_id, limit=page.limit, after=page.cursor(str) or ""
         )
-        answer = allocation_pb2.ListResourcePoolsResponse(resource_pools=map(pool_message, found[:limit]))
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].name], bound_to=bound_to)
-        return answer
+        rows, token = page.cut(found, lambda last: [last.name])
+        return allocation_pb2.ListResourcePoolsResponse(resource_pools=map(pool_message, rows), next_page_token=token)
 
     async def GetResourcePool(
         self, request: allocation_pb2.GetResourcePoolRequest, _context: Any

@@ -9,7 +9,6 @@ from uuid import UUID
 from rota.scheduler.v1 import rules_pb2, rules_pb2_grpc
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 
 from rota_scheduler.rules import commands, queries
 from rota_scheduler.rules.dryrun import dry_run
@@ -50,15 +49,12 @@ class RuleServicer(rules_pb2_grpc.RuleServiceServicer):
     async def ListRules(self, request: rules_pb2.ListRulesRequest, _context: Any) -> rules_pb2.ListRulesResponse:
         user = require_user()
         workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else None
-        bound_to = ["rules", user.user_id, workspace_id]
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(request, bound_to=["rules", user.user_id, workspace_id])
         found = await queries.list_rules(
-            self._rules, user, limit=limit + 1, before=self._before(request, bound_to), workspace_id=workspace_id
+            self._rules, user, limit=page.limit, before=page.cursor(UUID), workspace_id=workspace_id
         )
-        answer = rules_pb2.ListRulesResponse(rules=map(rule_message, found[:limit]))
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
-        return answer
+        rows, token = page.cut(found, lambda last: [last.id])
+        return rules_pb2.ListRulesResponse(rules=map(rule_message, rows), next_page_token=token)
 
     async def UpdateRule(self, request: rules_pb2.UpdateRuleRequest, _context: Any) -> rules_pb2.UpdateRuleResponse:
         named = set(request.update_mask.paths)
@@ -104,20 +100,12 @@ class RuleServicer(rules_pb2_grpc.RuleServiceServicer):
 
     async def ListRuleLog(self, request: rules_pb2.ListRuleLogRequest, _context: Any) -> rules_pb2.ListRuleLogResponse:
         user, rule_id = require_user(), UUID(request.id)
-        bound_to = ["rule log", user.user_id, rule_id]
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(request, bound_to=["rule log", user.user_id, rule_id])
         found = await queries.list_log(
-            self._rules, user, rule_id=rule_id, limit=limit + 1, before=self._before(request, bound_to)
+            self._rules, user, rule_id=rule_id, limit=page.limit, before=page.cursor(UUID)
         )
-        answer = rules_pb2.ListRuleLogResponse(entries=map(entry_message, found[:limit]))
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
-        return answer
-
-    def _before(self, request: Any, bound_to: list[Any]) -> UUID | None:
-        if not request.page_token:
-            return None
-        return UUID(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
+        rows, token = page.cut(found, lambda last: [last.id])
+        return rules_pb2.ListRuleLogResponse(entries=map(entry_message, rows), next_page_token=token)
 
 
 def _instant(request: Any, field: str) -> datetime | None:

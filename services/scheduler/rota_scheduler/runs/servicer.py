@@ -8,7 +8,6 @@ from uuid import UUID
 
 from rota.scheduler.v1 import runs_pb2, runs_pb2_grpc
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 from rota_chassis.requests import request_of
 
 from rota_scheduler.runs import commands, queries
@@ -54,19 +53,19 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
     async def ListAllRuns(self, request: runs_pb2.ListAllRunsRequest, _context: Any) -> runs_pb2.ListAllRunsResponse:
         user = require_user()
         status = next((each for each, number in STATUSES.items() if number == request.status), None)
-        bound_to = ["all runs", user.user_id, request.workspace_id, request.status]
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(
+            request, bound_to=["all runs", user.user_id, request.workspace_id, request.status]
+        )
         found = await queries.list_runs(
             self._runs,
             user,
             workspace_id=_workspace(request),
             status=status,
-            limit=limit + 1,
-            before=self._place(request.page_token, bound_to),
+            limit=page.limit,
+            before=page.cursor(UUID),
         )
-        return runs_pb2.ListAllRunsResponse(
-            runs=map(listed, found[:limit]), next_page_token=self._next(found, limit, bound_to)
-        )
+        rows, token = page.cut(found, lambda last: [last.id])
+        return runs_pb2.ListAllRunsResponse(runs=map(listed, rows), next_page_token=token)
 
     async def GetRun(self, request: runs_pb2.GetRunRequest, _context: Any) -> runs_pb2.GetRunResponse:
         run, _role = await queries.get_run(self._runs, require_user(), run_id=UUID(request.id))
@@ -88,30 +87,18 @@ class RunServicer(runs_pb2_grpc.RunServiceServicer):
         self, request: runs_pb2.ListDeadLettersRequest, _context: Any
     ) -> runs_pb2.ListDeadLettersResponse:
         user = require_user()
-        bound_to = ["dead letters", user.user_id, request.workspace_id]
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(request, bound_to=["dead letters", user.user_id, request.workspace_id])
         found = await queries.list_dead_letters(
-            self._runs,
-            user,
-            workspace_id=_workspace(request),
-            limit=limit + 1,
-            before=self._place(request.page_token, bound_to),
+            self._runs, user, workspace_id=_workspace(request), limit=page.limit, before=page.cursor(UUID)
         )
-        return runs_pb2.ListDeadLettersResponse(
-            runs=map(listed, found[:limit]), next_page_token=self._next(found, limit, bound_to)
-        )
+        rows, token = page.cut(found, lambda last: [last.id])
+        return runs_pb2.ListDeadLettersResponse(runs=map(listed, rows), next_page_token=token)
 
     async def ReplayDeadLetter(
         self, request: runs_pb2.ReplayDeadLetterRequest, _context: Any
     ) -> runs_pb2.ReplayDeadLetterResponse:
         run = await commands.replay_dead_letter(self._runs, require_user(), run_id=UUID(request.id))
         return runs_pb2.ReplayDeadLetterResponse(run=run_message(run))
-
-    def _place(self, page_token: str, bound_to: list[Any]) -> UUID | None:
-        return UUID(self._page_tokens.decode(page_token, bound_to=bound_to)[0]) if page_token else None
-
-    def _next(self, found: Sequence[Run], limit: int, bound_to: list[Any]) -> str:
-        return self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to) if len(found) > limit else ""
 
 
 def _debounce(request: runs_pb2.CreateRunRequest) -> Debounce | None:

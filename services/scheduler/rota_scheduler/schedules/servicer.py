@@ -9,7 +9,6 @@ from uuid import UUID
 from rota.scheduler.v1 import schedules_pb2, schedules_pb2_grpc
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 
 from rota_scheduler.ledger.messages import entry_message
 from rota_scheduler.runs.messages import listed, run_message
@@ -65,18 +64,12 @@ class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
     ) -> schedules_pb2.ListSchedulesResponse:
         user = require_user()
         workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else None
-        bound_to = ["schedules", user.user_id, workspace_id]
-        before = None
-        if request.page_token:
-            before = UUID(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(request, bound_to=["schedules", user.user_id, workspace_id])
         found = await queries.list_schedules(
-            self._schedules, user, limit=limit + 1, before=before, workspace_id=workspace_id
+            self._schedules, user, limit=page.limit, before=page.cursor(UUID), workspace_id=workspace_id
         )
-        answer = schedules_pb2.ListSchedulesResponse(schedules=map(schedule_message, found[:limit]))
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
-        return answer
+        rows, token = page.cut(found, lambda last: [last.id])
+        return schedules_pb2.ListSchedulesResponse(schedules=map(schedule_message, rows), next_page_token=token)
 
     async def DeleteSchedule(
         self, request: schedules_pb2.DeleteScheduleRequest, _context: Any
@@ -188,34 +181,32 @@ class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
         user = require_user()
         schedule_id = UUID(request.id)
         start, end = _from(request), request.to.ToDatetime(tzinfo=UTC) if request.HasField("to") else None
-        bound_to = ["ledger", user.user_id, schedule_id, start, end]
-        after = None
-        if request.page_token:
-            after = datetime.fromisoformat(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(request, bound_to=["ledger", user.user_id, schedule_id, start, end])
         found = await queries.list_ledger(
-            self._schedules, user, schedule_id=schedule_id, start=start, end=end, after=after, limit=limit + 1
+            self._schedules,
+            user,
+            schedule_id=schedule_id,
+            start=start,
+            end=end,
+            after=page.cursor(datetime.fromisoformat),
+            limit=page.limit,
         )
-        answer = schedules_pb2.ListLedgerResponse(entries=map(entry_message, found[:limit]))
-        if len(found) > limit:
-            last = found[limit - 1].nominal_time.isoformat()
-            answer.next_page_token = self._page_tokens.encode([last], bound_to=bound_to)
-        return answer
+        rows, token = page.cut(found, lambda last: [last.nominal_time.isoformat()])
+        return schedules_pb2.ListLedgerResponse(entries=map(entry_message, rows), next_page_token=token)
 
     async def ListRuns(self, request: schedules_pb2.ListRunsRequest, _context: Any) -> schedules_pb2.ListRunsResponse:
         user = require_user()
         schedule_id = UUID(request.schedule_id)
-        bound_to = ["runs", user.user_id, schedule_id]
-        before = None
-        if request.page_token:
-            before = datetime.fromisoformat(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
-        limit = page_size(request.page_size)
-        found = await queries.list_runs(self._schedules, user, schedule_id=schedule_id, limit=limit + 1, before=before)
-        answer = schedules_pb2.ListRunsResponse(runs=map(listed, found[:limit]))
-        if len(found) > limit:
-            last = found[limit - 1].nominal_time.isoformat()
-            answer.next_page_token = self._page_tokens.encode([last], bound_to=bound_to)
-        return answer
+        page = self._page_tokens.page(request, bound_to=["runs", user.user_id, schedule_id])
+        found = await queries.list_runs(
+            self._schedules,
+            user,
+            schedule_id=schedule_id,
+            limit=page.limit,
+            before=page.cursor(datetime.fromisoformat),
+        )
+        rows, token = page.cut(found, lambda last: [last.nominal_time.isoformat()])
+        return schedules_pb2.ListRunsResponse(runs=map(listed, rows), next_page_token=token)
 
 
 def _from(request: Any) -> datetime | None:

@@ -9,7 +9,6 @@ from rota.scheduler.v1 import workflows_pb2, workflows_pb2_grpc
 from rota_chassis.codec.wellknown import struct_json, value_json
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 
 from rota_scheduler.workflows import commands, queries
 from rota_scheduler.workflows.messages import graph_message, item_message, run_message, schema_message, workflow_message
@@ -73,35 +72,23 @@ class WorkflowServicer(workflows_pb2_grpc.WorkflowServiceServicer):
         self, request: workflows_pb2.ListWorkflowsRequest, _context: Any
     ) -> workflows_pb2.ListWorkflowsResponse:
         user, workspace_id = require_user(), _uuid(request, "workspace_id")
-        bound_to = ["workflows", user.user_id, workspace_id]
-        before = self._before(request, bound_to)
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(request, bound_to=["workflows", user.user_id, workspace_id])
         found = await queries.list_workflows(
-            self._workflows,
-            user,
-            limit=limit + 1,
-            before=UUID(before) if before else None,
-            workspace_id=workspace_id,
+            self._workflows, user, limit=page.limit, before=page.cursor(UUID), workspace_id=workspace_id
         )
-        answer = workflows_pb2.ListWorkflowsResponse(workflows=map(workflow_message, found[:limit]))
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
-        return answer
+        rows, token = page.cut(found, lambda last: [last.id])
+        return workflows_pb2.ListWorkflowsResponse(workflows=map(workflow_message, rows), next_page_token=token)
 
     async def ListWorkflowVersions(
         self, request: workflows_pb2.ListWorkflowVersionsRequest, _context: Any
     ) -> workflows_pb2.ListWorkflowVersionsResponse:
         user, workflow_id = require_user(), UUID(request.id)
-        bound_to = ["workflow_versions", user.user_id, workflow_id]
-        before = self._before(request, bound_to)
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(request, bound_to=["workflow_versions", user.user_id, workflow_id])
         found = await queries.list_versions(
-            self._workflows, user, workflow_id=workflow_id, limit=limit + 1, before=int(before) if before else None
+            self._workflows, user, workflow_id=workflow_id, limit=page.limit, before=page.cursor(int)
         )
-        answer = workflows_pb2.ListWorkflowVersionsResponse(versions=map(workflow_message, found[:limit]))
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([str(found[limit - 1].version)], bound_to=bound_to)
-        return answer
+        rows, token = page.cut(found, lambda last: [last.version])
+        return workflows_pb2.ListWorkflowVersionsResponse(versions=map(workflow_message, rows), next_page_token=token)
 
     async def StartWorkflow(
         self, request: workflows_pb2.StartWorkflowRequest, _context: Any
@@ -120,21 +107,19 @@ class WorkflowServicer(workflows_pb2_grpc.WorkflowServiceServicer):
     ) -> workflows_pb2.ListWorkflowRunsResponse:
         user = require_user()
         workspace_id, workflow_id = _uuid(request, "workspace_id"), _uuid(request, "workflow_id")
-        bound_to = ["workflow_runs", user.user_id, workspace_id, workflow_id]
-        before = self._before(request, bound_to)
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(
+            request, bound_to=["workflow_runs", user.user_id, workspace_id, workflow_id]
+        )
         found = await queries.list_runs(
             self._workflows,
             user,
-            limit=limit + 1,
-            before=UUID(before) if before else None,
+            limit=page.limit,
+            before=page.cursor(UUID),
             workspace_id=workspace_id,
             workflow_id=workflow_id,
         )
-        answer = workflows_pb2.ListWorkflowRunsResponse(runs=map(run_message, found[:limit]))
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
-        return answer
+        rows, token = page.cut(found, lambda last: [last.id])
+        return workflows_pb2.ListWorkflowRunsResponse(runs=map(run_message, rows), next_page_token=token)
 
     async def GetWorkflowRun(
         self, request: workflows_pb2.GetWorkflowRunRequest, _context: Any
@@ -153,22 +138,21 @@ class WorkflowServicer(workflows_pb2_grpc.WorkflowServiceServicer):
     ) -> workflows_pb2.ListWorkflowItemsResponse:
         user, run_id = require_user(), UUID(request.id)
         status = _ITEM_STATUSES[request.status] if request.HasField("status") else None
-        bound_to = ["workflow_items", user.user_id, run_id, request.step, str(status)]
-        before = self._before(request, bound_to)
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(
+            request, bound_to=["workflow_items", user.user_id, run_id, request.step, str(status)]
+        )
+        after = page.cursor(int)
         found = await queries.list_items(
             self._workflows,
             user,
             run_id=run_id,
             step=request.step,
             status=status,
-            limit=limit + 1,
-            after=int(before) if before else -1,
+            limit=page.limit,
+            after=-1 if after is None else after,
         )
-        answer = workflows_pb2.ListWorkflowItemsResponse(items=map(item_message, found[:limit]))
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([str(found[limit - 1].place)], bound_to=bound_to)
-        return answer
+        rows, token = page.cut(found, lambda last: [last.place])
+        return workflows_pb2.ListWorkflowItemsResponse(items=map(item_message, rows), next_page_token=token)
 
     async def PauseWorkflowRun(
         self, request: workflows_pb2.PauseWorkflowRunRequest, _context: Any
@@ -212,11 +196,6 @@ class WorkflowServicer(workflows_pb2_grpc.WorkflowServiceServicer):
             request_id=request.request_id,
         )
         return workflows_pb2.SignalWorkflowRunResponse(run=run_message(run))
-
-    def _before(self, request: Any, bound_to: list[Any]) -> str:
-        if not request.page_token:
-            return ""
-        return str(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
 
 
 def _uuid(request: Any, field: str) -> UUID | None:

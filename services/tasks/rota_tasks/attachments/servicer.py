@@ -9,7 +9,6 @@ from rota.options.v1 import files_pb2
 from rota.tasks.v1 import attachments_pb2, attachments_pb2_grpc
 from rota_chassis.errors import InvalidArgument
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 
 from rota_tasks.attachments import commands, queries
 from rota_tasks.attachments.domain import SHOWN_INLINE
@@ -61,20 +60,14 @@ class AttachmentServicer(attachments_pb2_grpc.AttachmentServiceServicer):
         self, request: attachments_pb2.ListAttachmentsRequest, _context: Any
     ) -> attachments_pb2.ListAttachmentsResponse:
         user = require_user()
-        bound_to = ["attachments", user.user_id, request.task_id]
-        after = None
-        if request.page_token:
-            after = UUID(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(request, bound_to=["attachments", user.user_id, request.task_id])
         found = await queries.list_attachments(
-            self._attachments, user, task_id=UUID(request.task_id), limit=limit + 1, after=after
+            self._attachments, user, task_id=UUID(request.task_id), limit=page.limit, after=page.cursor(UUID)
         )
-        answer = attachments_pb2.ListAttachmentsResponse(
-            attachments=[attachment_message(each) for each in found[:limit]]
+        rows, token = page.cut(found, lambda last: [last.id])
+        return attachments_pb2.ListAttachmentsResponse(
+            attachments=map(attachment_message, rows), next_page_token=token
         )
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
-        return answer
 
     async def DownloadAttachment(
         self, request: attachments_pb2.DownloadAttachmentRequest, _context: Any

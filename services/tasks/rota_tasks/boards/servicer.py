@@ -9,7 +9,6 @@ from uuid import UUID
 from rota.tasks.v1 import boards_pb2, boards_pb2_grpc
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 from rota_chassis.requests import Request
 
 from rota_tasks.boards import commands, queries
@@ -173,18 +172,14 @@ class BoardServicer(boards_pb2_grpc.BoardServiceServicer):
         )
 
     def _page(self, what: str, request: Any, found: Sequence[Any]) -> tuple[Sequence[Any], str]:
-        bound_to = [what, require_user().user_id, request.project_id]
-        if request.page_token:
-            position, last = self._page_tokens.decode(request.page_token, bound_to=bound_to)
-            found = [each for each in found if (each.position, str(each.id)) > (position, last)]
-        limit = page_size(request.page_size)
-        page, token = found[:limit], ""
-        if len(found) > limit:
-            token = self._page_tokens.encode([page[-1].position, page[-1].id], bound_to=bound_to)
-        return page, token
+        page = self._page_tokens.page(request, bound_to=[what, require_user().user_id, request.project_id])
+        after = page.cursor(lambda position, last: (position, last)) or ("", "")
+        rest = [each for each in found if (each.position, str(each.id)) > after]
+        return page.cut(rest, lambda last: [last.position, last.id])
 
 
 def _repeatable(request: Any) -> Request | None:
+    """As `request_of`, but it tells states from sections, whose calls are remembered in one place."""
     if not request.request_id:
         return None
     content = type(request)()

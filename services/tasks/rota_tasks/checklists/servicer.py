@@ -8,7 +8,6 @@ from uuid import UUID
 from rota.tasks.v1 import checklists_pb2, checklists_pb2_grpc
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 from rota_chassis.requests import request_of
 
 from rota_tasks.checklists import commands, queries
@@ -50,18 +49,13 @@ class ChecklistServicer(checklists_pb2_grpc.ChecklistServiceServicer):
         self, request: checklists_pb2.ListChecklistItemsRequest, _context: Any
     ) -> checklists_pb2.ListChecklistItemsResponse:
         user = require_user()
-        bound_to = ["checklist", user.user_id, request.task_id]
-        after = None
-        if request.page_token:
-            position, item_id = self._page_tokens.decode(request.page_token, bound_to=bound_to)
-            after = (position, UUID(item_id))
-        limit = page_size(request.page_size)
-        found = await queries.list_items(self._tasks, user, task_id=UUID(request.task_id), limit=limit + 1, after=after)
-        answer = checklists_pb2.ListChecklistItemsResponse(items=[item_message(each) for each in found[:limit]])
-        if len(found) > limit:
-            last = found[limit - 1]
-            answer.next_page_token = self._page_tokens.encode([last.position, last.id], bound_to=bound_to)
-        return answer
+        page = self._page_tokens.page(request, bound_to=["checklist", user.user_id, request.task_id])
+        after = page.cursor(lambda position, item_id: (position, UUID(item_id)))
+        found = await queries.list_items(
+            self._tasks, user, task_id=UUID(request.task_id), limit=page.limit, after=after
+        )
+        rows, token = page.cut(found, lambda last: [last.position, last.id])
+        return checklists_pb2.ListChecklistItemsResponse(items=map(item_message, rows), next_page_token=token)
 
     async def UpdateChecklistItem(
         self, request: checklists_pb2.UpdateChecklistItemRequest, _context: Any

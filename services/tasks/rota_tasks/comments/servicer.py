@@ -8,7 +8,6 @@ from uuid import UUID
 from rota.tasks.v1 import comments_pb2, comments_pb2_grpc
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 from rota_chassis.requests import request_of
 
 from rota_tasks.comments import commands, queries
@@ -50,18 +49,12 @@ class CommentServicer(comments_pb2_grpc.CommentServiceServicer):
         self, request: comments_pb2.ListCommentsRequest, _context: Any
     ) -> comments_pb2.ListCommentsResponse:
         user = require_user()
-        bound_to = ["comments", user.user_id, request.task_id]
-        after = None
-        if request.page_token:
-            after = UUID(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(request, bound_to=["comments", user.user_id, request.task_id])
         found = await queries.list_comments(
-            self._tasks, user, task_id=UUID(request.task_id), limit=limit + 1, after=after
+            self._tasks, user, task_id=UUID(request.task_id), limit=page.limit, after=page.cursor(UUID)
         )
-        answer = comments_pb2.ListCommentsResponse(comments=[comment_message(each) for each in found[:limit]])
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
-        return answer
+        rows, token = page.cut(found, lambda last: [last.id])
+        return comments_pb2.ListCommentsResponse(comments=map(comment_message, rows), next_page_token=token)
 
     async def UpdateComment(
         self, request: comments_pb2.UpdateCommentRequest, _context: Any
@@ -89,16 +82,12 @@ class CommentServicer(comments_pb2_grpc.CommentServiceServicer):
         self, request: comments_pb2.ListCommentVersionsRequest, _context: Any
     ) -> comments_pb2.ListCommentVersionsResponse:
         user = require_user()
-        bound_to = ["comment versions", user.user_id, request.id]
-        after = 0
-        if request.page_token:
-            after = self._page_tokens.decode(request.page_token, bound_to=bound_to)[0]
-        limit = page_size(request.page_size)
-        found = await queries.list_comment_versions(self._tasks, user, **_place(request), limit=limit + 1, after=after)
-        answer = comments_pb2.ListCommentVersionsResponse(versions=[comment_message(each) for each in found[:limit]])
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].version], bound_to=bound_to)
-        return answer
+        page = self._page_tokens.page(request, bound_to=["comment versions", user.user_id, request.id])
+        found = await queries.list_comment_versions(
+            self._tasks, user, **_place(request), limit=page.limit, after=page.cursor(int) or 0
+        )
+        rows, token = page.cut(found, lambda last: [last.version])
+        return comments_pb2.ListCommentVersionsResponse(versions=map(comment_message, rows), next_page_token=token)
 
 
 def _place(request: Any) -> dict[str, UUID]:

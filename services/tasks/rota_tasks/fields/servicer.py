@@ -9,7 +9,6 @@ from rota.tasks.v1 import custom_fields_pb2, custom_fields_pb2_grpc
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
 from rota_chassis.ids import uuid7
-from rota_chassis.pagination import page_size
 
 from rota_tasks.fields import commands, queries
 from rota_tasks.fields.domain import Option
@@ -52,19 +51,12 @@ class CustomFieldServicer(custom_fields_pb2_grpc.CustomFieldServiceServicer):
         self, request: custom_fields_pb2.ListCustomFieldsRequest, _context: Any
     ) -> custom_fields_pb2.ListCustomFieldsResponse:
         user = require_user()
-        bound_to = ["fields", user.user_id, request.project_id]
-        after = ("", "")
-        if request.page_token:
-            position, last = self._page_tokens.decode(request.page_token, bound_to=bound_to)
-            after = (position, last)
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(request, bound_to=["fields", user.user_id, request.project_id])
+        after = page.cursor(lambda position, last: (position, last)) or ("", "")
         fields = await queries.list_fields(self._projects, user, project_id=UUID(request.project_id))
         rest = [each for each in fields if (each.position, str(each.id)) > after]
-        answer = custom_fields_pb2.ListCustomFieldsResponse(fields=[field_message(each) for each in rest[:limit]])
-        if len(rest) > limit:
-            last_field = rest[limit - 1]
-            answer.next_page_token = self._page_tokens.encode([last_field.position, last_field.id], bound_to=bound_to)
-        return answer
+        rows, token = page.cut(rest, lambda last: [last.position, last.id])
+        return custom_fields_pb2.ListCustomFieldsResponse(fields=map(field_message, rows), next_page_token=token)
 
     async def UpdateCustomField(
         self, request: custom_fields_pb2.UpdateCustomFieldRequest, _context: Any

@@ -8,7 +8,6 @@ from uuid import UUID
 from google.protobuf import json_format, struct_pb2
 from rota.tasks.v1 import history_pb2, history_pb2_grpc
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 
 from rota_tasks.history import commands, queries
 from rota_tasks.tasks.messages import task_message
@@ -32,16 +31,10 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         self, request: history_pb2.ListTaskHistoryRequest, _context: Any
     ) -> history_pb2.ListTaskHistoryResponse:
         user = require_user()
-        bound_to = ["history", user.user_id, request.id]
-        before = None
-        if request.page_token:
-            before = self._page_tokens.decode(request.page_token, bound_to=bound_to)[0]
-        limit = page_size(request.page_size)
-        found = await queries.list_history(self._tasks, user, task_id=UUID(request.id), limit=limit + 1, before=before)
-        answer = history_pb2.ListTaskHistoryResponse(entries=[_entry(each) for each in found[:limit]])
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].position], bound_to=bound_to)
-        return answer
+        page = self._page_tokens.page(request, bound_to=["history", user.user_id, request.id])
+        found = await queries.list_history(self._tasks, user, task_id=UUID(request.id), limit=page.limit, before=page.cursor(int))
+        rows, token = page.cut(found, lambda last: [last.position])
+        return history_pb2.ListTaskHistoryResponse(entries=map(_entry, rows), next_page_token=token)
 
     async def UndoTask(self, request: history_pb2.UndoTaskRequest, _context: Any) -> history_pb2.UndoTaskResponse:
         task = await commands.undo_task(

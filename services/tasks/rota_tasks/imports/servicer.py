@@ -7,7 +7,6 @@ from uuid import UUID
 
 from rota.tasks.v1 import imports_pb2, imports_pb2_grpc
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 from rota_chassis.requests import request_of
 
 from rota_tasks.imports import commands, queries
@@ -69,18 +68,12 @@ class ImportServicer(imports_pb2_grpc.ImportServiceServicer):
     ) -> imports_pb2.ListImportsResponse:
         user = require_user()
         workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else None
-        bound_to = ["imports", user.user_id, workspace_id]
-        before = None
-        if request.page_token:
-            before = UUID(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(request, bound_to=["imports", user.user_id, workspace_id])
         found = await queries.list_imports(
-            self._imports, user, workspace_id=workspace_id, limit=limit + 1, before=before
+            self._imports, user, workspace_id=workspace_id, limit=page.limit, before=page.cursor(UUID)
         )
-        answer = imports_pb2.ListImportsResponse(imports=[import_message(job, problems=False) for job in found[:limit]])
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
-        return answer
+        rows, token = page.cut(found, lambda last: [last.id])
+        return imports_pb2.ListImportsResponse(imports=[import_message(job, problems=False) for job in rows], next_page_token=token)
 
     async def CancelImport(
         self, request: imports_pb2.CancelImportRequest, _context: Any

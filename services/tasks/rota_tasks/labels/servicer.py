@@ -8,7 +8,6 @@ from uuid import UUID
 from rota.tasks.v1 import labels_pb2, labels_pb2_grpc
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 
 from rota_tasks.labels import commands, queries
 from rota_tasks.labels.messages import label_message
@@ -45,16 +44,10 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):
     async def ListLabels(self, request: labels_pb2.ListLabelsRequest, _context: Any) -> labels_pb2.ListLabelsResponse:
         user = require_user()
         workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else None
-        bound_to = ["labels", user.user_id, workspace_id]
-        before = None
-        if request.page_token:
-            before = UUID(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
-        limit = page_size(request.page_size)
-        found = await queries.list_labels(self._labels, user, limit=limit + 1, before=before, workspace_id=workspace_id)
-        answer = labels_pb2.ListLabelsResponse(labels=[label_message(label) for label in found[:limit]])
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
-        return answer
+        page = self._page_tokens.page(request, bound_to=["labels", user.user_id, workspace_id])
+        found = await queries.list_labels(self._labels, user, limit=page.limit, before=page.cursor(UUID), workspace_id=workspace_id)
+        rows, token = page.cut(found, lambda last: [last.id])
+        return labels_pb2.ListLabelsResponse(labels=map(label_message, rows), next_page_token=token)
 
     async def UpdateLabel(
         self, request: labels_pb2.UpdateLabelRequest, _context: Any

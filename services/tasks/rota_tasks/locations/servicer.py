@@ -1,7 +1,5 @@
 """rota.tasks.v1.LocationService."""
 
-# The contract names the methods.
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

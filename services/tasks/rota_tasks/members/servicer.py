@@ -7,7 +7,6 @@ from uuid import UUID
 
 from rota.tasks.v1 import project_members_pb2, project_members_pb2_grpc
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 from rota_chassis.requests import request_of
 
 from rota_tasks.members import commands, queries
@@ -51,18 +50,14 @@ class ProjectMemberServicer(project_members_pb2_grpc.ProjectMemberServiceService
         self, request: project_members_pb2.ListProjectMembersRequest, _context: Any
     ) -> project_members_pb2.ListProjectMembersResponse:
         user, project_id = require_user(), UUID(request.project_id)
-        bound_to = ["project members", user.user_id, project_id]
-        after = None
-        if request.page_token:
-            after = UUID(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
-        limit = page_size(request.page_size)
-        found = await queries.list_members(self._projects, user, project_id=project_id, limit=limit + 1, after=after)
-        answer = project_members_pb2.ListProjectMembersResponse(
-            members=[member_message(project_id, each) for each in found[:limit]]
+        page = self._page_tokens.page(request, bound_to=["project members", user.user_id, project_id])
+        found = await queries.list_members(
+            self._projects, user, project_id=project_id, limit=page.limit, after=page.cursor(UUID)
         )
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].user_id], bound_to=bound_to)
-        return answer
+        rows, token = page.cut(found, lambda last: [last.user_id])
+        return project_members_pb2.ListProjectMembersResponse(
+            members=[member_message(project_id, each) for each in rows], next_page_token=token
+        )
 
     async def GetProjectMember(
         self, request: project_members_pb2.GetProjectMemberRequest, _context: Any

@@ -10,7 +10,6 @@ from rota.tasks.v1 import planning_pb2, planning_pb2_grpc
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.filters.literals import Context, instant, time_zone
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 
 from rota_tasks.planning import commands, queries
 from rota_tasks.planning.domain import MAX_RANGE
@@ -43,13 +42,11 @@ class PlanningServicer(planning_pb2_grpc.PlanningServiceServicer):
         user = require_user()
         context = Context(self._tasks.clock.now(), time_zone(request.time_zone), user.user_id)
         start, end = _range(request, context)
-        bound_to = ["calendar", user.user_id, *(getattr(request, name) for name in _CALENDAR_OF)]
-        after = None
-        if request.page_token:
-            begin, task_id = self._page_tokens.decode(request.page_token, bound_to=bound_to)
-            after = Cursor(datetime.fromisoformat(begin), UUID(task_id))
+        page = self._page_tokens.page(
+            request, bound_to=["calendar", user.user_id, *(getattr(request, name) for name in _CALENDAR_OF)]
+        )
+        after = page.cursor(lambda begin, task_id: Cursor(datetime.fromisoformat(begin), UUID(task_id)))
         named = await names_in(self._tasks.database, user.user_id, request.filter)
-        limit = page_size(request.page_size)
         found = await queries.get_calendar(
             self._tasks,
             user,
@@ -62,14 +59,11 @@ class PlanningServicer(planning_pb2_grpc.PlanningServiceServicer):
                 {"project_id": _id(request, "project_id"), "assignee": _id(request, "assignee_id")},
                 named,
             ),
-            limit=limit + 1,
+            limit=page.limit,
             after=after,
         )
-        answer = planning_pb2.GetCalendarResponse(entries=[entry_message(each) for each in found[:limit]])
-        if len(found) > limit:
-            last = found[limit - 1]
-            answer.next_page_token = self._page_tokens.encode([last.start or last.due, last.id], bound_to=bound_to)
-        return answer
+        rows, token = page.cut(found, lambda last: [last.start or last.due, last.id])
+        return planning_pb2.GetCalendarResponse(entries=map(entry_message, rows), next_page_token=token)
 
     async def GetProjectGraph(
         self, request: planning_pb2.GetProjectGraphRequest, _context: Any

@@ -8,7 +8,6 @@ from uuid import UUID
 from rota.tasks.v1 import projects_pb2, projects_pb2_grpc
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 
 from rota_tasks.projects import commands, queries
 from rota_tasks.projects.domain import Visibility
@@ -58,18 +57,12 @@ class ProjectServicer(projects_pb2_grpc.ProjectServiceServicer):
     ) -> projects_pb2.ListProjectsResponse:
         user = require_user()
         workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else None
-        bound_to = ["projects", user.user_id, workspace_id]
-        before = None
-        if request.page_token:
-            before = UUID(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(request, bound_to=["projects", user.user_id, workspace_id])
         found = await queries.list_projects(
-            self._projects, user, limit=limit + 1, before=before, workspace_id=workspace_id
+            self._projects, user, limit=page.limit, before=page.cursor(UUID), workspace_id=workspace_id
         )
-        answer = projects_pb2.ListProjectsResponse(projects=[project_message(project) for project in found[:limit]])
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
-        return answer
+        rows, token = page.cut(found, lambda last: [last.id])
+        return projects_pb2.ListProjectsResponse(projects=map(project_message, rows), next_page_token=token)
 
     async def UpdateProject(
         self, request: projects_pb2.UpdateProjectRequest, _context: Any

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from rota.tasks.v1 import reactions_pb2, reactions_pb2_grpc
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 
 from rota_tasks.reactions import commands, queries
 from rota_tasks.reactions.messages import reaction_message
@@ -37,18 +36,12 @@ class ReactionServicer(reactions_pb2_grpc.ReactionServiceServicer):
         self, request: reactions_pb2.ListReactionsRequest, _context: Any
     ) -> reactions_pb2.ListReactionsResponse:
         user = require_user()
-        bound_to = ["reactions", user.user_id, request.comment_id]
-        after = None
-        if request.page_token:
-            after = UUID(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(request, bound_to=["reactions", user.user_id, request.comment_id])
         found = await queries.list_reactions(
-            self._tasks, user, comment_id=UUID(request.comment_id), limit=limit + 1, after=after
+            self._tasks, user, comment_id=UUID(request.comment_id), limit=page.limit, after=page.cursor(UUID)
         )
-        answer = reactions_pb2.ListReactionsResponse(reactions=[reaction_message(each) for each in found[:limit]])
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
-        return answer
+        rows, token = page.cut(found, lambda last: [last.id])
+        return reactions_pb2.ListReactionsResponse(reactions=map(reaction_message, rows), next_page_token=token)
 
     async def DeleteReaction(
         self, request: reactions_pb2.DeleteReactionRequest, _context: Any

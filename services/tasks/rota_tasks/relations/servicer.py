@@ -7,7 +7,6 @@ from uuid import UUID
 
 from rota.tasks.v1 import relations_pb2, relations_pb2_grpc
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 
 from rota_tasks.relations import commands, queries
 from rota_tasks.relations.messages import TYPES, relation_message
@@ -42,18 +41,13 @@ class RelationServicer(relations_pb2_grpc.RelationServiceServicer):
         self, request: relations_pb2.ListRelationsRequest, _context: Any
     ) -> relations_pb2.ListRelationsResponse:
         user = require_user()
-        bound_to = ["relations", user.user_id, request.id]
-        after = None
-        if request.page_token:
-            kind, task_id = self._page_tokens.decode(request.page_token, bound_to=bound_to)
-            after = (kind, UUID(task_id))
-        limit = page_size(request.page_size)
-        found = await queries.list_relations(self._tasks, user, task_id=UUID(request.id), limit=limit + 1, after=after)
-        answer = relations_pb2.ListRelationsResponse(relations=[relation_message(each) for each in found[:limit]])
-        if len(found) > limit:
-            last = found[limit - 1]
-            answer.next_page_token = self._page_tokens.encode([last.type.value, last.task_id], bound_to=bound_to)
-        return answer
+        page = self._page_tokens.page(request, bound_to=["relations", user.user_id, request.id])
+        after = page.cursor(lambda kind, task_id: (kind, UUID(task_id)))
+        found = await queries.list_relations(
+            self._tasks, user, task_id=UUID(request.id), limit=page.limit, after=after
+        )
+        rows, token = page.cut(found, lambda last: [last.type.value, last.task_id])
+        return relations_pb2.ListRelationsResponse(relations=map(relation_message, rows), next_page_token=token)
 
     async def DeleteRelation(
         self, request: relations_pb2.DeleteRelationRequest, _context: Any

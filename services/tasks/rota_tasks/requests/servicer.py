@@ -3,8 +3,6 @@
 Two at once forget different calls; dying in between leaves the rest to the next.
 """
 
-# The contract names the methods.
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

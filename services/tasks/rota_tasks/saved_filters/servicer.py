@@ -8,7 +8,6 @@ from uuid import UUID
 from rota.tasks.v1 import saved_filters_pb2, saved_filters_pb2_grpc
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 from rota_chassis.requests import request_of
 
 from rota_tasks.saved_filters import commands, queries
@@ -53,20 +52,14 @@ class SavedFilterServicer(saved_filters_pb2_grpc.SavedFilterServiceServicer):
     ) -> saved_filters_pb2.ListSavedFiltersResponse:
         user = require_user()
         workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else None
-        bound_to = ["saved filters", user.user_id, workspace_id]
-        before = None
-        if request.page_token:
-            before = UUID(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(request, bound_to=["saved filters", user.user_id, workspace_id])
         found = await queries.list_saved_filters(
-            self._tasks, user, limit=limit + 1, before=before, workspace_id=workspace_id
+            self._tasks, user, limit=page.limit, before=page.cursor(UUID), workspace_id=workspace_id
         )
-        answer = saved_filters_pb2.ListSavedFiltersResponse(
-            saved_filters=[saved_filter_message(each) for each in found[:limit]]
+        rows, token = page.cut(found, lambda last: [last.id])
+        return saved_filters_pb2.ListSavedFiltersResponse(
+            saved_filters=map(saved_filter_message, rows), next_page_token=token
         )
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
-        return answer
 
     async def UpdateSavedFilter(
         self, request: saved_filters_pb2.UpdateSavedFilterRequest, _context: Any

@@ -10,7 +10,6 @@ from uuid import UUID
 from rota.tasks.v1 import search_pb2, search_pb2_grpc
 from rota_chassis.filters.literals import Context, time_zone
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 
 from rota_tasks.search import commands, queries
 from rota_tasks.search.store import START, STOP, Found, Place
@@ -37,30 +36,26 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
     ) -> search_pb2.SearchTasksResponse:
         user = require_user()
         workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else None
-        bound_to = ["search", user.user_id, workspace_id, request.q, request.filter, request.time_zone]
-        zone, now, after = time_zone(request.time_zone), self._tasks.clock.now(), None
-        if request.page_token:
-            # The pages of one search have the `now` of the first.
-            began, score, last = self._page_tokens.decode(request.page_token, bound_to=bound_to)
-            now, after = datetime.fromisoformat(began), Place(score, UUID(last))
+        zone = time_zone(request.time_zone)
+        page = self._page_tokens.page(
+            request, bound_to=["search", user.user_id, workspace_id, request.q, request.filter, request.time_zone]
+        )
+        # The pages of one search have the `now` of the first.
+        now, after = page.cursor(
+            lambda began, score, last: (datetime.fromisoformat(began), Place(score, UUID(last)))
+        ) or (self._tasks.clock.now(), None)
         named = await names_in(self._tasks.database, user.user_id, request.filter)
-        limit = page_size(request.page_size)
         found = await queries.search_tasks(
             self._tasks,
             user,
             words=request.q,
             where=filter_of(request.filter, Context(now, zone, user.user_id), {}, named),
             workspace_id=workspace_id,
-            limit=limit + 1,
+            limit=page.limit,
             after=after,
         )
-        answer = search_pb2.SearchTasksResponse(results=[_result(each) for each in found[:limit]])
-        if len(found) > limit:
-            end = found[limit - 1]
-            answer.next_page_token = self._page_tokens.encode(
-                [now.isoformat(), end.score, end.task.id], bound_to=bound_to
-            )
-        return answer
+        rows, token = page.cut(found, lambda last: [now.isoformat(), last.score, last.task.id])
+        return search_pb2.SearchTasksResponse(results=map(_result, rows), next_page_token=token)
 
     async def GetSearchSettings(
         self, _request: search_pb2.GetSearchSettingsRequest, _context: Any

@@ -20,7 +20,7 @@ Found = tuple[str, "UUID | None", str | None]
 
 async def list_occurrences(
     tasks: Tasks, user: UserPrincipal, *, task_id: UUID, after: str | None, limit: int, preview: int
-) -> tuple[Sequence[Found], Sequence[str], bool]:
+) -> tuple[Sequence[Found], Sequence[str]]:
     """The occurrences of the series of a task.
 
     Args:
@@ -28,11 +28,11 @@ async def list_occurrences(
         user: Who asks.
         task_id: One of its tasks.
         after: The last of the page before.
-        limit: At most this many that were.
-        preview: How many of those to come to compute, on the last page.
+        limit: At most this many that were; there may be more when there are so many.
+        preview: How many of those to come to compute, when there are no more that were.
 
     Returns:
-        Those that were (see `store.page`), those to come, and whether there is another page.
+        Those that were (see `store.page`), and those to come.
 
     Raises:
         NotFound: the task does not exist for the user.
@@ -41,18 +41,16 @@ async def list_occurrences(
     task = await get_task(tasks, user, task_id=task_id)
     series = await planning.series_of(tasks, task)
     if series is None:
-        return [], [], False
+        return [], []
     found = await store.page(
         tasks.database,
         user_id=user.user_id,
         workspace_id=series.workspace_id,
         series_id=series.id,
         after=after,
-        limit=limit + 1,
+        limit=limit,
     )
-    if len(found) > limit:
-        return found[:limit], [], True
-    if series.ended_at is not None or not preview:
-        return found, [], False
+    if len(found) == limit or series.ended_at is not None or not preview:
+        return found, []
     known = {name for name, _task, _status in found}
-    return found, [name for name in await planning.planned(tasks, series, count=preview) if name not in known], False
+    return found, [name for name in await planning.planned(tasks, series, count=preview) if name not in known]

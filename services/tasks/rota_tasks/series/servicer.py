@@ -7,7 +7,6 @@ from uuid import UUID
 
 from rota.tasks.v1 import series_pb2, series_pb2_grpc
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 
 from rota_tasks.series import commands, queries
 from rota_tasks.tasks.domain import Status
@@ -35,29 +34,26 @@ class SeriesServicer(series_pb2_grpc.SeriesServiceServicer):
         self, request: series_pb2.ListOccurrencesRequest, _context: Any
     ) -> series_pb2.ListOccurrencesResponse:
         user = require_user()
-        bound_to = ["occurrences", user.user_id, request.id]
-        after = self._page_tokens.decode(request.page_token, bound_to=bound_to)[0] if request.page_token else None
-        found, planned, more = await queries.list_occurrences(
+        page = self._page_tokens.page(request, bound_to=["occurrences", user.user_id, request.id])
+        found, planned = await queries.list_occurrences(
             self._tasks,
             user,
             task_id=UUID(request.id),
-            after=after,
-            limit=page_size(request.page_size),
+            after=page.cursor(str),
+            limit=page.limit,
             preview=request.preview if request.HasField("preview") else _PREVIEWED,
         )
+        rows, token = page.cut(found, lambda last: [last[0]])
         shown = [
             series_pb2.Occurrence(
                 occurrence=name, status=_status(task_id, status), task_id=None if task_id is None else str(task_id)
             )
-            for name, task_id, status in found
+            for name, task_id, status in rows
         ]
         shown += [
             series_pb2.Occurrence(occurrence=name, status=series_pb2.OCCURRENCE_STATUS_PLANNED) for name in planned
         ]
-        answer = series_pb2.ListOccurrencesResponse(occurrences=shown)
-        if more:
-            answer.next_page_token = self._page_tokens.encode([found[-1][0]], bound_to=bound_to)
-        return answer
+        return series_pb2.ListOccurrencesResponse(occurrences=shown, next_page_token=token)
 
     async def SkipOccurrence(
         self, request: series_pb2.SkipOccurrenceRequest, _context: Any

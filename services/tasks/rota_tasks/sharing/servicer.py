@@ -7,7 +7,6 @@ from uuid import UUID
 
 from rota.tasks.v1 import sharing_pb2, sharing_pb2_grpc
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 from rota_chassis.requests import request_of
 
 from rota_tasks.comments.messages import comment_message
@@ -53,19 +52,12 @@ class SharingServicer(sharing_pb2_grpc.SharingServiceServicer):
     ) -> sharing_pb2.ListShareLinksResponse:
         user = require_user()
         workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id
-        bound_to = ["share links", user.user_id, workspace_id]
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(request, bound_to=["share links", user.user_id, workspace_id])
         found = await queries.list_links(
-            self._tasks,
-            user,
-            workspace_id=workspace_id,
-            limit=limit + 1,
-            before=self._place(request.page_token, bound_to),
+            self._tasks, user, workspace_id=workspace_id, limit=page.limit, before=page.cursor(UUID)
         )
-        answer = sharing_pb2.ListShareLinksResponse(links=[link_message(each) for each in found[:limit]])
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
-        return answer
+        rows, token = page.cut(found, lambda last: [last.id])
+        return sharing_pb2.ListShareLinksResponse(links=map(link_message, rows), next_page_token=token)
 
     async def GetShareLink(
         self, request: sharing_pb2.GetShareLinkRequest, _context: Any
@@ -95,32 +87,21 @@ class SharingServicer(sharing_pb2_grpc.SharingServiceServicer):
         self, request: sharing_pb2.ListSharedTasksRequest, _context: Any
     ) -> sharing_pb2.ListSharedTasksResponse:
         link = await queries.open_link(self._tasks, request.token)
-        bound_to = ["shared tasks", link.id]
-        limit = page_size(request.page_size)
-        after = self._place(request.page_token, bound_to)
-        found = await queries.list_shared_tasks(self._tasks, link, limit=limit + 1, after=after)
-        answer = sharing_pb2.ListSharedTasksResponse(tasks=[task_message(each) for each in found[:limit]])
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
-        return answer
+        page = self._page_tokens.page(request, bound_to=["shared tasks", link.id])
+        found = await queries.list_shared_tasks(self._tasks, link, limit=page.limit, after=page.cursor(UUID))
+        rows, token = page.cut(found, lambda last: [last.id])
+        return sharing_pb2.ListSharedTasksResponse(tasks=map(task_message, rows), next_page_token=token)
 
     async def ListSharedComments(
         self, request: sharing_pb2.ListSharedCommentsRequest, _context: Any
     ) -> sharing_pb2.ListSharedCommentsResponse:
         link = await queries.open_link(self._tasks, request.token)
-        bound_to = ["shared comments", link.id, request.task_id]
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(request, bound_to=["shared comments", link.id, request.task_id])
         found = await queries.list_shared_comments(
-            self._tasks,
-            link,
-            task_id=UUID(request.task_id),
-            limit=limit + 1,
-            after=self._place(request.page_token, bound_to),
+            self._tasks, link, task_id=UUID(request.task_id), limit=page.limit, after=page.cursor(UUID)
         )
-        answer = sharing_pb2.ListSharedCommentsResponse(comments=[comment_message(each) for each in found[:limit]])
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
-        return answer
+        rows, token = page.cut(found, lambda last: [last.id])
+        return sharing_pb2.ListSharedCommentsResponse(comments=map(comment_message, rows), next_page_token=token)
 
     async def CreateSharedComment(
         self, request: sharing_pb2.CreateSharedCommentRequest, _context: Any
@@ -135,6 +116,3 @@ class SharingServicer(sharing_pb2_grpc.SharingServiceServicer):
             request=request_of(request),
         )
         return sharing_pb2.CreateSharedCommentResponse(comment=comment_message(comment))
-
-    def _place(self, page_token: str, bound_to: list[Any]) -> UUID | None:
-        return UUID(self._page_tokens.decode(page_token, bound_to=bound_to)[0]) if page_token else None

@@ -11,7 +11,6 @@ from rota_chassis.codec.wellknown import struct_json
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.filters.literals import Context, time_zone
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 from rota_chassis.requests import request_of
 
 from rota_tasks.executions.execution import NAMES as OF_EXECUTION
@@ -97,16 +96,10 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             return await self._find_tasks(request, user, filters, saved)
         if request.filter or request.order_by or any(filters[name] for name in _FEW_HAVE):
             return await self._find_tasks(request, user, filters)
-        bound_to = ["tasks", user.user_id, *filters.values()]
-        before = None
-        if request.page_token:
-            before = UUID(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
-        limit = page_size(request.page_size)
-        found = await queries.list_tasks(self._tasks, user, limit=limit + 1, before=before, filters=filters)
-        answer = tasks_pb2.ListTasksResponse(tasks=[task_message(task) for task in found[:limit]])
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
-        return answer
+        page = self._page_tokens.page(request, bound_to=["tasks", user.user_id, *filters.values()])
+        found = await queries.list_tasks(self._tasks, user, limit=page.limit, before=page.cursor(UUID), filters=filters)
+        rows, token = page.cut(found, lambda last: [last.id])
+        return tasks_pb2.ListTasksResponse(tasks=map(task_message, rows), next_page_token=token)
 
     async def _find_tasks(
         self,
@@ -121,16 +114,13 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             bound_to += [saved.id, saved.version]
         texts = [request.filter, request.order_by, *([saved.filter, saved.order_by] if saved else [])]
         named = await names_in(self._tasks.database, user.user_id, *texts)
-        order, zone, now, after = (
-            order_of(request.order_by or (saved.order_by if saved else ""), named),
-            time_zone(request.time_zone),
-            self._tasks.clock.now(),
-            None,
-        )
-        if request.page_token:
-            # The pages of one list have the `now` of the first.
-            began, key, last = self._page_tokens.decode(request.page_token, bound_to=bound_to)
-            now, after = datetime.fromisoformat(began), Cursor(order.value(key), UUID(last))
+        order = order_of(request.order_by or (saved.order_by if saved else ""), named)
+        zone = time_zone(request.time_zone)
+        page = self._page_tokens.page(request, bound_to=bound_to)
+        # The pages of one list have the `now` of the first.
+        now, after = page.cursor(
+            lambda began, key, last: (datetime.fromisoformat(began), Cursor(order.value(key), UUID(last)))
+        ) or (self._tasks.clock.now(), None)
         workspace_id = filters["workspace_id"]
         equal = {
             "project_id": filters["project_id"],
@@ -144,55 +134,42 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             among = {"workspace_id": saved.workspace_id, "project_id": saved.project_id}
             where = both(filter_of(saved.filter, context, among, named), where)
             workspace_id = workspace_id or saved.workspace_id
-        limit = page_size(request.page_size)
         found = await queries.find_tasks(
             self._tasks,
             user,
-            limit=limit + 1,
+            limit=page.limit,
             after=after,
             order=order,
             where=where,
             favourite=filters["favourite"],
             workspace_id=workspace_id,
         )
-        answer = tasks_pb2.ListTasksResponse(tasks=[task_message(task) for task, _ in found[:limit]])
-        if len(found) > limit:
-            end = found[limit - 1][1]
-            key = end.key.isoformat() if isinstance(end.key, datetime) else end.key
-            answer.next_page_token = self._page_tokens.encode([now.isoformat(), key, end.id], bound_to=bound_to)
-        return answer
+
+        def key_of(row: tuple[Task, Cursor]) -> Sequence[Any]:
+            key = row[1].key
+            return [now.isoformat(), key.isoformat() if isinstance(key, datetime) else key, row[1].id]
+
+        rows, token = page.cut(found, key_of)
+        return tasks_pb2.ListTasksResponse(tasks=[task_message(task) for task, _ in rows], next_page_token=token)
 
     async def ListSubtasks(
         self, request: tasks_pb2.ListSubtasksRequest, _context: Any
     ) -> tasks_pb2.ListSubtasksResponse:
         user = require_user()
-        bound_to = ["subtasks", user.user_id, request.id]
-        after = None
-        if request.page_token:
-            after = UUID(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
-        limit = page_size(request.page_size)
-        found = await queries.list_subtasks(self._tasks, user, task_id=UUID(request.id), limit=limit + 1, after=after)
-        answer = tasks_pb2.ListSubtasksResponse(tasks=[task_message(task) for task in found[:limit]])
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
-        return answer
+        page = self._page_tokens.page(request, bound_to=["subtasks", user.user_id, request.id])
+        found = await queries.list_subtasks(self._tasks, user, task_id=UUID(request.id), limit=page.limit, after=page.cursor(UUID))
+        rows, token = page.cut(found, lambda last: [last.id])
+        return tasks_pb2.ListSubtasksResponse(tasks=map(task_message, rows), next_page_token=token)
 
     async def ListAllTasks(
         self, request: tasks_pb2.ListAllTasksRequest, _context: Any
     ) -> tasks_pb2.ListAllTasksResponse:
         workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else None
-        bound_to = ["all tasks", workspace_id]
-        after = None
-        if request.page_token:
-            workspace, task = self._page_tokens.decode(request.page_token, bound_to=bound_to)
-            after = (UUID(workspace), UUID(task))
-        limit = page_size(request.page_size)
-        found = await queries.list_all_tasks(self._tasks, workspace_id=workspace_id, limit=limit + 1, after=after)
-        answer = tasks_pb2.ListAllTasksResponse(tasks=[task_message(task) for task in found[:limit]])
-        if len(found) > limit:
-            last = found[limit - 1]
-            answer.next_page_token = self._page_tokens.encode([last.workspace_id, last.id], bound_to=bound_to)
-        return answer
+        page = self._page_tokens.page(request, bound_to=["all tasks", workspace_id])
+        after = page.cursor(lambda workspace, task: (UUID(workspace), UUID(task)))
+        found = await queries.list_all_tasks(self._tasks, workspace_id=workspace_id, limit=page.limit, after=after)
+        rows, token = page.cut(found, lambda last: [last.workspace_id, last.id])
+        return tasks_pb2.ListAllTasksResponse(tasks=map(task_message, rows), next_page_token=token)
 
     async def UpdateTask(self, request: tasks_pb2.UpdateTaskRequest, _context: Any) -> tasks_pb2.UpdateTaskResponse:
         changes = changes_of(request, request.update_mask.paths)

@@ -9,7 +9,6 @@ from rota.tasks.v1 import templates_pb2, templates_pb2_grpc
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
 from rota_chassis.memberships import WRITERS
-from rota_chassis.pagination import page_size
 from rota_chassis.requests import request_of
 
 from rota_tasks.projects.messages import project_message
@@ -79,18 +78,12 @@ class TemplateServicer(templates_pb2_grpc.TemplateServiceServicer):
     ) -> templates_pb2.ListTemplatesResponse:
         user = require_user()
         workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else None
-        bound_to = ["templates", user.user_id, workspace_id]
-        before = None
-        if request.page_token:
-            before = UUID(self._page_tokens.decode(request.page_token, bound_to=bound_to)[0])
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(request, bound_to=["templates", user.user_id, workspace_id])
         found = await queries.list_templates(
-            self._tasks, user, limit=limit + 1, before=before, workspace_id=workspace_id
+            self._tasks, user, limit=page.limit, before=page.cursor(UUID), workspace_id=workspace_id
         )
-        answer = templates_pb2.ListTemplatesResponse(templates=[template_message(each) for each in found[:limit]])
-        if len(found) > limit:
-            answer.next_page_token = self._page_tokens.encode([found[limit - 1].id], bound_to=bound_to)
-        return answer
+        rows, token = page.cut(found, lambda last: [last.id])
+        return templates_pb2.ListTemplatesResponse(templates=map(template_message, rows), next_page_token=token)
 
     async def UpdateTemplate(
         self, request: templates_pb2.UpdateTemplateRequest, _context: Any

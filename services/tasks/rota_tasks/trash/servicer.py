@@ -9,7 +9,6 @@ from uuid import UUID
 from rota.tasks.v1 import trash_pb2, trash_pb2_grpc
 from rota_chassis.errors import InvalidArgument, Violation
 from rota_chassis.identity import require_user
-from rota_chassis.pagination import page_size
 
 from rota_tasks.tasks.messages import task_message
 from rota_tasks.timestamps import moment, timestamp
@@ -34,22 +33,16 @@ class TrashServicer(trash_pb2_grpc.TrashServiceServicer):
     async def ListTrash(self, request: trash_pb2.ListTrashRequest, _context: Any) -> trash_pb2.ListTrashResponse:
         user = require_user()
         workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else None
-        bound_to = ["trash", user.user_id, workspace_id]
-        before = None
-        if request.page_token:
-            deleted_at, task_id = self._page_tokens.decode(request.page_token, bound_to=bound_to)
-            before = (datetime.fromisoformat(deleted_at).astimezone(UTC), UUID(task_id))
-        limit = page_size(request.page_size)
+        page = self._page_tokens.page(request, bound_to=["trash", user.user_id, workspace_id])
         found = await queries.list_trash(
-            self._trash.tasks, user, limit=limit + 1, before=before, workspace_id=workspace_id
+            self._trash.tasks,
+            user,
+            limit=page.limit,
+            before=page.cursor(lambda at, task_id: (datetime.fromisoformat(at).astimezone(UTC), UUID(task_id))),
+            workspace_id=workspace_id,
         )
-        answer = trash_pb2.ListTrashResponse(tasks=[self._message(each) for each in found[:limit]])
-        if len(found) > limit:
-            last = found[limit - 1]
-            answer.next_page_token = self._page_tokens.encode(
-                [last.deleted_at.isoformat(), last.task.id], bound_to=bound_to
-            )
-        return answer
+        rows, token = page.cut(found, lambda last: [last.deleted_at.isoformat(), last.task.id])
+        return trash_pb2.ListTrashResponse(tasks=map(self._message, rows), next_page_token=token)
 
     async def RestoreTask(self, request: trash_pb2.RestoreTaskRequest, _context: Any) -> trash_pb2.RestoreTaskResponse:
         task = await commands.restore_task(self._trash.tasks, require_user(), task_id=UUID(request.id))
