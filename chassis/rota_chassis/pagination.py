@@ -113,7 +113,7 @@ class Page:
 
         Args:
             found: The rows behind the cursor, `limit` of them or all that there are.
-            key: The sort key of a row, JSON values (times and ids as strings).
+            key: The sort key of a row: JSON values, ids, aware times; `cursor` gets ids and times as strings.
         """
         rows = found[: self._size]
         if len(found) == len(rows):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import nats
 import orjson
 import pytest
+from effects import ADD, EFFECTS
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 from rota_chassis.errors import Unavailable
@@ -21,8 +22,6 @@ from rota_chassis.postgres.database import Database
 from rota_chassis.postgres.statements import statement
 from rota_chassis.testing.streams import stored, stored_events
 from rota_chassis.testing.waiting import eventually, in_background
-from sqlalchemy import Column, Integer, MetaData, Table, bindparam, insert
-from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,9 +37,6 @@ if TYPE_CHECKING:
     from rota_chassis.postgres.database import UnitOfWork
 
     Created = Callable[..., NewEvent]
-
-EFFECTS = Table("effects", MetaData(), Column("id", PgUUID), Column("version", Integer))
-ADD = statement(insert(EFFECTS).values(id=bindparam("id"), version=bindparam("version")))
 
 
 async def note(work: UnitOfWork, event: Event) -> None:

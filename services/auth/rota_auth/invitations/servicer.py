@@ -60,9 +60,7 @@ class InvitationServicer(invitations_pb2_grpc.InvitationServiceServicer):
             now=self._clock.now(),
         )
         rows, token = page.cut(found, lambda last: [last.id])
-        return invitations_pb2.ListInvitationsResponse(
-            invitations=map(invitation_message, rows), next_page_token=token
-        )
+        return invitations_pb2.ListInvitationsResponse(invitations=map(invitation_message, rows), next_page_token=token)
 
     async def RevokeInvitation(
         self, request: invitations_pb2.RevokeInvitationRequest, context: grpc.aio.ServicerContext[Any, Any]

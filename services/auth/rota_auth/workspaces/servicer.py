@@ -39,7 +39,7 @@ class WorkspaceServicer(workspaces_pb2_grpc.WorkspaceServiceServicer):
         found = await queries.list_workspaces(
             self._database, caller_id=caller_id, limit=page.limit, after=page.cursor(_place)
         )
-        rows, token = page.cut(found, lambda last: [last[0].created_at.isoformat(), last[0].id])
+        rows, token = page.cut(found, lambda last: [last[0].created_at, last[0].id])
         return workspaces_pb2.ListWorkspacesResponse(
             workspaces=[workspace_message(workspace, role) for workspace, role in rows], next_page_token=token
         )
@@ -69,7 +69,7 @@ class WorkspaceServicer(workspaces_pb2_grpc.WorkspaceServiceServicer):
             limit=page.limit,
             after=page.cursor(_place),
         )
-        rows, token = page.cut(found, lambda last: [last.membership.joined_at.isoformat(), last.membership.user_id])
+        rows, token = page.cut(found, lambda last: [last.membership.joined_at, last.membership.user_id])
         return workspaces_pb2.ListMembersResponse(members=map(member_message, rows), next_page_token=token)
 
     async def RemoveMember(

@@ -101,9 +101,7 @@ class RuleServicer(rules_pb2_grpc.RuleServiceServicer):
     async def ListRuleLog(self, request: rules_pb2.ListRuleLogRequest, _context: Any) -> rules_pb2.ListRuleLogResponse:
         user, rule_id = require_user(), UUID(request.id)
         page = self._page_tokens.page(request, bound_to=["rule log", user.user_id, rule_id])
-        found = await queries.list_log(
-            self._rules, user, rule_id=rule_id, limit=page.limit, before=page.cursor(UUID)
-        )
+        found = await queries.list_log(self._rules, user, rule_id=rule_id, limit=page.limit, before=page.cursor(UUID))
         rows, token = page.cut(found, lambda last: [last.id])
         return rules_pb2.ListRuleLogResponse(entries=map(entry_message, rows), next_page_token=token)
 

@@ -16,12 +16,9 @@ from rota_scheduler.runs.messages import STATUSES, WAIT_REASONS, listed, run_mes
 from rota_scheduler.schedules.messages import action_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rota_chassis.pagination import PageTokens
 
     from rota_scheduler.runs.dependencies import Runs
-    from rota_scheduler.runs.domain import Run
 
 
 class RunServicer(runs_pb2_grpc.RunServiceServicer):

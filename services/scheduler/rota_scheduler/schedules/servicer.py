@@ -191,7 +191,7 @@ class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
             after=page.cursor(datetime.fromisoformat),
             limit=page.limit,
         )
-        rows, token = page.cut(found, lambda last: [last.nominal_time.isoformat()])
+        rows, token = page.cut(found, lambda last: [last.nominal_time])
         return schedules_pb2.ListLedgerResponse(entries=map(entry_message, rows), next_page_token=token)
 
     async def ListRuns(self, request: schedules_pb2.ListRunsRequest, _context: Any) -> schedules_pb2.ListRunsResponse:
@@ -205,7 +205,7 @@ class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
             limit=page.limit,
             before=page.cursor(datetime.fromisoformat),
         )
-        rows, token = page.cut(found, lambda last: [last.nominal_time.isoformat()])
+        rows, token = page.cut(found, lambda last: [last.nominal_time])
         return schedules_pb2.ListRunsResponse(runs=map(listed, rows), next_page_token=token)
 
 

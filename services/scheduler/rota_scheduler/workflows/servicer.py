@@ -107,9 +107,7 @@ class WorkflowServicer(workflows_pb2_grpc.WorkflowServiceServicer):
     ) -> workflows_pb2.ListWorkflowRunsResponse:
         user = require_user()
         workspace_id, workflow_id = _uuid(request, "workspace_id"), _uuid(request, "workflow_id")
-        page = self._page_tokens.page(
-            request, bound_to=["workflow_runs", user.user_id, workspace_id, workflow_id]
-        )
+        page = self._page_tokens.page(request, bound_to=["workflow_runs", user.user_id, workspace_id, workflow_id])
         found = await queries.list_runs(
             self._workflows,
             user,

@@ -65,9 +65,7 @@ class AttachmentServicer(attachments_pb2_grpc.AttachmentServiceServicer):
             self._attachments, user, task_id=UUID(request.task_id), limit=page.limit, after=page.cursor(UUID)
         )
         rows, token = page.cut(found, lambda last: [last.id])
-        return attachments_pb2.ListAttachmentsResponse(
-            attachments=map(attachment_message, rows), next_page_token=token
-        )
+        return attachments_pb2.ListAttachmentsResponse(attachments=map(attachment_message, rows), next_page_token=token)
 
     async def DownloadAttachment(
         self, request: attachments_pb2.DownloadAttachmentRequest, _context: Any

@@ -32,7 +32,9 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
     ) -> history_pb2.ListTaskHistoryResponse:
         user = require_user()
         page = self._page_tokens.page(request, bound_to=["history", user.user_id, request.id])
-        found = await queries.list_history(self._tasks, user, task_id=UUID(request.id), limit=page.limit, before=page.cursor(int))
+        found = await queries.list_history(
+            self._tasks, user, task_id=UUID(request.id), limit=page.limit, before=page.cursor(int)
+        )
         rows, token = page.cut(found, lambda last: [last.position])
         return history_pb2.ListTaskHistoryResponse(entries=map(_entry, rows), next_page_token=token)
 

@@ -73,7 +73,9 @@ class ImportServicer(imports_pb2_grpc.ImportServiceServicer):
             self._imports, user, workspace_id=workspace_id, limit=page.limit, before=page.cursor(UUID)
         )
         rows, token = page.cut(found, lambda last: [last.id])
-        return imports_pb2.ListImportsResponse(imports=[import_message(job, problems=False) for job in rows], next_page_token=token)
+        return imports_pb2.ListImportsResponse(
+            imports=[import_message(job, problems=False) for job in rows], next_page_token=token
+        )
 
     async def CancelImport(
         self, request: imports_pb2.CancelImportRequest, _context: Any

@@ -45,7 +45,9 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):
         user = require_user()
         workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else None
         page = self._page_tokens.page(request, bound_to=["labels", user.user_id, workspace_id])
-        found = await queries.list_labels(self._labels, user, limit=page.limit, before=page.cursor(UUID), workspace_id=workspace_id)
+        found = await queries.list_labels(
+            self._labels, user, limit=page.limit, before=page.cursor(UUID), workspace_id=workspace_id
+        )
         rows, token = page.cut(found, lambda last: [last.id])
         return labels_pb2.ListLabelsResponse(labels=map(label_message, rows), next_page_token=token)
 

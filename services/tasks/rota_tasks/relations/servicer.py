@@ -43,9 +43,7 @@ class RelationServicer(relations_pb2_grpc.RelationServiceServicer):
         user = require_user()
         page = self._page_tokens.page(request, bound_to=["relations", user.user_id, request.id])
         after = page.cursor(lambda kind, task_id: (kind, UUID(task_id)))
-        found = await queries.list_relations(
-            self._tasks, user, task_id=UUID(request.id), limit=page.limit, after=after
-        )
+        found = await queries.list_relations(self._tasks, user, task_id=UUID(request.id), limit=page.limit, after=after)
         rows, token = page.cut(found, lambda last: [last.type.value, last.task_id])
         return relations_pb2.ListRelationsResponse(relations=map(relation_message, rows), next_page_token=token)
 

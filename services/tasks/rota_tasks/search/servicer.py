@@ -54,7 +54,7 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
             limit=page.limit,
             after=after,
         )
-        rows, token = page.cut(found, lambda last: [now.isoformat(), last.score, last.task.id])
+        rows, token = page.cut(found, lambda last: [now, last.score, last.task.id])
         return search_pb2.SearchTasksResponse(results=map(_result, rows), next_page_token=token)
 
     async def GetSearchSettings(

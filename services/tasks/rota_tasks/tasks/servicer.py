@@ -144,12 +144,7 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
             favourite=filters["favourite"],
             workspace_id=workspace_id,
         )
-
-        def key_of(row: tuple[Task, Cursor]) -> Sequence[Any]:
-            key = row[1].key
-            return [now.isoformat(), key.isoformat() if isinstance(key, datetime) else key, row[1].id]
-
-        rows, token = page.cut(found, key_of)
+        rows, token = page.cut(found, lambda last: [now, last[1].key, last[1].id])
         return tasks_pb2.ListTasksResponse(tasks=[task_message(task) for task, _ in rows], next_page_token=token)
 
     async def ListSubtasks(
@@ -157,7 +152,9 @@ class TaskServicer(tasks_pb2_grpc.TaskServiceServicer):
     ) -> tasks_pb2.ListSubtasksResponse:
         user = require_user()
         page = self._page_tokens.page(request, bound_to=["subtasks", user.user_id, request.id])
-        found = await queries.list_subtasks(self._tasks, user, task_id=UUID(request.id), limit=page.limit, after=page.cursor(UUID))
+        found = await queries.list_subtasks(
+            self._tasks, user, task_id=UUID(request.id), limit=page.limit, after=page.cursor(UUID)
+        )
         rows, token = page.cut(found, lambda last: [last.id])
         return tasks_pb2.ListSubtasksResponse(tasks=map(task_message, rows), next_page_token=token)
 

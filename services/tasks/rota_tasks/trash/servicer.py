@@ -41,7 +41,7 @@ class TrashServicer(trash_pb2_grpc.TrashServiceServicer):
             before=page.cursor(lambda at, task_id: (datetime.fromisoformat(at).astimezone(UTC), UUID(task_id))),
             workspace_id=workspace_id,
         )
-        rows, token = page.cut(found, lambda last: [last.deleted_at.isoformat(), last.task.id])
+        rows, token = page.cut(found, lambda last: [last.deleted_at, last.task.id])
         return trash_pb2.ListTrashResponse(tasks=map(self._message, rows), next_page_token=token)
 
     async def RestoreTask(self, request: trash_pb2.RestoreTaskRequest, _context: Any) -> trash_pb2.RestoreTaskResponse:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rota.tasks.v1 import (
-    imports_pb2,
-    tasks_pb2,
-)
+import orjson
+from rota.tasks.v1 import imports_pb2, tasks_pb2
 from rota_chassis.testing.waiting import eventually
 
 if TYPE_CHECKING:
@@ -35,8 +33,10 @@ async def ended(stage: Stage, import_id: str, *, user: User | None = None) -> An
     return await eventually(look, timeout_s=30)
 
 
-async def run(stage: Stage, content: str, **fields: Any) -> Any:
-    return await ended(stage, (await start(stage, content, **fields)).id)
+async def run(stage: Stage, content: Any, *, user: User | None = None, **fields: Any) -> Any:
+    """An import that has ended, of a text or of what is to be JSON."""
+    text = content if isinstance(content, str) else orjson.dumps(content).decode()
+    return await ended(stage, (await start(stage, text, user=user, **fields)).id, user=user)
 
 
 async def tasks_of(stage: Stage, user: User | None = None) -> dict[str, Any]:
@@ -45,5 +45,5 @@ async def tasks_of(stage: Stage, user: User | None = None) -> dict[str, Any]:
     return {task.title: task for task in answer.tasks}
 
 
-async def codes(job: Any) -> list[tuple[str, str]]:
+def codes(job: Any) -> list[tuple[str, str]]:
     return [(each.place, each.code) for each in job.problems]

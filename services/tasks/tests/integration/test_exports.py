@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import random
-from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import asyncpg
 import orjson
 import pytest
+from exporting import CSV, exported
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
+from importing import run
 from rota.tasks.v1 import (
     boards_pb2,
     checklists_pb2,
     comments_pb2,
     custom_fields_pb2,
-    exports_pb2,
     imports_pb2,
     labels_pb2,
     projects_pb2,
@@ -29,66 +27,13 @@ from rota.tasks.v1 import (
     relations_pb2,
     tasks_pb2,
 )
-from rota_chassis.clock import SystemClock
-from rota_chassis.errors import Conflict, NotFound, RotaError, Unprocessable
+from rota_chassis.errors import Conflict, RotaError
 from rota_chassis.ids import uuid7
-from rota_chassis.memberships import Memberships
 from rota_chassis.postgres.database import Database
-from rota_chassis.rpc.channel import open_channel
-from rota_chassis.testing.waiting import eventually
-from rota_chassis.tokens import ServiceTokens
-from rota_tasks.exports import store
-from rota_tasks.exports.domain import KEPT_FOR, LEASE, Export, Format, Status
-from rota_tasks.exports.worker import Exporter
 from rota_tasks.rebuild import rebuild
-from rota_tasks.tasks.dependencies import Tasks
 
 if TYPE_CHECKING:
     from conftest import Stage
-    from rota_chassis.testing.services import User
-
-ROTA, CSV = exports_pb2.EXPORT_FORMAT_ROTA, exports_pb2.EXPORT_FORMAT_CSV
-
-
-async def start(stage: Stage, *, user: User | None = None, **fields: Any) -> Any:
-    request = exports_pb2.CreateExportRequest(**{"format": ROTA, **fields})
-    return (await stage.exports.CreateExport(request, metadata=(user or stage.ada).metadata)).job
-
-
-async def done(stage: Stage, export_id: str) -> Any:
-    async def look() -> Any:
-        request = exports_pb2.GetExportRequest(id=export_id)
-        job = (await stage.exports.GetExport(request, metadata=stage.ada.metadata)).job
-        return job if job.finished_at.seconds else None
-
-    return await eventually(look, timeout_s=30)
-
-
-async def content(stage: Stage, export_id: str) -> str:
-    request, pieces = exports_pb2.GetExportContentRequest(id=export_id), []
-    while True:
-        answer = await stage.exports.GetExportContent(request, metadata=stage.ada.metadata)
-        pieces.append(answer.content)
-        if not answer.next_page_token:
-            return "".join(pieces)
-        request.page_token = answer.next_page_token
-
-
-async def exported(stage: Stage, **fields: Any) -> str:
-    job = await done(stage, (await start(stage, **fields)).id)
-    assert job.status == exports_pb2.EXPORT_STATUS_DONE
-    return await content(stage, job.id)
-
-
-async def imported(stage: Stage, text: str, user: User, file_format: Any) -> Any:
-    request = imports_pb2.CreateImportRequest(format=file_format, content=text)
-    job = (await stage.imports.CreateImport(request, metadata=user.metadata)).job
-
-    async def look() -> Any:
-        found = (await stage.imports.GetImport(imports_pb2.GetImportRequest(id=job.id), metadata=user.metadata)).job
-        return found if found.finished_at.seconds else None
-
-    return await eventually(look, timeout_s=30)
 
 
 async def add_steps(stage: Stage, task_id: str, steps: int) -> None:
@@ -255,7 +200,7 @@ async def test_what_was_exported_and_imported_is_equal(stage: Stage, seed: int) 
         tasks_pb2.CreateTaskRequest(title="other", workspace_id=str(stage.grace.workspace_id)),
         metadata=stage.ada.metadata,
     )
-    job = await imported(stage, text, stage.grace, imports_pb2.IMPORT_FORMAT_ROTA)
+    job = await run(stage, text, user=stage.grace, format=imports_pb2.IMPORT_FORMAT_ROTA)
     assert (job.status, list(job.problems)) == (imports_pb2.IMPORT_STATUS_DONE, [])
     there = await contents(stage, stage.ada.workspace_id)
     here = [row for row in await contents(stage, stage.grace.workspace_id) if row["title"] != "other"]
@@ -263,7 +208,7 @@ async def test_what_was_exported_and_imported_is_equal(stage: Stage, seed: int) 
     assert {row["visibility"] for row in here if row["project"] == "Garden"} == {"private"}
     for what in ("choices", "fields", "reactions"):
         assert any(row[what] for row in here), what
-    again = await imported(stage, text, stage.grace, imports_pb2.IMPORT_FORMAT_ROTA)
+    again = await run(stage, text, user=stage.grace, format=imports_pb2.IMPORT_FORMAT_ROTA)
     assert (again.created, again.failed) == (0, 0)
 
 
@@ -272,7 +217,7 @@ async def test_a_table_that_was_exported_holds_the_tasks(stage: Stage) -> None:
     text = await exported(stage, format=CSV)
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row.values())
-    job = await imported(stage, text, stage.grace, imports_pb2.IMPORT_FORMAT_CSV)
+    job = await run(stage, text, user=stage.grace, format=imports_pb2.IMPORT_FORMAT_CSV)
     assert job.status == imports_pb2.IMPORT_STATUS_DONE
     without = (
         "state",
@@ -328,7 +273,7 @@ async def test_an_export_says_where_attached_files_are_and_an_import_that_they_a
     (line,) = [each["data"] for each in map(orjson.loads, text.splitlines()) if each["kind"] == "attachment"]
     assert (line["name"], line["size"], line["task_id"]) == ("plan.pdf", 7, task.id)
     assert line["content_path"] == f"/api/v1/attachments/{attachment_id}/content"
-    job = await imported(stage, text, stage.grace, imports_pb2.IMPORT_FORMAT_ROTA)
+    job = await run(stage, text, user=stage.grace, format=imports_pb2.IMPORT_FORMAT_ROTA)
     assert [(each.code, each.left_out) for each in job.problems] == [("FILE_NOT_INCLUDED", True)]
     assert job.created == 1
 
@@ -350,7 +295,7 @@ async def test_values_and_reactions_that_do_not_fit_are_left_out_with_a_problem(
         ("end", {}),
     ]
     text = "".join(orjson.dumps({"kind": kind, "data": data}).decode() + "\n" for kind, data in lines)
-    job = await imported(stage, text, stage.ada, imports_pb2.IMPORT_FORMAT_ROTA)
+    job = await run(stage, text, user=stage.ada, format=imports_pb2.IMPORT_FORMAT_ROTA)
     assert {each.code for each in job.problems} == {
         "PROJECT_NOT_FOUND",
         "VALUE_NOT_TAKEN",
@@ -366,106 +311,3 @@ async def test_values_and_reactions_that_do_not_fit_are_left_out_with_a_problem(
     database = await Database.connect(stage.database_url, size=2)
     assert (await rebuild(database)).differences == 0
     await database.close()
-
-
-async def test_another_user_does_not_see_an_export(stage: Stage) -> None:
-    job = await start(stage)
-    with pytest.raises(NotFound):
-        await stage.exports.GetExport(exports_pb2.GetExportRequest(id=job.id), metadata=stage.grace.metadata)
-    with pytest.raises(NotFound):
-        await stage.exports.GetExportContent(
-            exports_pb2.GetExportContentRequest(id=job.id), metadata=stage.grace.metadata
-        )
-    with pytest.raises(NotFound):
-        await start(stage, user=stage.grace, workspace_id=str(stage.ada.workspace_id))
-    with pytest.raises(NotFound) as no_project:
-        await start(stage, project_id=str(uuid7()))
-    assert no_project.value.code == "PROJECT_NOT_FOUND"
-
-
-async def test_a_repeated_call_starts_one_export(stage: Stage) -> None:
-    first, second = await asyncio.gather(*(start(stage, request_id="once") for _ in range(2)))
-    assert first.id == second.id
-    with pytest.raises(Unprocessable):
-        await start(stage, request_id="once", format=CSV)
-
-
-class Later(SystemClock):
-    """The machine's time, and more."""
-
-    def __init__(self, by: timedelta) -> None:
-        self._by = by
-
-    def now(self) -> Any:
-        return super().now() + self._by
-
-
-async def test_an_export_is_one_moment_in_pieces_begins_anew_and_expires(stage: Stage) -> None:
-    for number in range(30):
-        await stage.create(f"task {number}")
-    database = await Database.connect(stage.database_url)
-    channel = open_channel(stage.auth.address, ServiceTokens("tasks", "a secret of this test's, long enough"))
-    tasks = Tasks(
-        database, Memberships(database, channel), SystemClock(), times=cast("Any", None), actions=cast("Any", None)
-    )
-    now = tasks.clock.now()
-    job = Export(
-        id=uuid7(),
-        workspace_id=stage.ada.workspace_id,
-        created_by=stage.ada.id,
-        format=Format.ROTA,
-        project_id=None,
-        created_at=now,
-        updated_at=now,
-    )
-    try:
-        async with database.transaction() as work:
-            await store.insert_job(work, job, request_id=None, fingerprint=None)
-            dead = await store.claim(work, now=now, lease_until=now + LEASE)
-            assert dead is not None
-            await store.add_part(work, dead, number=1, content="left behind")
-        assert not await Exporter(tasks).write_one()
-        late = replace(tasks, clock=Later(LEASE + timedelta(seconds=1)))
-        assert await Exporter(late, piece=2000).write_one()
-        found = await store.get(database, user_id=stage.ada.id, export_id=job.id)
-        assert found is not None
-        assert (found.status, found.tasks, found.tasks_total, found.parts > 5) == (Status.DONE, 30, 30, True)
-        async with database.transaction() as work:
-            assert not await store.save(work, dead, lease_until=now)
-        lines = [orjson.loads(line) for line in (await content(stage, str(job.id))).splitlines()]
-        assert [line["data"]["title"] for line in lines if line["kind"] == "task"] == [f"task {n}" for n in range(30)]
-        old = Tasks(
-            database,
-            tasks.memberships,
-            Later(KEPT_FOR + LEASE + timedelta(seconds=5)),
-            times=cast("Any", None),
-            actions=cast("Any", None),
-        )
-        assert not await Exporter(old).write_one()
-        assert await store.get(database, user_id=stage.ada.id, export_id=job.id) is None
-    finally:
-        await channel.close()
-        await database.close()
-
-
-async def test_the_content_of_an_export_that_is_not_done_is_a_conflict(stage: Stage) -> None:
-    database = await Database.connect(stage.database_url, size=1)
-    now = SystemClock().now()
-    await stage.create("known")
-    job = Export(
-        id=uuid7(),
-        workspace_id=stage.ada.workspace_id,
-        created_by=stage.ada.id,
-        format=Format.CSV,
-        project_id=None,
-        status=Status.FAILED,
-        created_at=now,
-        updated_at=now,
-        finished_at=now,
-    )
-    async with database.transaction() as work:
-        await store.insert_job(work, job, request_id=None, fingerprint=None)
-    await database.close()
-    with pytest.raises(Conflict) as error:
-        await content(stage, str(job.id))
-    assert error.value.code == "EXPORT_NOT_DONE"

@@ -38,7 +38,7 @@ async def test_a_table_becomes_projects_sections_labels_and_tasks(stage: Stage) 
     stage.auth.add_member(stage.ada.workspace_id, stage.grace.id)
     await stage.create("known", assignee_ids=[str(stage.grace.id)])
     job = await run(stage, TABLE.format(grace=f"{stage.grace.id}@example.com"))
-    assert (job.status, await codes(job)) == (imports_pb2.IMPORT_STATUS_DONE, [])
+    assert (job.status, codes(job)) == (imports_pb2.IMPORT_STATUS_DONE, [])
     assert (job.read, job.created, job.skipped, job.failed) == (5, 5, 0, 0)
     assert {each.kind: each.created for each in job.counts} == {"project": 1, "section": 1, "task": 3}
     tasks = await tasks_of(stage)
@@ -101,7 +101,7 @@ async def test_rows_without_ids_are_known_by_what_they_say(stage: Stage) -> None
 async def test_a_dry_run_tells_what_would_be_created_and_changes_nothing(stage: Stage) -> None:
     job = await run(stage, TABLE, dry_run=True)
     assert {each.kind: each.created for each in job.counts} == {"project": 1, "section": 1, "task": 3}
-    assert await codes(job) == [("line 5", "PERSON_UNKNOWN")]
+    assert codes(job) == [("line 5", "PERSON_UNKNOWN")]
     assert await tasks_of(stage) == {}
     connection = await asyncpg.connect(stage.database_url)
     try:
@@ -126,7 +126,7 @@ async def test_each_problem_names_its_place_and_the_other_rows_are_created(stage
     )
     job = await run(stage, content)
     assert job.status == imports_pb2.IMPORT_STATUS_DONE
-    assert sorted(await codes(job)) == [
+    assert sorted(codes(job)) == [
         ("line 3", "TITLE_MISSING"),
         ("line 4", "WORD_UNKNOWN"),
         ("line 5", "PARENT_NOT_FOUND"),
@@ -160,7 +160,7 @@ async def test_a_file_that_is_something_else_fails_and_says_where(
     stage: Stage, content: str, fields: dict[str, Any], place: str, code: str
 ) -> None:
     job = await run(stage, content, **fields)
-    assert (job.status, await codes(job)) == (imports_pb2.IMPORT_STATUS_FAILED, [(place, code)])
+    assert (job.status, codes(job)) == (imports_pb2.IMPORT_STATUS_FAILED, [(place, code)])
 
 
 async def test_columns_and_people_are_mapped(stage: Stage) -> None:
@@ -179,7 +179,7 @@ async def test_columns_and_people_are_mapped(stage: Stage) -> None:
             imports_pb2.ImportPerson(name="Eve", email="eve@example.com"),
         ],
     )
-    assert await codes(job) == [("", "PERSON_NOT_A_MEMBER"), ("line 3", "PERSON_UNKNOWN")]
+    assert codes(job) == [("", "PERSON_NOT_A_MEMBER"), ("line 3", "PERSON_UNKNOWN")]
     task = (await tasks_of(stage))["Water"]
     assert (list(task.assignee_ids), task.due_on) == ([str(stage.grace.id)], "2026-12-01")
 
@@ -292,7 +292,7 @@ async def test_a_project_takes_tasks_with_its_states_and_limits(stage: Stage) ->
             metadata=stage.ada.metadata,
         )
     job = await run(stage, "title,status\na,\nb,in_progress\nc,in_progress\nd,done\n", project_id=project.id)
-    assert await codes(job) == [("line 4", "WIP_LIMIT_REACHED"), ("line 5", "TRANSITION_REFUSED")]
+    assert codes(job) == [("line 4", "WIP_LIMIT_REACHED"), ("line 5", "TRANSITION_REFUSED")]
     assert {title: task.project_id for title, task in (await tasks_of(stage)).items()} == {
         "a": project.id,
         "b": project.id,
@@ -303,4 +303,4 @@ async def test_too_deep_is_refused_at_the_level(stage: Stage) -> None:
     rows = "".join(f"{level},level {level},{level - 1 or ''}\n" for level in range(1, 40))
     job = await run(stage, "id,title,parent_id\n" + rows)
     assert (job.created, job.failed) == (32, 7)
-    assert (await codes(job))[0] == ("line 34", "SUBTASKS_TOO_DEEP")
+    assert codes(job)[0] == ("line 34", "SUBTASKS_TOO_DEEP")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import orjson
 from importing import codes, run, tasks_of
 from rota.tasks.v1 import (
     boards_pb2,
@@ -58,8 +57,8 @@ BOARD = {
 
 
 async def test_a_trello_board_becomes_a_project(stage: Stage) -> None:
-    job = await run(stage, orjson.dumps(BOARD).decode(), format=imports_pb2.IMPORT_FORMAT_TRELLO)
-    assert await codes(job) == [("/cards/0", "PERSON_UNKNOWN")]
+    job = await run(stage, BOARD, format=imports_pb2.IMPORT_FORMAT_TRELLO)
+    assert codes(job) == [("/cards/0", "PERSON_UNKNOWN")]
     tasks = await tasks_of(stage)
     assert set(tasks) == {"Hedge", "Old"}
     assert tasks["Old"].status == tasks_pb2.TASK_STATUS_DONE
@@ -113,8 +112,8 @@ VIKUNJA = [
 
 
 async def test_a_vikunja_export_becomes_projects_with_relations(stage: Stage) -> None:
-    job = await run(stage, orjson.dumps(VIKUNJA).decode(), format=imports_pb2.IMPORT_FORMAT_VIKUNJA)
-    assert await codes(job) == [("/0/tasks/1", "RECURRENCE_LEFT_OUT")]
+    job = await run(stage, VIKUNJA, format=imports_pb2.IMPORT_FORMAT_VIKUNJA)
+    assert codes(job) == [("/0/tasks/1", "RECURRENCE_LEFT_OUT")]
     assert {each.kind: each.created for each in job.counts} == {
         "project": 2,
         "section": 1,
@@ -132,7 +131,7 @@ async def test_a_vikunja_export_becomes_projects_with_relations(stage: Stage) ->
     )
     assert [each.type for each in related.relations] == [relations_pb2.RELATION_TYPE_BLOCKS]
     assert walls.HasField("section_id")
-    again = await run(stage, orjson.dumps(VIKUNJA).decode(), format=imports_pb2.IMPORT_FORMAT_VIKUNJA)
+    again = await run(stage, VIKUNJA, format=imports_pb2.IMPORT_FORMAT_VIKUNJA)
     assert (again.created, again.failed, again.skipped) == (0, 0, 8)
 
 
@@ -162,8 +161,8 @@ TODOIST = {
 
 
 async def test_an_answer_of_todoist_becomes_projects(stage: Stage) -> None:
-    job = await run(stage, orjson.dumps(TODOIST).decode(), format=imports_pb2.IMPORT_FORMAT_TODOIST)
-    assert sorted(await codes(job)) == [
+    job = await run(stage, TODOIST, format=imports_pb2.IMPORT_FORMAT_TODOIST)
+    assert sorted(codes(job)) == [
         ("/items/1", "RECURRENCE_LEFT_OUT"),
         ("/items/3", "SUBTASK_CYCLE"),
         ("/items/4", "SUBTASK_CYCLE"),
@@ -186,7 +185,7 @@ async def test_a_todoist_template_becomes_a_project(stage: Stage) -> None:
         "dance,x,,,,,,,,\n"
     )
     job = await run(stage, content, format=imports_pb2.IMPORT_FORMAT_TODOIST_CSV)
-    assert await codes(job) == [("line 5", "RECURRENCE_LEFT_OUT"), ("line 7", "KIND_UNKNOWN")]
+    assert codes(job) == [("line 5", "RECURRENCE_LEFT_OUT"), ("line 7", "KIND_UNKNOWN")]
     tasks = await tasks_of(stage)
     assert (tasks["Bake"].due_on, tasks["Flour"].parent_id) == ("2026-12-24", tasks["Bake"].id)
     assert len(tasks["Bake"].label_ids) == 1

@@ -18,8 +18,9 @@ from rota_chassis.postgres.statements import statement
 from rota_chassis.testing.waiting import eventually
 from rota_tasks.rebuild import rebuild
 from rota_tasks.search import documents as documents_module
-from rota_tasks.search import refreshing, store
+from rota_tasks.search import store
 from rota_tasks.tasks.filtering import filter_of
+from searching import make_anew
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -208,20 +209,7 @@ async def test_dying_while_documents_are_made_anew_loses_no_rename(
         )
     async with database.transaction() as work:
         await documents_module.write_of_label(work, workspace_id=workspace_id, label_id=label_id)
-
-    async def die() -> None:
-        async with database.transaction() as work:
-            assert await documents_module.refresh(work)
-            raise LookupError
-
-    with pytest.raises(LookupError):
-        await die()
-    # What one has in hand no other takes.
-    async with database.transaction() as one, database.transaction() as other:
-        assert await documents_module.refresh(one)
-        assert not await documents_module.refresh(other)
-    while await refreshing.refresh(database):
-        pass
+    await make_anew(database, documents_module.refresh)
     async with database.connection() as connection:
         query = "SELECT count(*) FROM search_documents WHERE document @@ to_tsquery('simple', 'garden')"
         assert await connection.fetchval(query) == 2 * documents_module.AT_ONCE + 1

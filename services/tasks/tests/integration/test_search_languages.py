@@ -17,6 +17,7 @@ from rota_chassis.postgres.statements import statement
 from rota_chassis.testing.waiting import eventually
 from rota_tasks.rebuild import rebuild
 from rota_tasks.search import documents, languages, refreshing
+from searching import make_anew
 from sqlalchemy import text
 
 if TYPE_CHECKING:
@@ -211,20 +212,7 @@ async def test_dying_while_documents_are_made_anew_and_two_at_once_leave_none_ou
         await languages.set_language(work, **whose, language="en")
         await languages.begin(work, **whose)
     assert await refreshing.prepare(database)
-
-    async def die() -> None:
-        async with database.transaction() as work:
-            assert await documents.prepare(work)
-            raise LookupError
-
-    with pytest.raises(LookupError):
-        await die()
-    # What one has in hand no other takes.
-    async with database.transaction() as one, database.transaction() as other:
-        assert await documents.prepare(one)
-        assert not await documents.prepare(other)
-    while await refreshing.prepare(database):
-        pass
+    await make_anew(database, documents.prepare)
     async with database.connection() as connection:
         query = "SELECT count(*) FROM search_documents WHERE document @@ to_tsquery('english', 'plants')"
         assert await connection.fetchval(query) == 2 * documents.AT_ONCE + 1

@@ -11,6 +11,7 @@ from rota_chassis.testing.clock import ManualClock
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from conftest import Stage
     from rota_chassis.testing.auth import SmallAuth
 
 
@@ -35,3 +36,10 @@ def scheduler_settings(scheduler_auth: SmallAuth) -> dict[str, Any]:
 @pytest.fixture
 def settings(scheduler_address: str, clock: ManualClock) -> dict[str, Any]:
     return {"scheduler_address": scheduler_address, "clock": clock}
+
+
+@pytest.fixture(autouse=True)
+def _known(stage: Stage, scheduler_auth: SmallAuth) -> None:
+    """The scheduler knows both users."""
+    scheduler_auth.add_user(stage.ada)
+    scheduler_auth.add_user(stage.grace)

@@ -31,13 +31,6 @@ CALL = {
 content_of = decoder(templates_pb2.TemplateContent)
 
 
-@pytest.fixture(autouse=True)
-def _known(stage: Stage, scheduler_auth: SmallAuth) -> None:
-    """The scheduler knows both users."""
-    scheduler_auth.add_user(stage.ada)
-    scheduler_auth.add_user(stage.grace)
-
-
 async def save(stage: Stage, *tasks: Any, variables: Any = (), **fields: Any) -> Any:
     content = content_of({"variables": list(variables), "tasks": list(tasks)}) if tasks else None
     request = templates_pb2.CreateTemplateRequest(name="Care", content=content, **fields)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import pytest
+from exporting import exported
+from importing import codes, run, tasks_of
 from rota.tasks.v1 import exports_pb2, imports_pb2, recurrence_pb2, series_pb2, tasks_pb2
 from rota_chassis.postgres.database import Database
 from rota_chassis.testing.waiting import eventually
@@ -19,55 +20,13 @@ CSV, ROTA, TODOIST, VIKUNJA, TEMPLATE = (
     imports_pb2.ImportFormat.Value(f"IMPORT_FORMAT_{name}")
     for name in ("CSV", "ROTA", "TODOIST", "VIKUNJA", "TODOIST_CSV")
 )
-ENDED = {imports_pb2.IMPORT_STATUS_DONE, imports_pb2.IMPORT_STATUS_FAILED, imports_pb2.IMPORT_STATUS_CANCELLED}
 COMPLETION = recurrence_pb2.RECURRENCE_ANCHOR_COMPLETION
-
-
-async def imported(stage: Stage, content: Any, *, user: User | None = None, **fields: Any) -> Any:
-    text = content if isinstance(content, str) else orjson.dumps(content).decode()
-    metadata = (user or stage.ada).metadata
-    request = imports_pb2.CreateImportRequest(**{"format": CSV, "content": text} | fields)
-    started = (await stage.imports.CreateImport(request, metadata=metadata)).job
-
-    async def look() -> Any:
-        job = (await stage.imports.GetImport(imports_pb2.GetImportRequest(id=started.id), metadata=metadata)).job
-        return job if job.status in ENDED else None
-
-    job = await eventually(look, timeout_s=30)
-    assert job.status == imports_pb2.IMPORT_STATUS_DONE
-    return job
-
-
-async def tasks_of(stage: Stage, user: User | None = None) -> dict[str, Any]:
-    request = tasks_pb2.ListTasksRequest(page_size=200)
-    answer = await stage.tasks.ListTasks(request, metadata=(user or stage.ada).metadata)
-    return {task.title: task for task in answer.tasks}
 
 
 async def names(stage: Stage, task: Any, *, user: User | None = None, preview: int = 0) -> list[str]:
     request = series_pb2.ListOccurrencesRequest(id=task.id, preview=preview)
     answer = await stage.series.ListOccurrences(request, metadata=(user or stage.ada).metadata)
     return [each.occurrence for each in answer.occurrences]
-
-
-async def exported(stage: Stage, number: int) -> str:
-    job = (
-        await stage.exports.CreateExport(exports_pb2.CreateExportRequest(format=number), metadata=stage.ada.metadata)
-    ).job
-
-    async def look() -> bool:
-        asked = exports_pb2.GetExportRequest(id=job.id)
-        found = (await stage.exports.GetExport(asked, metadata=stage.ada.metadata)).job
-        return bool(found.status == exports_pb2.EXPORT_STATUS_DONE)
-
-    await eventually(look, timeout_s=30)
-    request = exports_pb2.GetExportContentRequest(id=job.id)
-    answer = await stage.exports.GetExportContent(request, metadata=stage.ada.metadata)
-    return str(answer.content)
-
-
-def problems(job: Any) -> list[tuple[str, str]]:
-    return [(each.place, each.code) for each in job.problems]
 
 
 async def test_rows_of_a_table_begin_series_and_what_is_not_understood_is_told(stage: Stage) -> None:
@@ -82,9 +41,9 @@ async def test_rows_of_a_table_begin_series_and_what_is_not_understood_is_told(s
         "Never,2026-01-03,FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30,,",
         "Mars,2026-01-03,1d,,Mars/Olympus",
     ]
-    job = await imported(stage, "\n".join(rows))
+    job = await run(stage, "\n".join(rows))
     assert (job.created, job.failed) == (8, 0)
-    assert sorted(problems(job)) == [
+    assert sorted(codes(job)) == [
         ("line 6", "RECURRENCE_LEFT_OUT"),
         ("line 7", "RECURRENCE_LEFT_OUT"),
         ("line 8", "RECURRENCE_LEFT_OUT"),
@@ -108,15 +67,15 @@ async def test_rows_of_a_table_begin_series_and_what_is_not_understood_is_told(s
 
 
 async def test_a_dry_run_tells_of_the_same_and_begins_nothing(stage: Stage) -> None:
-    job = await imported(stage, "title,recurrence\nWater,1d\nOdd,FREQ=NEVER\n", dry_run=True)
-    assert (job.created, problems(job)) == (2, [("line 3", "RECURRENCE_LEFT_OUT")])
+    job = await run(stage, "title,recurrence\nWater,1d\nOdd,FREQ=NEVER\n", dry_run=True)
+    assert (job.created, codes(job)) == (2, [("line 3", "RECURRENCE_LEFT_OUT")])
     assert await tasks_of(stage) == {}
 
 
 async def test_importing_again_begins_no_second_series(stage: Stage) -> None:
     content = "id,title,recurrence\n1,Water,1d\n"
-    await imported(stage, content)
-    again = await imported(stage, content)
+    await run(stage, content)
+    again = await run(stage, content)
     assert (again.created, again.skipped) == (0, 1)
     (task,) = (await tasks_of(stage)).values()
     assert len(await names(stage, task)) == 1
@@ -124,12 +83,12 @@ async def test_importing_again_begins_no_second_series(stage: Stage) -> None:
 
 async def test_a_part_of_what_recurs_does_not_recur_itself(stage: Stage) -> None:
     rows = ["id,title,parent_id,recurrence", "1,Whole,,1w", "2,Part,1,1d", "3,Deep,2,1d", "4,Other,,", "5,Alone,4,1d"]
-    job = await imported(stage, "\n".join(rows))
-    assert problems(job) == [("line 3", "RECURRENCE_LEFT_OUT"), ("line 4", "RECURRENCE_LEFT_OUT")]
+    job = await run(stage, "\n".join(rows))
+    assert codes(job) == [("line 3", "RECURRENCE_LEFT_OUT"), ("line 4", "RECURRENCE_LEFT_OUT")]
     tasks = await tasks_of(stage)
     assert [title for title in sorted(tasks) if tasks[title].HasField("recurrence")] == ["Alone", "Whole"]
-    later = await imported(stage, "id,title,parent_id,recurrence\n2,Part,,\n6,Late,2,1d\n")
-    assert problems(later) == [("line 3", "RECURRENCE_LEFT_OUT")]
+    later = await run(stage, "id,title,parent_id,recurrence\n2,Part,,\n6,Late,2,1d\n")
+    assert codes(later) == [("line 3", "RECURRENCE_LEFT_OUT")]
 
 
 async def test_what_todoist_and_vikunja_repeat_recurs_here(stage: Stage) -> None:
@@ -143,9 +102,9 @@ async def test_what_todoist_and_vikunja_repeat_recurs_here(stage: Stage) -> None
             },
         ]
     }
-    assert problems(await imported(stage, todoist, format=TODOIST)) == []
+    assert codes(await run(stage, todoist, format=TODOIST)) == []
     template = "TYPE,CONTENT,PRIORITY,INDENT,DATE\ntask,Sweep,1,1,every fri\n"
-    assert problems(await imported(stage, template, format=TEMPLATE)) == []
+    assert codes(await run(stage, template, format=TEMPLATE)) == []
     vikunja = [
         {
             "id": 1,
@@ -157,7 +116,7 @@ async def test_what_todoist_and_vikunja_repeat_recurs_here(stage: Stage) -> None
             ],
         }
     ]
-    assert problems(await imported(stage, vikunja, format=VIKUNJA)) == []
+    assert codes(await run(stage, vikunja, format=VIKUNJA)) == []
     tasks = await tasks_of(stage)
     assert await names(stage, tasks["Bake"], preview=1) == ["2026-12-24", "2027-12-24"]
     assert (tasks["Stretch"].recurrence.every, tasks["Stretch"].recurrence.anchor) == ("3d", COMPLETION)
@@ -180,7 +139,7 @@ async def test_what_is_exported_goes_on_where_it_is_imported(stage: Stage, expor
         return next((each for each in answer.tasks if each.occurrence == "2026-01-15"), None)
 
     assert await eventually(second)
-    await imported(stage, await exported(stage, export), format=format_, user=stage.grace)
+    await run(stage, await exported(stage, format=export), format=format_, user=stage.grace)
     answer = await stage.tasks.ListTasks(tasks_pb2.ListTasksRequest(), metadata=stage.grace.metadata)
     there = {each.due_on: each for each in answer.tasks}
     assert set(there) == {"2026-01-01", "2026-01-15"}

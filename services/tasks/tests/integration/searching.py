@@ -1,0 +1,32 @@
+"""Documents of searches that are made anew in the background, some at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from rota_chassis.postgres.database import Database, UnitOfWork
+
+
+async def make_anew(database: Database, step: Callable[[UnitOfWork], Awaitable[bool]]) -> None:
+    """Take a step until there is nothing left to do, though one dies in it, and two take it at once."""
+
+    async def die() -> None:
+        async with database.transaction() as work:
+            assert await step(work)
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await die()
+    # What one has in hand no other takes.
+    async with database.transaction() as one, database.transaction() as other:
+        assert await step(one)
+        assert not await step(other)
+    more = True
+    while more:
+        async with database.transaction() as work:
+            more = await step(work)
