@@ -30,7 +30,21 @@ from rota.tasks.v1 import (
     project_members_pb2_grpc,
     projects_pb2,
 )
-from sqlalchemy import Boolean, Column, Integer, MetaData, Table, and_, bindparam, exists, func, or_, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    exists,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
@@ -121,6 +135,28 @@ def hidden(
     )
 
 
+def hidden_from(user_id: ColumnElement[Any]) -> Any:
+    """The projects that a user may not see, in all of their workspaces, as an array of texts.
+
+    As far as the copies know; asked once in a statement, whatever it reads. Empty for whoever belongs to no workspace:
+    what is read has to be scoped to workspaces besides.
+    """
+    reader = MEMBERSHIPS.alias("reader")
+    found = (
+        select(cast(PRIVATE_PROJECTS.c.project_id, Text))
+        .join_from(reader, PRIVATE_PROJECTS, PRIVATE_PROJECTS.c.workspace_id == reader.c.workspace_id)
+        .where(
+            reader.c.user_id == user_id,
+            ~or_(reader.c.role == OWNER, reader.c.role == ADMIN),
+            PRIVATE_PROJECTS.c.private,
+            reader.c.user_id != func.all(PRIVATE_PROJECTS.c.member_ids),
+        )
+        .correlate(None)
+    )
+    asked_once = select(func.array(found.scalar_subquery(), type_=ARRAY(Text)).label("ids")).cte("hidden")
+    return select(asked_once.c.ids).scalar_subquery()
+
+
 async def ask_tasks(
     stub: project_members_pb2_grpc.ProjectMemberServiceStub, workspace_id: str
 ) -> Sequence[project_members_pb2.PrivateProject]:
@@ -207,6 +243,15 @@ class PrivateProjects:
             for each in here
             if roles.get(each) in SEES_ALL or (each in roles and all(each in row["member_ids"] for row in private))
         ]
+
+    def require_known(self, workspace_id: UUID) -> None:
+        """Return if the copy knows which projects of a workspace are private, apart from the newest events.
+
+        Raises:
+            AskFirst: tasks has not been asked yet.
+        """
+        if workspace_id not in self._known:
+            raise AskFirst(partial(self.settle, workspace_id, 0))
 
     async def project_of(self, event: Event, task_id: str) -> str | None:
         """The project that a task is in when an event of it is handled: empty for none, None when the task is gone.

@@ -98,6 +98,11 @@ def create_memberships_v1(execute: Callable[[str], None]) -> None:
         execute(sql)
 
 
+def index_private_projects_v1(execute: Callable[[str], None]) -> None:
+    """For who asks which projects of a workspace are private (`private_projects.hidden_from`)."""
+    execute("CREATE INDEX private_projects_private ON private_projects (workspace_id) WHERE private")
+
+
 def create_private_projects_v1(execute: Callable[[str], None]) -> None:
     """The service's copy of private projects (`private_projects.PRIVATE_PROJECTS`)."""
     for sql in _PRIVATE_PROJECTS_V1:

@@ -22,6 +22,7 @@ _PATHS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "comment": (("project_id",),),
     "reaction": (("project_id",),),
     "attachment": (("project_id",),),
+    "workflow_run": (("workflow_run", "project_ids"),),
 }
 
 
@@ -34,7 +35,9 @@ def projects_of(event_type: str, data: Mapping[str, Any]) -> tuple[str, ...] | N
             if len(path) == 1 and name not in here:
                 return None
             here = (here or {}).get(name)
-        if here:
+        if isinstance(here, list):
+            found.extend(here)
+        elif here:
             found.append(here)
     return tuple(found)
 

@@ -194,7 +194,7 @@ async def build(runtime: Runtime[SchedulerSettings]) -> None:
     runtime.consume(
         {
             **memberships.handlers(),
-            **_both(handlers.handlers(), execution_handlers.handlers(runtime.clock)),
+            **_both(handlers.handlers(), execution_handlers.handlers(runtime.clock, projects)),
             **series_handlers.handlers(),
             **engine.handlers(workflows),
         },

@@ -74,6 +74,7 @@ def about(project: Project) -> list[tuple[str, dict[str, Any]]]:
         ("comment.created", {"comment": {}, **of}),
         ("reaction.added", {"reaction": {}, **of}),
         ("attachment.created", {"attachment": {}, **of}),
+        ("workflow_run.finished", {"workflow_run": {"project_ids": [str(uuid7()), project.id]}}),
         # From before events said so: it might be of any project.
         ("comment.created", {"comment": {}}),
     ]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-MEMBERS = frozenset({"retry", "timeout_s", "of_task"})
-"""The members of rota.scheduler.v1.Action that say so, and of which task it is; the others are what is done."""
+MEMBERS = frozenset({"retry", "timeout_s"})
+"""The members of rota.scheduler.v1.Action that say so; the others are what is done."""
 TIMEOUT_S = 10.0
 
 

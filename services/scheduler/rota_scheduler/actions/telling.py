@@ -66,6 +66,7 @@ class Tell:
         published = events_pb2.CustomPublished(
             name=CUSTOM + given["type"],
             data=None if data is None else ParseDict(data, Struct()),
+            project_ids=run.project_ids,
             **origin,
         )
         return Succeeded(events=(published,))

@@ -44,6 +44,7 @@ class StartWorkflow:
                     request_id=str(run.id),
                     causation_depth=origin.causation_depth,
                     within=origin.workflow_run_id,
+                    project_ids=run.project_ids,
                 )
         except RotaError as error:
             if error.code == "WORKFLOW_TREE_TOO_DEEP":

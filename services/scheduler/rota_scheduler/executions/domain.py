@@ -33,6 +33,7 @@ class Armed:
         action: As the events show it, with masks for secrets.
         fire_at: When to take it; None for never, as it is.
         causation_depth: How many rules led to this version.
+        project_id: The project that the task is in; None for none.
     """
 
     workspace_id: UUID
@@ -43,6 +44,7 @@ class Armed:
     action: Mapping[str, Any] | None = None
     fire_at: datetime | None = None
     causation_depth: int = 0
+    project_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,7 @@ class Due:
     action: Mapping[str, Any]
     fire_at: datetime
     causation_depth: int
+    project_id: UUID | None
     role: str | None
 
     @property

@@ -15,7 +15,7 @@ from rota_scheduler.executions.messages import queued_event, refused_event
 from rota_scheduler.metrics import LATENESS_SECONDS
 from rota_scheduler.origins import Origin
 from rota_scheduler.runs import store as runs
-from rota_scheduler.runs.domain import Run
+from rota_scheduler.runs.domain import Run, of_projects
 from rota_scheduler.ticker import next_tick
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _run(executions: Executions, due: Due, now: datetime) -> Run:
         schedule_id=due.run_id,
         nominal_time=due.fire_at,
         due_at=due.fire_at,
-        action={**ordered.action, "of_task": of_task},
+        action={**of_projects(ordered.action, [str(due.project_id)] if due.project_id else ()), "of_task": of_task},
         acts_for=due.acts_for,
         available_at=now,
         **ordered.of_run,

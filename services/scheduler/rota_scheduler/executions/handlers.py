@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rota_chassis.events.consumer import Handler
     from rota_chassis.events.envelope import Event
     from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.private_projects import PrivateProjects
 
 _EVENTS = ("task.created", "task.updated", "task.assigned", "task.completed", "task.reopened", "task.restored")
 _DELETED, _PURGED = "task.deleted", "task.purged"
@@ -36,14 +37,17 @@ _OPEN = frozenset({tasks_pb2.TASK_STATUS_BACKLOG, tasks_pb2.TASK_STATUS_TODO, ta
 _NOT_WANTED = "The task was closed or changed before it began."
 
 
-def handlers(clock: Clock) -> Mapping[str, Handler]:
+def handlers(clock: Clock, projects: PrivateProjects) -> Mapping[str, Handler]:
     """The events that arm actions, for `Runtime.consume`."""
-    return dict.fromkeys((*_EVENTS, _DELETED, _PURGED), partial(_on_task, clock))
+    return dict.fromkeys((*_EVENTS, _DELETED, _PURGED), partial(_on_task, clock, projects))
 
 
-async def _on_task(clock: Clock, work: UnitOfWork, event: Event) -> None:
+async def _on_task(clock: Clock, projects: PrivateProjects, work: UnitOfWork, event: Event) -> None:
     if not event.data.task.HasField("action") and not _was_cleared(event):
         return
+    if event.data.task.project_id:
+        # Who sees its runs is looked up, and nobody is asked then.
+        projects.require_known(event.workspace_id)
     armed = _armed(event)
     written, fired = await store.arm(work, armed)
     if not written or fired is None:
@@ -78,6 +82,7 @@ def _armed(event: Event) -> Armed:
         action=struct_json(task.action),
         fire_at=_fire_at(task) if event.type != _DELETED and task.status in _OPEN else None,
         causation_depth=event.causation_depth,
+        project_id=UUID(task.project_id) if task.project_id else None,
     )
 
 

@@ -57,6 +57,7 @@ TASK_ACTIONS = Table(
     Column("fired_action_id", PgUUID),
     Column("fired_for", DateTime(timezone=True)),
     Column("run_id", PgUUID),
+    Column("project_id", PgUUID),
 )
 ACTION_SECRETS = Table(
     "action_secrets",
@@ -68,7 +69,7 @@ ACTION_SECRETS = Table(
 # Bits of a UUIDv7 below its milliseconds.
 _BELOW_TIME = 80
 _KEY = ("workspace_id", "task_id")
-_TOLD = ("version", "action_id", "acts_for", "action", "fire_at", "causation_depth")
+_TOLD = ("version", "action_id", "acts_for", "action", "fire_at", "causation_depth", "project_id")
 _NEW = insert(TASK_ACTIONS).values({name: bindparam(name) for name in (*_KEY, *_TOLD)})
 _HAS_FIRED = and_(
     _NEW.excluded.fire_at == TASK_ACTIONS.c.fired_for, _NEW.excluded.action_id == TASK_ACTIONS.c.fired_action_id
@@ -92,6 +93,7 @@ _TAKE = statement(
         func.coalesce(ACTION_SECRETS.c.action, TASK_ACTIONS.c.action).label("action"),
         TASK_ACTIONS.c.fire_at,
         TASK_ACTIONS.c.causation_depth,
+        TASK_ACTIONS.c.project_id,
         MEMBERSHIPS.c.role,
     )
     .join_from(

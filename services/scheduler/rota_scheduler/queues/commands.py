@@ -195,10 +195,10 @@ async def _settle(queues: Queues, batch: Sequence[Completion]) -> None:
 
 
 async def _find(queues: Queues, user: UserPrincipal, run_id: UUID) -> Run:
-    found = await calls.find(queues.database, user_id=user.user_id, run_id=run_id)
+    found = await calls.find_job(queues.database, user_id=user.user_id, run_id=run_id)
     if found is None:
         await queues.memberships.refresh(user.user_id)
-        found = await calls.find(queues.database, user_id=user.user_id, run_id=run_id)
+        found = await calls.find_job(queues.database, user_id=user.user_id, run_id=run_id)
     if found is None:
         raise no_such_run()
     run, role = found

@@ -89,7 +89,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogEntry:
-    """An event that the condition of a rule let through, and what came of it."""
+    """An event that the condition of a rule let through, and what came of it.
+
+    Attributes:
+        project_ids: The projects that the event is about: whoever may not see one of them does not see the entry.
+    """
 
     workspace_id: UUID
     rule_id: UUID
@@ -102,6 +106,7 @@ class LogEntry:
     run_ids: tuple[UUID, ...] = ()
     problems: tuple[str, ...] = ()
     hold: Hold | None = None
+    project_ids: tuple[str, ...] = ()
     created_at: datetime
 
 

@@ -184,6 +184,17 @@ EVENT_TYPES = tuple(_SUBJECTS)
 OF_PROJECTS = frozenset(name for name, subject in _SUBJECTS.items() if subject in (_TASK, _PROJECT))
 """Those that tell which project they belong to."""
 
+_PROJECTS: Mapping[str, tuple[str, ...]] = {
+    "task": ("task.project_id",),
+    "project": ("project.id",),
+    "comment": ("project_id",),
+    "relation": ("project_id", "other_project_id"),
+    "reminder": ("project_id",),
+    "run": ("run.project_ids",),
+    "workflow_run": ("workflow_run.project_ids",),
+    "custom": ("project_ids",),
+}
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -208,19 +219,13 @@ class Facts:
     @property
     def project_ids(self) -> tuple[str, ...] | None:
         """The projects that it is about, each of which has to be seen; None for a task whose project is not known."""
-        data, kind = self.event.data, self.event.type.partition(".")[0]
-        match kind:
-            case "task":
-                return (data.task.project_id,)
-            case "project":
-                return (data.project.id,)
-            case "comment":
-                return (data.project_id,)
-            case "relation":
-                return (data.project_id, data.other_project_id)
-            case "reminder":
-                return (data.project_id,) if data.HasField("project_id") else None
-        return ()
+        if self.event.type.startswith("reminder.") and not self.event.data.HasField("project_id"):
+            return None
+        found: list[str | None] = []
+        for path in _PROJECTS.get(self.event.type.partition(".")[0], ()):
+            named = _look(self.data, path)
+            found += named if isinstance(named, list) else [named]
+        return tuple(each for each in found if each)
 
     @property
     def run_id(self) -> UUID | None:

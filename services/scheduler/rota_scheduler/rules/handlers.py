@@ -28,13 +28,13 @@ from rota_scheduler.rules import store
 from rota_scheduler.rules.domain import LogEntry, Outcome, set_off
 from rota_scheduler.rules.facts import EVENT_TYPES, Facts, lets_through
 from rota_scheduler.rules.messages import event_of
-from rota_scheduler.rules.sight import seeing
+from rota_scheduler.rules.sight import projects_of, seeing
 from rota_scheduler.rules.templates import actions_for
 from rota_scheduler.runs import store as runs
-from rota_scheduler.runs.domain import Run
+from rota_scheduler.runs.domain import Run, of_projects
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from rota_chassis.events.consumer import Handler
@@ -65,13 +65,14 @@ async def on_event(rules: Rules, work: UnitOfWork, event: Event) -> None:
         return
     depth = await depth_of(work, facts)
     found = await store.lock_some(work, workspace_id=event.workspace_id, rule_ids=concerned)
-    seen_by = await seeing(rules.projects, work, facts, [rule.owner_id for rule in found])
+    project_ids = await projects_of(rules.projects, facts)
+    seen_by = await seeing(rules.projects, work, facts, [rule.owner_id for rule in found], project_ids)
     for rule in found:
         if rule.listens(event.type, event.time) and _lets_through(rule, facts):
             role = await rules.memberships.known_role(work, rule.owner_id, rule.workspace_id)
             # A rule whose owner is gone is held, whatever it was set off by.
             if role is None or rule.owner_id in seen_by:
-                await _set_off(rules, work, rule, facts, depth, role=role)
+                await _set_off(rules, work, rule, facts, depth, role=role, project_ids=project_ids or ())
 
 
 async def depth_of(reader: Reader, facts: Facts) -> int:
@@ -85,14 +86,23 @@ async def depth_of(reader: Reader, facts: Facts) -> int:
     return origin.causation_depth
 
 
-async def _set_off(rules: Rules, work: UnitOfWork, rule: Rule, facts: Facts, depth: int, *, role: str | None) -> None:
+async def _set_off(
+    rules: Rules,
+    work: UnitOfWork,
+    rule: Rule,
+    facts: Facts,
+    depth: int,
+    *,
+    role: str | None,
+    project_ids: Collection[str],
+) -> None:
     event, now = facts.event, rules.clock.now()
     after, outcome = set_off(rule, depth=depth, role=role, now=now)
     started: Sequence[Run] = ()
     problems: Sequence[str] = ()
     if outcome is None:
         found, problems = actions_for(rule, facts, rules.egress)
-        started = [_run(rule, event, index, ordered, now) for index, ordered in found]
+        started = [_run(rule, event, index, ordered, now, project_ids=project_ids) for index, ordered in found]
         await runs.add(work, started)
         await origins.add(work, started, Origin(rule_id=rule.id, causation_depth=depth + 1))
         outcome = Outcome.FIRED if started else Outcome.FAILED
@@ -116,19 +126,20 @@ async def _set_off(rules: Rules, work: UnitOfWork, rule: Rule, facts: Facts, dep
             run_ids=tuple(run.id for run in started),
             problems=tuple(problems),
             hold=after.hold,
+            project_ids=tuple(project_ids),
             created_at=now,
         ),
     )
 
 
-def _run(rule: Rule, event: Event, index: int, ordered: Ordered, now: datetime) -> Run:
+def _run(rule: Rule, event: Event, index: int, ordered: Ordered, now: datetime, *, project_ids: Collection[str]) -> Run:
     run_id = uuid5(rule.id, f"{event.id}/{index}")
     return Run(
         workspace_id=rule.workspace_id,
         id=run_id,
         schedule_id=run_id,
         nominal_time=now,
-        action=ordered.action,
+        action=of_projects(ordered.action, project_ids),
         acts_for=rule.owner_id,
         available_at=now,
         **ordered.of_run,

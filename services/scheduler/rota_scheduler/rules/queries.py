@@ -54,12 +54,17 @@ async def list_rules(
 async def list_log(
     rules: Rules, user: UserPrincipal, *, rule_id: UUID, limit: int, before: UUID | None
 ) -> Sequence[LogEntry]:
-    """The newest entries of a rule's log (see `store.page_of_log`).
+    """The newest entries of a rule's log that the user may see (see `store.page_of_log`).
 
     Raises:
         NotFound: the rule does not exist, or not for the user.
     """
     rule = await get_rule(rules, user, rule_id=rule_id)
     return await store.page_of_log(
-        rules.database, workspace_id=rule.workspace_id, rule_id=rule.id, limit=limit, before=before
+        rules.database,
+        user_id=user.user_id,
+        workspace_id=rule.workspace_id,
+        rule_id=rule.id,
+        limit=limit,
+        before=before,
     )

@@ -19,20 +19,36 @@ if TYPE_CHECKING:
     from rota_scheduler.rules.facts import Facts
 
 
-async def seeing(projects: PrivateProjects, reader: Reader, facts: Facts, user_ids: Iterable[UUID]) -> Collection[UUID]:
-    """Those of the users who may see what the event tells of.
+async def projects_of(projects: PrivateProjects, facts: Facts) -> tuple[str, ...] | None:
+    """The projects that the event is about, each of which has to be seen; None when the task it tells of is gone.
+
+    Raises:
+        AskFirst: the event does not say, and tasks has not been asked yet.
+    """
+    if facts.project_ids is not None:
+        return facts.project_ids
+    found = await projects.project_of(facts.event, facts.data["task_id"])
+    if found is None:
+        return None
+    return (found,) if found else ()
+
+
+async def seeing(
+    projects: PrivateProjects,
+    reader: Reader,
+    facts: Facts,
+    user_ids: Iterable[UUID],
+    project_ids: Collection[str] | None,
+) -> Collection[UUID]:
+    """Those of the users who may see what the event tells of, which is about these projects (see `projects_of`).
 
     Raises:
         AskFirst: the copy of private projects does not know enough.
     """
     asked = tuple(dict.fromkeys(user_ids))
-    project_ids = facts.project_ids
     if project_ids is None:
-        found = await projects.project_of(facts.event, facts.data["task_id"])
-        if found is None:
-            return ()
-        project_ids = (found,)
-    if not any(project_ids):
+        return ()
+    if not project_ids:
         return asked
     return await projects.audience(reader, facts.event, project_ids, asked)
 
@@ -50,7 +66,7 @@ class Sight:
         self._projects = projects
         self._reader = reader
         self._user_ids = frozenset(user_ids)
-        self._known: dict[tuple[str, ...], bool] = {}
+        self._known: dict[tuple[str, ...] | None, bool] = {}
 
     async def includes(self, facts: Facts) -> bool:
         """Whether they may all see what an event tells of.
@@ -58,18 +74,15 @@ class Sight:
         Raises:
             Unavailable: who has to be asked does not answer.
         """
-        project_ids = facts.project_ids
-        if project_ids is None:
-            return await self._ask(facts)
-        if project_ids not in self._known:
-            self._known[project_ids] = await self._ask(facts)
-        return self._known[project_ids]
-
-    async def _ask(self, facts: Facts) -> bool:
         while True:
             try:
-                found = await seeing(self._projects, self._reader, facts, self._user_ids)
+                return await self._look(facts)
             except AskFirst as lacking:
                 await lacking.ask()
-            else:
-                return self._user_ids <= set(found)
+
+    async def _look(self, facts: Facts) -> bool:
+        project_ids = await projects_of(self._projects, facts)
+        if project_ids not in self._known:
+            found = await seeing(self._projects, self._reader, facts, self._user_ids, project_ids)
+            self._known[project_ids] = self._user_ids <= set(found)
+        return self._known[project_ids]

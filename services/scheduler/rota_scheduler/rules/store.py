@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
+from rota_scheduler.access import is_visible
 from rota_scheduler.rules.domain import Hold, LogEntry, Outcome, Rule
 
 if TYPE_CHECKING:
@@ -76,9 +77,11 @@ LOG = Table(
     Column("problems", ARRAY(Text), nullable=False),
     Column("hold", Text),
     Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("project_ids", JSONB),
 )
 _FIELDS = tuple(each.name for each in fields(Rule))
 _LOG_FIELDS = tuple(each.name for each in fields(LogEntry))
+_LOG_LISTS = ("run_ids", "problems", "project_ids")
 _WORKSPACE = bindparam("workspace_id", type_=PgUUID)
 _ID = bindparam("id", type_=PgUUID)
 _BEFORE = bindparam("before", type_=PgUUID)
@@ -132,6 +135,7 @@ _LIST_LOG = statement(
         LOG.c.workspace_id == _WORKSPACE,
         LOG.c.rule_id == bindparam("rule_id", type_=PgUUID),
         or_(_BEFORE.is_(None), LOG.c.id < _BEFORE),
+        is_visible(LOG.c.project_ids),
     )
     .order_by(LOG.c.id.desc())
     .limit(bindparam("limit", type_=Integer))
@@ -202,14 +206,17 @@ async def lock_some(work: UnitOfWork, *, workspace_id: UUID, rule_ids: Sequence[
 async def log(work: UnitOfWork, entry: LogEntry) -> None:
     """Write what came of an event."""
     values = {name: getattr(entry, name) for name in _LOG_FIELDS}
-    await work.execute(_LOG, **values | {"run_ids": list(entry.run_ids), "problems": list(entry.problems)})
+    lists = {name: list(values[name]) for name in _LOG_LISTS}
+    await work.execute(_LOG, **values | lists)
 
 
 async def page_of_log(
-    reader: Reader, *, workspace_id: UUID, rule_id: UUID, limit: int, before: UUID | None
+    reader: Reader, *, user_id: UUID, workspace_id: UUID, rule_id: UUID, limit: int, before: UUID | None
 ) -> Sequence[LogEntry]:
-    """The newest entries of a rule's log, at most `limit`, older than `before`."""
-    rows = await reader.fetch(_LIST_LOG, workspace_id=workspace_id, rule_id=rule_id, limit=limit, before=before)
+    """The newest entries of a rule's log that the user may see, at most `limit`, older than `before`."""
+    rows = await reader.fetch(
+        _LIST_LOG, user_id=user_id, workspace_id=workspace_id, rule_id=rule_id, limit=limit, before=before
+    )
     return [_entry(row) for row in rows]
 
 
@@ -226,5 +233,5 @@ def _rule(row: Mapping[str, Any]) -> Rule:
 
 def _entry(row: Mapping[str, Any]) -> LogEntry:
     values = {name: row[name] for name in _LOG_FIELDS}
-    values |= {"run_ids": tuple(row["run_ids"]), "problems": tuple(row["problems"])}
+    values |= {name: tuple(row[name] or ()) for name in _LOG_LISTS}
     return LogEntry(**values | {"outcome": Outcome(row["outcome"]), "hold": Hold(row["hold"]) if row["hold"] else None})

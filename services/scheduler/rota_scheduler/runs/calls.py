@@ -1,4 +1,4 @@
-"""Runs that people order, look at and end, in PostgreSQL; every query is scoped to the workspaces of one user.
+"""Runs that people order, look at and end, in PostgreSQL; every query is scoped to what one user may see.
 
 A run that waits for others is buffered, as one that waits for those of its schedule, and has a row in `run_waits` for
 each of them. `let_start` looks which have nothing left to wait for; whoever ends runs does not have to know of it.
@@ -33,13 +33,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
+from rota_scheduler.access import is_run_visible
 from rota_scheduler.origins import ORIGINS
 from rota_scheduler.runs.domain import Status
 from rota_scheduler.runs.store import as_it_ended, to_history
 from rota_scheduler.runs.tables import FIELDS, HISTORY, RUNS, run_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -71,12 +72,22 @@ _BEFORE, _STATUS = bindparam("before", type_=PgUUID), bindparam("status", type_=
 _LIMIT = bindparam("limit", type_=Integer)
 
 
-def _of_members(table: Table) -> Select[Any]:
+def _of_members(table: Table, visible: Callable[[Table], ColumnElement[bool]] = is_run_visible) -> Select[Any]:
     return (
         select(*(table.c[name] for name in FIELDS), MEMBERSHIPS.c.role)
         .join_from(table, MEMBERSHIPS, MEMBERSHIPS.c.workspace_id == table.c.workspace_id)
-        .where(table.c.id == _ID, MEMBERSHIPS.c.user_id == bindparam("user_id", type_=PgUUID), ~MEMBERSHIPS.c.removed)
+        .where(
+            table.c.id == _ID,
+            MEMBERSHIPS.c.user_id == bindparam("user_id", type_=PgUUID),
+            ~MEMBERSHIPS.c.removed,
+            visible(table),
+        )
     )
+
+
+def _is_for_workers(table: Table) -> ColumnElement[bool]:
+    queue = func.jsonb_extract_path_text(table.c.action, literal_column("'job'"), literal_column("'queue'"))
+    return or_(is_run_visible(table), queue.is_not(None))
 
 
 def _page(*tables: tuple[Table, Sequence[ColumnElement[bool]]]) -> Any:
@@ -87,6 +98,7 @@ def _page(*tables: tuple[Table, Sequence[ColumnElement[bool]]]) -> Any:
             table.c.workspace_id == MEMBERSHIPS.c.workspace_id,
             or_(_BEFORE.is_(None), table.c.id < _BEFORE),
             *conditions,
+            is_run_visible(table),
         )
         .order_by(table.c.id.desc())
         .limit(_LIMIT)
@@ -108,6 +120,7 @@ def _page(*tables: tuple[Table, Sequence[ColumnElement[bool]]]) -> Any:
 
 
 _FIND = statement(union_all(_of_members(RUNS), _of_members(HISTORY)))
+_FIND_JOB = statement(union_all(_of_members(RUNS, _is_for_workers), _of_members(HISTORY, _is_for_workers)))
 _LOCK_OPEN = statement(_of_members(RUNS).where(RUNS.c.finished_at.is_(None)).with_for_update(of=RUNS))
 _LOCK_ENDED = statement(_of_members(HISTORY).with_for_update(of=HISTORY))
 _NEWEST = _page(*((table, [or_(_STATUS.is_(None), table.c.status == _STATUS)]) for table in (RUNS, HISTORY)))
@@ -141,7 +154,9 @@ _AMONG = statement(
     union_all(
         *(
             select(table.c.id).where(
-                table.c.workspace_id == _WORKSPACE, table.c.id == func.any(bindparam("ids", type_=ARRAY(PgUUID)))
+                table.c.workspace_id == _WORKSPACE,
+                table.c.id == func.any(bindparam("ids", type_=ARRAY(PgUUID))),
+                is_run_visible(table),
             )
             for table in (RUNS, HISTORY)
         )
@@ -201,6 +216,11 @@ async def find(reader: Reader, *, user_id: UUID, run_id: UUID) -> tuple[Run, str
     return _with_role(await reader.fetch(_FIND, user_id=user_id, id=run_id))
 
 
+async def find_job(reader: Reader, *, user_id: UUID, run_id: UUID) -> tuple[Run, str] | None:
+    """As `find`, for workers: who works for a queue knows what is in it, whatever projects that came of."""
+    return _with_role(await reader.fetch(_FIND_JOB, user_id=user_id, id=run_id))
+
+
 async def lock_open(work: UnitOfWork, *, user_id: UUID, run_id: UUID) -> tuple[Run, str] | None:
     """As `find`, of runs that have not ended, locked until the transaction ends."""
     return _with_role(await work.fetch(_LOCK_OPEN, user_id=user_id, id=run_id))
@@ -243,9 +263,9 @@ async def cancel(work: UnitOfWork, run: Run, *, error: str, finished_at: datetim
     return run_of(row)
 
 
-async def strangers(reader: Reader, *, workspace_id: UUID, run_ids: Sequence[UUID]) -> Sequence[UUID]:
-    """Those of the ids that are of no run of the workspace."""
-    rows = await reader.fetch(_AMONG, workspace_id=workspace_id, ids=list(run_ids))
+async def strangers(reader: Reader, *, user_id: UUID, workspace_id: UUID, run_ids: Sequence[UUID]) -> Sequence[UUID]:
+    """Those of the ids that are of no run of the workspace that the user may see."""
+    rows = await reader.fetch(_AMONG, user_id=user_id, workspace_id=workspace_id, ids=list(run_ids))
     return sorted(set(run_ids) - {row["id"] for row in rows})
 
 

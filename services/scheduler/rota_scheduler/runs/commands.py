@@ -102,7 +102,7 @@ async def create_run(
             if request is not None:
                 await calls.point_request(work, user_id=user.user_id, request_id=request.id, run=stands)
             return stands
-        strangers = await calls.strangers(work, workspace_id=workspace_id, run_ids=after)
+        strangers = await calls.strangers(work, user_id=user.user_id, workspace_id=workspace_id, run_ids=after)
         if strangers:
             raise NotFound(
                 "There is no such run in the workspace to wait for.",

@@ -63,12 +63,15 @@ from uuid import UUID
 from rota_scheduler.actions.retries import MEMBERS, RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
 LEASE = timedelta(seconds=10)
 RENEW_EVERY = timedelta(seconds=3)
 PREFETCHED_S = 0.1
+
+
+_BESIDE_KIND = MEMBERS | {"of_task", "of_projects"}
 
 
 class Status(StrEnum):
@@ -86,7 +89,8 @@ class Run:
     """The fields are those of rota.scheduler.v1.Run, and what it takes to execute it.
 
     Attributes:
-        action: In the JSON form of rota.scheduler.v1.Action: one member is set, the others are None.
+        action: In the JSON form of rota.scheduler.v1.Action: one member is set, the others are None. Beside it, which
+            task it is of, if it is (`of_task`), and which projects (`of_projects`).
         acts_for: The user on whose behalf it acts.
         available_at: When it may be claimed: a pending run when its delay is over, a running one when its lease is;
             None when it has finished, or waits for another run of its schedule.
@@ -133,7 +137,13 @@ class Run:
     @property
     def kind(self) -> str:
         """Which action it takes: "create_task", "http"."""
-        return next(name for name, parameters in self.action.items() if parameters is not None and name not in MEMBERS)
+        return next(name for name, given in self.action.items() if given is not None and name not in _BESIDE_KIND)
+
+    @property
+    def project_ids(self) -> Sequence[str]:
+        """The projects that it came of: whoever may not see one of them does not see it."""
+        found: Sequence[str] = self.action.get("of_projects", ())
+        return found
 
     @property
     def is_allotted(self) -> bool:
@@ -156,6 +166,11 @@ class Run:
         """What its action needs to know."""
         found: Mapping[str, Any] = self.action[self.kind]
         return found
+
+
+def of_projects(action: Mapping[str, Any], project_ids: Collection[str]) -> Mapping[str, Any]:
+    """The action of a run that came of projects, if it came of any."""
+    return {**action, "of_projects": sorted(project_ids)} if project_ids else action
 
 
 class Debounce(NamedTuple):

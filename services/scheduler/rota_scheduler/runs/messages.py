@@ -191,6 +191,7 @@ def _fill(message: schedules_pb2.Run, run: Run, end: End, finished_at: datetime 
         _fill_progress(message.progress, run.work)
     if run.is_allotted:
         _fill_shared(message, run)
+    message.project_ids.extend(run.project_ids)
 
 
 def _fill_shared(message: schedules_pb2.Run, run: Run) -> None:

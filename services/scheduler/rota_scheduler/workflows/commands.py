@@ -31,7 +31,7 @@ from rota_scheduler.workflows.state import FINISHED, MAX_SIGNALS, Order, Retry, 
 from rota_scheduler.workflows.waits import may_take
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from rota_chassis.identity import UserPrincipal
@@ -122,6 +122,7 @@ async def start_workflow(
     request_id: str | None,
     causation_depth: int = 0,
     within: UUID | None = None,
+    project_ids: Sequence[str] = (),
 ) -> WorkflowRun:
     """Start a run of the newest version.
 
@@ -133,6 +134,7 @@ async def start_workflow(
         request_id: With the same one again, it is the same run.
         causation_depth: How many rules led to it.
         within: The run whose step starts it without waiting for it, if one does.
+        project_ids: The projects that it came of.
 
     Raises:
         InvalidArgument: the input is too large.
@@ -166,6 +168,7 @@ async def start_workflow(
             causation_depth=causation_depth,
             root_id=outer.root_id if outer else None,
             depth=outer.depth + 1 if outer else 0,
+            project_ids=tuple(project_ids),
         )
         there = await store.add_run(work, run)
         if there is None:

@@ -165,7 +165,9 @@ def handlers(workflows: Workflows) -> Mapping[str, Handler]:
         if above is not None:
             told[above[0]] = _ended_workflow(above[1], ended)
         for run in await store.lock_some(work, workspace_id=event.workspace_id, run_ids=told):
-            await apply(workflows, work, run, told[run.id])
+            # Its output is part of the run that waited for it.
+            learns = above is not None and run.id == above[0]
+            await apply(workflows, work, run.knowing(ended.project_ids) if learns else run, told[run.id])
 
     return {"run.finished": on_run_finished, "workflow_run.finished": on_workflow_run_finished}
 

@@ -16,7 +16,7 @@ from rota_chassis.errors import InvalidArgument
 from rota_chassis.logs import logger
 
 from rota_scheduler.rules.facts import EVENT_TYPES, Facts, holds
-from rota_scheduler.rules.sight import seeing
+from rota_scheduler.rules.sight import projects_of, seeing
 from rota_scheduler.workflows import store, waiters
 from rota_scheduler.workflows.engine import apply
 from rota_scheduler.workflows.orders import MAX_OUTPUTS_BYTES
@@ -52,7 +52,8 @@ async def on_event(workflows: Workflows, work: UnitOfWork, event: Event) -> None
     if not found:
         return
     facts = Facts.of(event)
-    seen_by = await seeing(workflows.projects, work, facts, [waiter["acts_for"] for waiter in found])
+    project_ids = await projects_of(workflows.projects, facts)
+    seen_by = await seeing(workflows.projects, work, facts, [waiter["acts_for"] for waiter in found], project_ids)
     told: dict[UUID, list[DomainEvent]] = {}
     for waiter in found:
         # The decision of an approval says nothing of its task but that it is decided, and by whom.
@@ -64,7 +65,9 @@ async def on_event(workflows: Workflows, work: UnitOfWork, event: Event) -> None
             of_run.append(news)
     concerned = [run_id for run_id, news in told.items() if news]
     for run in await store.lock_some(work, workspace_id=event.workspace_id, run_ids=concerned):
-        advanced = run
+        # What it hears of a project stays with it, and with what it starts from then on.
+        hears = any(isinstance(each, Heard) for each in told[run.id])
+        advanced = run.knowing(project_ids or ()) if hears else run
         for each in told[run.id]:
             advanced = await apply(workflows, work, advanced, each)
 

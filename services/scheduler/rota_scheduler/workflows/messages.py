@@ -68,6 +68,7 @@ def run_message(run: WorkflowRun) -> workflows_pb2.WorkflowRun:
             "started_by": str(run.started_by),
             "version": run.version,
             "attempt": state.attempt,
+            "project_ids": list(run.project_ids),
         }
     )
     message.created_at.FromDatetime(run.created_at)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
     from uuid import UUID
 
@@ -57,6 +57,8 @@ class WorkflowRun:
         causation_depth: How many rules led to it.
         root_id: The outermost of the runs that it is within; None when it is within none.
         depth: How many runs it is within (see `trees`).
+        project_ids: The projects that it came of, or knows something of: whoever may not see one of them does not see
+            it.
     """
 
     workspace_id: UUID
@@ -73,3 +75,8 @@ class WorkflowRun:
     causation_depth: int = 0
     root_id: UUID | None = None
     depth: int = 0
+    project_ids: tuple[str, ...] = ()
+
+    def knowing(self, project_ids: Iterable[str]) -> WorkflowRun:
+        """The run, once it knows something of these projects as well."""
+        return replace(self, project_ids=tuple(sorted({*self.project_ids, *project_ids})))

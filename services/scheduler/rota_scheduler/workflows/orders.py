@@ -18,7 +18,7 @@ from rota_scheduler.actions.contract import KINDS, Ordered, RefusedAction, actio
 from rota_scheduler.expressions import ExpressionError
 from rota_scheduler.origins import Origin
 from rota_scheduler.runs import store as runs
-from rota_scheduler.runs.domain import Run
+from rota_scheduler.runs.domain import Run, of_projects
 from rota_scheduler.workflows import fanout, store, trees
 from rota_scheduler.workflows.definition import parse
 from rota_scheduler.workflows.domain import begin
@@ -117,7 +117,7 @@ async def _queue(work: UnitOfWork, run: WorkflowRun, actions: Sequence[tuple[str
                 id=run_id,
                 schedule_id=run_id,
                 nominal_time=now,
-                action=ordered.action,
+                action=of_projects(ordered.action, run.project_ids),
                 acts_for=run.started_by,
                 available_at=now,
                 **ordered.of_run,
@@ -178,6 +178,7 @@ async def _run_workflow(
         causation_depth=run.causation_depth,
         root_id=run.root_id or run.id,
         depth=run.depth + 1,
+        project_ids=run.project_ids,
     )
     await store.add_run(work, child, wake_at=now)
     await store.add_actions(work, run, {child.id: ordered.key})

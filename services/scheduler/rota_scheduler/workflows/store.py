@@ -1,4 +1,4 @@
-"""Workflows in PostgreSQL; what users ask for is scoped to the workspaces they belong to."""
+"""Workflows in PostgreSQL; what users ask for is scoped to what they may see."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sqlalchemy import DateTime, Integer, bindparam, func, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
+from rota_scheduler.access import is_visible
 from rota_scheduler.runs.tables import by_column, given
 from rota_scheduler.workflows.tables import (
     ACTIONS,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_chassis.postgres.database import Reader, UnitOfWork
-    from sqlalchemy import Table
+    from sqlalchemy import ColumnElement, Table
 
     from rota_scheduler.workflows.model import Workflow, WorkflowRun
     from rota_scheduler.workflows.state import State
@@ -46,18 +47,18 @@ def _insert(table: Table) -> Any:
     return insert(table).values({column.name: bindparam(column.name) for column in table.c})
 
 
-def _mine(table: Table) -> Any:
+def _mine(table: Table, *conditions: ColumnElement[bool]) -> Any:
     """A row that the user may write, if their role does, and that role."""
     return (
         select(table, MEMBERSHIPS.c.role)
         .join_from(table, MEMBERSHIPS, table.c.workspace_id == MEMBERSHIPS.c.workspace_id)
-        .where(table.c.id == _ID, MEMBERSHIPS.c.user_id == bindparam("user_id"), ~MEMBERSHIPS.c.removed)
+        .where(table.c.id == _ID, MEMBERSHIPS.c.user_id == bindparam("user_id"), ~MEMBERSHIPS.c.removed, *conditions)
         .with_for_update(of=table)
     )
 
 
-def _seen(table: Table) -> Any:
-    return select(table).where(table.c.id == _ID, table.c.workspace_id.in_(visible_workspaces()))
+def _seen(table: Table, *conditions: ColumnElement[bool]) -> Any:
+    return select(table).where(table.c.id == _ID, table.c.workspace_id.in_(visible_workspaces()), *conditions)
 
 
 _ADD = statement(_insert(WORKFLOWS))
@@ -91,8 +92,8 @@ _REQUESTED = statement(
         RUNS.c.request_key == bindparam("request_key"),
     )
 )
-_GET_RUN = statement(_seen(RUNS))
-_LOCK_RUN = statement(_mine(RUNS))
+_GET_RUN = statement(_seen(RUNS, is_visible(RUNS.c.project_ids)))
+_LOCK_RUN = statement(_mine(RUNS, is_visible(RUNS.c.project_ids)))
 _LOCK_ALONE = statement(select(RUNS).where(RUNS.c.workspace_id == _WORKSPACE, RUNS.c.id == _ID).with_for_update())
 # In the order of their ids, so that two that lock some of the same take turns.
 _LOCK_SOME = statement(
@@ -110,9 +111,15 @@ _STATE = statement(select(RUNS.c.state).where(RUNS.c.workspace_id == _WORKSPACE,
 _SAVE_RUN = statement(
     update(RUNS)
     .where(RUNS.c.workspace_id == bindparam("of_workspace"), RUNS.c.id == bindparam("of_id"))
-    .values({name: bindparam(name) for name in ("state", "wake_at", "finished_at", "version")})
+    .values({name: bindparam(name) for name in ("state", "wake_at", "finished_at", "version", "project_ids")})
 )
-_LIST_RUNS = statement(newest_visible(RUNS, or_(_WORKFLOW_ID.is_(None), RUNS.c.workflow_id == _WORKFLOW_ID))[1])
+_LIST_RUNS = statement(
+    newest_visible(
+        RUNS,
+        or_(_WORKFLOW_ID.is_(None), RUNS.c.workflow_id == _WORKFLOW_ID),
+        is_visible(RUNS.c.project_ids),
+    )[1]
+)
 _TAKE_DUE = statement(
     select(RUNS)
     .where(RUNS.c.wake_at <= _NOW)
@@ -186,7 +193,7 @@ async def versions(
 async def add_run(work: UnitOfWork, run: WorkflowRun, *, wake_at: datetime | None = None) -> WorkflowRun | None:
     """Write a new run, to be woken at a time if one is given; the one that has its request key, if there is one."""
     columns = {each.name: getattr(run, each.name) for each in fields(run)}
-    columns |= {"state": state_json(run.state), "wake_at": wake_at}
+    columns |= {"state": state_json(run.state), "project_ids": list(run.project_ids), "wake_at": wake_at}
     if await work.execute(_ADD_RUN, **columns):
         return None
     row = await work.fetch_one(
@@ -205,6 +212,7 @@ async def save_run(work: UnitOfWork, run: WorkflowRun) -> None:
         wake_at=run.state.wake_at,
         finished_at=run.finished_at,
         version=run.version,
+        project_ids=list(run.project_ids),
     )
 
 

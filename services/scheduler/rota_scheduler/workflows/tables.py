@@ -62,6 +62,7 @@ RUNS = Table(
     Column("causation_depth", SmallInteger, nullable=False),
     Column("root_id", PgUUID),
     Column("depth", SmallInteger, nullable=False),
+    Column("project_ids", JSONB),
 )
 ACTIONS = Table(
     "workflow_actions",
@@ -88,7 +89,8 @@ def workflow_of(row: Mapping[str, Any]) -> Workflow:
 def run_of(row: Mapping[str, Any]) -> WorkflowRun:
     """A row of runs; what else it has does not matter."""
     columns = {each.name: row[each.name] for each in fields(WorkflowRun)}
-    return WorkflowRun(**columns | {"state": state_of_json(row["state"])})
+    kept = {"state": state_of_json(row["state"]), "project_ids": tuple(row["project_ids"] or ())}
+    return WorkflowRun(**columns | kept)
 
 
 # What was not there from the beginning is left out where it says nothing, so that replicas from before can read it.

@@ -18,6 +18,7 @@ from rota_chassis.events.log import EVENTS
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import MEMBERSHIPS, Memberships
 from rota_chassis.postgres.statements import statement
+from rota_chassis.private_projects import PrivateProjects
 from rota_scheduler.actions.egress import EgressPolicy
 from rota_scheduler.executions import store
 from rota_scheduler.executions.firing import Executions, fire_task_actions
@@ -70,7 +71,15 @@ def executions_of(database: Database, clock: ManualClock) -> Executions:
 
 
 def consumer_of(database: Database, clock: ManualClock) -> Consumer:
-    return Consumer("scheduler", handlers(clock), database=database, nats=None)  # type: ignore[arg-type]
+    channel = grpc.aio.insecure_channel("unix:/nowhere")
+    projects = PrivateProjects(
+        "scheduler",
+        database=database,
+        memberships=Memberships(database, channel),
+        tasks=channel,
+        nats=None,  # type: ignore[arg-type]
+    )
+    return Consumer("scheduler", handlers(clock, projects), database=database, nats=None)  # type: ignore[arg-type]
 
 
 async def receive(database: Database, clock: ManualClock, *given: Event) -> None:

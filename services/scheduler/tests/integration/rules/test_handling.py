@@ -92,7 +92,9 @@ async def make_rule(database: Database, clock: ManualClock, task: Any) -> Callab
 
 
 async def log(database: Database, rule: Rule) -> Sequence[Any]:
-    return await store.page_of_log(database, workspace_id=rule.workspace_id, rule_id=rule.id, limit=200, before=None)
+    return await store.page_of_log(
+        database, user_id=OWNER, workspace_id=rule.workspace_id, rule_id=rule.id, limit=200, before=None
+    )
 
 
 async def test_one_run_of_each_action_is_queued_with_values_of_the_event(

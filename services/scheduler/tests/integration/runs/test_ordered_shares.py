@@ -58,7 +58,7 @@ class World:
         self.user = UserPrincipal(uuid7(), task.workspace_id, "user", None)
         # Nobody is asked: the copy of memberships knows the one user.
         memberships = Memberships(database, grpc.aio.insecure_channel("unix:/nowhere"))
-        projects = PrivateProjects(
+        self.projects = projects = PrivateProjects(
             "scheduler",
             database=database,
             memberships=memberships,
@@ -106,7 +106,7 @@ class World:
             self._task.message.action_state.id = str(uuid7())
             self._task.message.action_state.given_by = str(self.user.user_id)
             event = self._task.event("task.created", 1, due_at=self._clock.now() - timedelta(seconds=1))
-            await self._receive("scheduler", executions.handlers(self._clock), event)
+            await self._receive("scheduler", executions.handlers(self._clock, self.projects), event)
         await fire_task_actions(self.executions)
 
     async def _receive(self, name: str, handlers: Any, event: Any) -> None:
