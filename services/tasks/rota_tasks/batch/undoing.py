@@ -179,7 +179,10 @@ class _Undoing:
         return living[0]
 
     async def _remove(self, task: Task) -> None:
-        for part in await tree.lock_below(self._work, workspace_id=task.workspace_id, task_id=task.id):
+        below = await tree.lock_below(
+            self._work, workspace_id=task.workspace_id, task_id=task.id, user_id=self._user.user_id
+        )
+        for part in below.parts:
             if part.id not in self._new:
                 raise Conflict("The task has got parts since; move them first.", code="CHANGED_SINCE")
             self._require_unchanged(part)

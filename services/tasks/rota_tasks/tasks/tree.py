@@ -6,13 +6,15 @@ the workspace (`lock`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from rota_chassis.memberships import MEMBERSHIPS
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Integer, bindparam, exists, func, literal, select
+from sqlalchemy import Integer, and_, bindparam, exists, func, literal, select
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks import locks
+from rota_tasks.projects.access import may_write
 from rota_tasks.tasks.tables import TASKS, own, task_of_row
 
 if TYPE_CHECKING:
@@ -49,12 +51,31 @@ _RECURS_ABOVE = statement(
     )
 )
 _LOCK_BELOW = statement(
-    select(*own(TASKS), _DOWN.c.level)
+    select(*own(TASKS), _DOWN.c.level, may_write(TASKS.c.project_id).label("may_write"))
     .join_from(TASKS, _DOWN, TASKS.c.id == _DOWN.c.id)
+    .outerjoin(
+        MEMBERSHIPS,
+        and_(
+            MEMBERSHIPS.c.workspace_id == TASKS.c.workspace_id,
+            MEMBERSHIPS.c.user_id == bindparam("user_id", type_=PgUUID),
+        ),
+    )
     .where(TASKS.c.workspace_id == _WORKSPACE, _DOWN.c.level > 1)
     .order_by(TASKS.c.id)
     .with_for_update(of=TASKS)
 )
+
+
+class Below(NamedTuple):
+    """What is below a task, for somebody who takes it along.
+
+    Attributes:
+        parts: What they may change, the deepest first; not what is below something that is kept.
+        kept: What they may not change, or not even see, directly below the task or one of the parts.
+    """
+
+    parts: Sequence[Task]
+    kept: Sequence[Task]
 
 
 async def lock(work: UnitOfWork, workspace_id: UUID, *, exclusive: bool) -> None:
@@ -80,7 +101,19 @@ async def recurs_above(reader: Reader, *, workspace_id: UUID, task_id: UUID) -> 
     return found
 
 
-async def lock_below(work: UnitOfWork, *, workspace_id: UUID, task_id: UUID) -> Sequence[Task]:
-    """Everything below a task, locked until the transaction ends; the deepest first."""
-    rows = await work.fetch(_LOCK_BELOW, workspace_id=workspace_id, id=task_id)
-    return [task_of_row(row) for row in sorted(rows, key=lambda row: -row["level"])]
+async def lock_below(work: UnitOfWork, *, workspace_id: UUID, task_id: UUID, user_id: UUID) -> Below:
+    """Everything below a task, locked until the transaction ends, as a user may take it along."""
+    rows = await work.fetch(_LOCK_BELOW, workspace_id=workspace_id, id=task_id, user_id=user_id)
+    parts: list[Task] = []
+    kept: list[Task] = []
+    taken = {task_id}
+    for row in sorted(rows, key=lambda row: row["level"]):
+        task = task_of_row(row)
+        if task.parent_id not in taken:
+            continue
+        if row["may_write"]:
+            parts.append(task)
+            taken.add(task.id)
+        else:
+            kept.append(task)
+    return Below(parts[::-1], kept)

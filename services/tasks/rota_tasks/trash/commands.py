@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rota_chassis.errors import NotFound
+from rota_chassis.errors import Conflict, NotFound
 from rota_chassis.memberships import WRITERS, require_role
 
 from rota_tasks import locks
@@ -53,7 +53,7 @@ _PLACE = ("project_id", "position", *_COLUMNS)
 
 
 async def delete_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_match: str = "") -> None:
-    """Move a task and everything below it to the trash, each with its event.
+    """Move a task and everything below it to the trash, each with its event (see `remove`).
 
     Raises:
         NotFound: the task does not exist for the user.
@@ -72,10 +72,18 @@ async def delete_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, if_ma
 
 
 async def remove(work: UnitOfWork, task: Task, *, by: UUID, now: datetime) -> None:
-    """Move a locked task and everything below it to the trash, in a transaction that holds the structure alone."""
-    below = await tree.lock_below(work, workspace_id=task.workspace_id, task_id=task.id)
+    """Move a locked task and everything below it to the trash, in a transaction that holds the structure alone.
+
+    What its user may not change, in a project that they read alone or do not see, stays with all that is below it, and
+    is a part of nothing from then on.
+    """
+    below = await tree.lock_below(work, workspace_id=task.workspace_id, task_id=task.id, user_id=by)
+    kept = [event for part in below.kept for event in task_domain.edit(part, {"parent_id": None}, by=by, now=now)]
+    if kept:
+        work.append(*(event_message(event) for event in kept))
+        await task_store.save(work, [event.task for event in kept])
     # The deepest first, so that whoever follows the log never sees a part without its whole.
-    deleted = [task_domain.delete(gone, by=by, root_id=task.id, now=now) for gone in (*below, task)]
+    deleted = [task_domain.delete(gone, by=by, root_id=task.id, now=now) for gone in (*below.parts, task)]
     work.append(*(event_message(event) for event in deleted))
     for event in deleted:
         await following.follow(work, event.task, gone=True)
@@ -128,7 +136,14 @@ async def restore(work: UnitOfWork, user: UserPrincipal, task_id: UUID, *, now: 
 
 
 async def purge_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> None:
-    """End a deleted task for good, with all that was deleted along with it. Raises as `restore_task`."""
+    """End a deleted task for good, with all that was deleted along with it.
+
+    Raises:
+        NotFound: there is none, or not for the user.
+        PermissionDenied: the user's role does not allow writing.
+        Conflict: it went with a task above it (code DELETED_WITH_PARENT), or the user may not change all that went with
+            it (PARTS_NOT_WRITABLE).
+    """
     trashed, role = await queries.get_trashed(tasks, user, task_id=task_id)
     require_role(role, WRITERS)
     workspace_id = trashed.task.workspace_id
@@ -136,6 +151,12 @@ async def purge_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID) -> Non
     async def purge(work: UnitOfWork) -> None:
         if await _found(work, user, task_id) is None:
             raise no_such_task()
+        foreign = await store.not_writable(work, user_id=user.user_id, workspace_id=workspace_id, root_id=task_id)
+        if foreign:
+            raise Conflict(
+                f"{foreign} of its parts you may not change; leave it to who may, or to its time in the trash.",
+                code="PARTS_NOT_WRITABLE",
+            )
         gone = await store.together(work, workspace_id=workspace_id, root_id=task_id)
         await _purge(work, workspace_id, gone, now=tasks.clock.now())
 

@@ -36,7 +36,7 @@ from rota_tasks.comments import store as comments
 from rota_tasks.comments.messages import comment_of
 from rota_tasks.comments.store import COMMENTS
 from rota_tasks.keys import store as keys
-from rota_tasks.projects.access import is_visible, role_in
+from rota_tasks.projects.access import is_visible, may_write, role_in
 from rota_tasks.reactions import store as reactions
 from rota_tasks.relations.messages import relation_of
 from rota_tasks.relations.store import RELATIONS
@@ -137,6 +137,16 @@ _PAGE = statement(
 _TOGETHER = statement(
     _TRASHED.where(TRASH.c.workspace_id == _WORKSPACE, TRASH.c.root_id == bindparam("root_id", type_=PgUUID)).order_by(
         TRASH.c.id
+    )
+)
+_NOT_WRITABLE = statement(
+    select(func.count())
+    .select_from(TRASH.join(MEMBERSHIPS, MEMBERSHIPS.c.workspace_id == TRASH.c.workspace_id))
+    .where(
+        TRASH.c.workspace_id == _WORKSPACE,
+        TRASH.c.root_id == bindparam("root_id", type_=PgUUID),
+        MEMBERSHIPS.c.user_id == bindparam("user_id"),
+        ~may_write(TRASH.c.project_id),
     )
 )
 _OVERDUE = TRASH.c.deleted_at < bindparam("before", type_=DateTime(timezone=True))
@@ -266,6 +276,12 @@ async def page(
 async def together(work: UnitOfWork, *, workspace_id: UUID, root_id: UUID) -> Sequence[Task]:
     """The tasks that one deletion took, as they last were."""
     return [_trashed(row).task for row in await work.fetch(_TOGETHER, workspace_id=workspace_id, root_id=root_id)]
+
+
+async def not_writable(work: UnitOfWork, *, user_id: UUID, workspace_id: UUID, root_id: UUID) -> int:
+    """How many of the tasks that one deletion took a member of the workspace may not change."""
+    found: int = await work.fetch_value(_NOT_WRITABLE, user_id=user_id, workspace_id=workspace_id, root_id=root_id)
+    return found
 
 
 async def overdue_workspace(reader: Reader, *, before: datetime) -> UUID | None:
