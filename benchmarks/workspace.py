@@ -1,7 +1,8 @@
 """Fills a tasks database with one large workspace, in a few statements.
 
 Tasks as a company has them after some years: three in five done, one in twenty a part of another, one project of a
-hundred large, a label on one in four, some of them rare, some words in all and others in one.
+hundred large, a label on one in four, some of them rare, some words in all and others in one. One project in ten is
+private; half of these are hidden from the first user, who reads.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import asyncpg
 
 PROJECTS, LABELS, USERS, TRASHED = 100, 22, 50, 2_000
+PRIVATE, HIDDEN = 10, 5
 
 _FUNCTIONS = (
     """
@@ -125,6 +127,11 @@ class Workspace:
     labels: list[UUID] = field(default_factory=lambda: [uuid7() for _ in range(LABELS)])
     section: UUID = field(default_factory=uuid7)
 
+    @property
+    def private(self) -> list[UUID]:
+        """The private projects, first those that are hidden from the first user."""
+        return self.projects[-PRIVATE:]
+
     @staticmethod
     def task_id(number: int) -> UUID:
         """The id of a task, 1 for the oldest; task 1 has a hundredth of all as parts."""
@@ -141,11 +148,23 @@ class Workspace:
         )
         await connection.executemany(
             "INSERT INTO projects"
-            " (workspace_id, id, name, key, last_number, created_by, created_at, updated_at, version)"
-            " VALUES ($1, $2, $3, $4, $5, $6, now(), now(), 1)",
+            " (workspace_id, id, name, key, last_number, created_by, visibility, created_at, updated_at, version)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, now(), now(), 1)",
             [
-                (self.id, project, f"project {number}", f"P{number}", self.tasks, me)
+                (self.id, project, f"project {number}", f"P{number}", self.tasks, me, visibility)
                 for number, project in enumerate(self.projects)
+                for visibility in ["private" if project in self.private else "workspace"]
+            ],
+        )
+        await connection.executemany(
+            "INSERT INTO private_projects VALUES ($1, $2)", [(self.id, project) for project in self.private]
+        )
+        await connection.executemany(
+            "INSERT INTO project_members VALUES ($1, $2, $3, 'member', $3, now())",
+            [
+                (self.id, project, user)
+                for place, project in enumerate(self.private)
+                for user in self.users[0 if place >= HIDDEN else 1 :: 2]
             ],
         )
         await connection.executemany(

@@ -100,6 +100,10 @@ def _of_one_value(leaf: Leaf, column: ColumnElement[Any]) -> ColumnElement[bool]
             return column.is_(None)
         case OneOf(field, ()):
             return false()
+        case OneOf(field, (value,)):
+            # As an equation, by which an index may have the rows in the order of what follows in it.
+            equal: ColumnElement[bool] = column == literal(value, _TYPES[field.kind])
+            return equal
         case OneOf(field, values):
             return column == func.any(_array(field, values))
         case Contains(_, text):

@@ -23,21 +23,25 @@ _COMPILED_KEPT = 1_000
 _PARAMETER = re.compile(r"\$(\d+)")
 
 
+_GIVEN = object()
+"""In place of a value that each call gives."""
+
+
 class Statement:
     """SQL with named parameters, ready for asyncpg.
 
-    Attributes:
+    Args:
         sql: The text, parameters as $1, $2, ….
+        parameters: Of each its name, and its value unless a call gives another; `_GIVEN` where it must.
         replan: Whether a database plans it for the values of each call, rather than once for all.
     """
 
-    __slots__ = ("_defaults", "_names", "replan", "sql")
+    __slots__ = ("_parameters", "replan", "sql")
 
-    def __init__(self, clause: ClauseElement, *, replan: bool = False) -> None:
+    def __init__(self, sql: str, parameters: tuple[tuple[str, Any], ...], *, replan: bool = False) -> None:
+        self.sql = sql
         self.replan = replan
-        compiled, self._defaults = _compiled(clause)
-        self.sql: str = compiled.string
-        self._names: tuple[str, ...] = tuple(compiled.positiontup or ())
+        self._parameters = parameters
 
     def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
         """The values of $1, $2, … for these named parameters.
@@ -45,13 +49,23 @@ class Statement:
         Raises:
             TypeError: a parameter is missing, or one is given that the statement does not have.
         """
-        unknown = parameters.keys() - set(self._names)
+        unknown = parameters.keys() - {name for name, _ in self._parameters}
         if unknown:
             raise TypeError(f"the statement has no parameters {sorted(unknown)}: {self.sql}")
-        try:
-            return [parameters[name] if name in parameters else self._defaults[name] for name in self._names]
-        except KeyError as error:
-            raise TypeError(f"the statement needs the parameter {error}: {self.sql}") from error
+        values = [parameters.get(name, default) for name, default in self._parameters]
+        if _GIVEN in values:
+            raise TypeError(
+                f"the statement needs the parameter {self._parameters[values.index(_GIVEN)][0]!r}: {self.sql}"
+            )
+        return values
+
+    def reading(self, name: str, part: Statement) -> Statement:
+        """This as one statement with a query, whose rows it reads as those of the table `name`.
+
+        What is the same for each call is compiled once, while the part is put together for it.
+        """
+        sql = _reading(self.sql, name, part.sql)
+        return Statement(sql, (*part._parameters, *self._parameters), replan=self.replan or part.replan)
 
 
 def _compiled(clause: ClauseElement) -> tuple[Any, dict[str, Any]]:
@@ -80,7 +94,9 @@ def statement(clause: ClauseElement, *, replan: bool = False) -> Statement:
         replan: For what is best done one way with some values and another way with others, such as a filter that leaves
             most rows or few. PostgreSQL would soon settle for one plan; planning anew costs less than the wrong one.
     """
-    return Statement(clause, replan=replan)
+    compiled, defaults = _compiled(clause)
+    parameters = tuple((name, defaults.get(name, _GIVEN)) for name in compiled.positiontup or ())
+    return Statement(compiled.string, parameters, replan=replan)
 
 
 @lru_cache(maxsize=_COMPILED_KEPT)
@@ -92,6 +108,13 @@ def together(texts: tuple[str, ...]) -> str:
     *others, last = _numbered_on(texts)
     parts = ", ".join(f"part_{index} AS ({other})" for index, other in enumerate(others))
     return f"WITH {parts} {last}" if parts else last
+
+
+@lru_cache(maxsize=_COMPILED_KEPT)
+def _reading(text: str, name: str, part: str) -> str:
+    part, text = _numbered_on((part, text))
+    others = text.removeprefix("WITH ")
+    return f"WITH {name} AS ({part})" + (f", {others}" if others != text else f" {text}")
 
 
 def _numbered_on(texts: Iterable[str]) -> Iterator[str]:

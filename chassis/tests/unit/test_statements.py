@@ -2,7 +2,20 @@ from __future__ import annotations
 
 import pytest
 from rota_chassis.postgres.statements import statement, together
-from sqlalchemy import Column, Integer, MetaData, Table, Text, bindparam, func, insert, select, update
+from sqlalchemy import (
+    Column,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    bindparam,
+    column,
+    func,
+    insert,
+    select,
+    table,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 THINGS = Table("things", MetaData(), Column("id", Integer, primary_key=True), Column("name", Text))
@@ -64,6 +77,24 @@ def test_statements_of_one_shape_keep_their_own_values() -> None:
     ]
     assert found[0].sql == found[1].sql
     assert [each.arguments({}) for each in found] == [["a", 1], ["b", 2]]
+
+
+def test_a_statement_reads_what_a_part_of_it_gives() -> None:
+    part = statement(select(THINGS.c.id).where(THINGS.c.name == "a").limit(bindparam("limit")))
+    page = table("page", column("id", Integer))
+    others = select(THINGS.c.id).where(THINGS.c.name == bindparam("name")).cte("others")
+    for rest in (
+        statement(select(page.c.id).where(page.c.id > 7, page.c.id < bindparam("limit"))),
+        statement(select(page.c.id).join_from(page, others, page.c.id == others.c.id)),
+    ):
+        found = rest.reading("page", part)
+        assert found.sql.startswith(f"WITH page AS ({part.sql})")
+        assert found.sql.count("WITH") == 1
+        given = {"limit": 5, **({"name": "b"} if "others" in found.sql else {})}
+        assert found.arguments(given) == ["a", 5, *(["b"] if "others" in found.sql else [7, 5])]
+        assert "$3" in found.sql
+        with pytest.raises(TypeError, match="needs the parameter 'limit'"):
+            found.arguments({name: value for name, value in given.items() if name != "limit"})
 
 
 def test_a_statement_alone_stays_as_it_is() -> None:

@@ -25,11 +25,13 @@ from sqlalchemy import (
     and_,
     bindparam,
     cast,
+    column,
     exists,
     func,
     literal,
     literal_column,
     select,
+    table,
     true,
     tuple_,
     union_all,
@@ -60,8 +62,10 @@ _COMMON = 0.025
 as many (25,000) as the other goes through (500 / 0.025)."""
 _PRIOR = 0.05
 """Which share of the sample more is taken to be let through, and to have the words as often as all."""
-_LOOKUP = 3
-"""How many documents are gone through in the time in which one is looked up for a task that the filter lets through."""
+_WALK = 0.1
+"""By how much more must be let through than has the words, for it to be less to go through the documents and look up
+the tasks of those that have them than to go through the tasks and look up the documents of those that are let through:
+to look up costs as much as to go through five, or ten of an index."""
 _SLACK = 3
 """How far beyond what the sample promises the newest are gone through, before the index is asked for the rest."""
 
@@ -84,6 +88,42 @@ _SIMPLE = _configuration(EXACT)
 _OPTIONS = f"StartSel={START}, StopSel={STOP}, MaxFragments=2, MaxWords=20, MinWords=5"
 _HEADLINE_OF = 20_000
 _LAST_WORD = re.compile(r"(.*\s|)(\w+)", re.DOTALL)
+
+
+_BEST = table(
+    "best",
+    Column("workspace_id", PgUUID),
+    Column("id", PgUUID),
+    Column("score", Double),
+    column("query"),
+    column("configuration"),
+)
+"""A page, as the query for it gives it: which tasks, and what was asked."""
+
+
+def _found() -> Select[Any]:
+    """What is shown of a page."""
+    rows = (
+        select(TASKS, _BEST.c.score, _BEST.c.query, _BEST.c.configuration)
+        .join_from(_BEST, TASKS, (TASKS.c.workspace_id == _BEST.c.workspace_id) & (TASKS.c.id == _BEST.c.id))
+        # Also if one was hidden since the sample was taken.
+        .where(is_visible(TASKS.c.project_id))
+        .subquery("page")
+    )
+
+    def marked(text: Any, options: str) -> Any:
+        return func.ts_headline(rows.c.configuration, text, rows.c.query, options)
+
+    return select(
+        *shown(rows),
+        is_favourite(rows),
+        rows.c.score,
+        marked(rows.c.title, _OPTIONS + ", HighlightAll=true").label("title_headline"),
+        marked(func.left(rows.c.description, _HEADLINE_OF), _OPTIONS).label("description_headline"),
+    ).order_by(rows.c.score.desc(), rows.c.id.desc())
+
+
+_FOUND = statement(_found())
 
 
 class Asked:
@@ -134,7 +174,7 @@ class Sample:
 
     Attributes:
         words: Which share has the words.
-        passing: Which share the filter lets through.
+        passing: Which share the user sees and the filter lets through.
         both: Which share has the words and is let through.
         some_hidden: Whether there are projects hidden from the user: then a task is let through only if it is in none.
     """
@@ -153,7 +193,7 @@ class Sample:
         of_passing = (self.both + self.words * _PRIOR) / (self.passing + _PRIOR)
         if of_passing < _COMMON:
             return Way(by_filter=True)
-        if self.both >= _COMMON and of_passing <= _LOOKUP * self.both:
+        if self.both and self.passing >= min(self.words + _WALK, 1 - _WALK):
             return Way(newest=int(_SLACK * RANKED / self.both))
         return Way(by_filter=True, newest=int(_SLACK * RANKED / of_passing))
 
@@ -206,22 +246,33 @@ async def page(
     sampled = await reader.fetch_one(statement(sample_query(asked, where, workspace_id)), user_id=user_id)
     sample = Sample(*sampled) if sampled is not None else Sample()
     query = page_query(asked, where, workspace_id, after, sample.way, some_hidden=sample.some_hidden)
-    rows = await reader.fetch(statement(query, replan=True), user_id=user_id, limit=limit)
+    found = _FOUND.reading(_BEST.name, statement(query, replan=True))
+    rows = await reader.fetch(found, user_id=user_id, limit=limit)
     return [Found(task_of_row(row), row["score"], row["title_headline"], row["description_headline"]) for row in rows]
 
 
 def sample_query(asked: Asked, where: Filter | None, workspace_id: UUID | None) -> Select[Any]:
     """The columns of `Sample`; its parameter is user_id."""
-    newest = (
-        select(DOCUMENTS)
-        .where(DOCUMENTS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
-        .order_by(DOCUMENTS.c.task_id.desc())
+    # Both in the order of ids, rather than a task looked up for each document.
+    documents = (
+        _documents().order_by(DOCUMENTS.c.task_id.desc()).limit(_SAMPLE).correlate(MEMBERSHIPS).subquery("documents")
+    )
+    tasks = (
+        select(TASKS.c.id, _condition(where, some_hidden=True).label("passing"))
+        .where(TASKS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
+        .order_by(TASKS.c.id.desc())
         .limit(_SAMPLE)
+        .correlate(MEMBERSHIPS)
+        .subquery("of_documents")
+    )
+    newest = (
+        select(documents.c.document, tasks.c.passing)
+        .select_from(documents.outerjoin(tasks, tasks.c.id == documents.c.task_id))
         .correlate(MEMBERSHIPS)
         .lateral("newest")
     )
+    passing = newest.c.passing
     matching = newest.c.document.bool_op("@@")(asked.query)
-    passing = _let_through(_condition(where, some_hidden=False), newest)
     found = [func.count().filter(each) for each in (matching, passing, and_(matching, passing))]
     number = func.nullif(func.count(), 0)
     shares: list[Any] = [func.coalesce(cast(each, Double) / number, literal(0.0, Double)) for each in found]
@@ -241,8 +292,8 @@ def page_query(
     *,
     some_hidden: bool = False,
 ) -> Select[Any]:
-    """The query for a page; its parameters are user_id and limit."""
-    query, configuration = asked.query, asked.configuration
+    """The query for a page, as `_BEST`; its parameters are user_id and limit."""
+    query = asked.query
     newest = _newest_matches(query, _condition(where, some_hidden=some_hidden), way)
     score = cast(func.ts_rank(newest.c.document, query), Double)
     ranked = (
@@ -251,27 +302,11 @@ def page_query(
         .where(*_visible(workspace_id))
         .subquery("ranked")
     )
-    page = select(ranked)
+    page = select(ranked, query.label("query"), asked.configuration.label("configuration"))
     if after is not None:
         end = tuple_(literal(after.score, Double), literal(after.id, PgUUID))
         page = page.where(tuple_(ranked.c.score, ranked.c.id) < end)
-    best = page.order_by(ranked.c.score.desc(), ranked.c.id.desc()).limit(bindparam("limit", type_=Integer)).cte("best")
-    rows = (
-        select(TASKS, best.c.score)
-        .join_from(best, TASKS, (TASKS.c.workspace_id == best.c.workspace_id) & (TASKS.c.id == best.c.id))
-        # Also if one was hidden since the sample was taken.
-        .where(is_visible(TASKS.c.project_id))
-        .subquery("page")
-    )
-    return select(
-        *shown(rows),
-        is_favourite(rows),
-        rows.c.score,
-        func.ts_headline(configuration, rows.c.title, query, _OPTIONS + ", HighlightAll=true").label("title_headline"),
-        func.ts_headline(configuration, func.left(rows.c.description, _HEADLINE_OF), query, _OPTIONS).label(
-            "description_headline"
-        ),
-    ).order_by(rows.c.score.desc(), rows.c.id.desc())
+    return page.order_by(ranked.c.score.desc(), ranked.c.id.desc()).limit(bindparam("limit", type_=Integer))
 
 
 def _condition(where: Filter | None, *, some_hidden: bool) -> Any:
@@ -291,9 +326,16 @@ def _newest_matches(asked: Any, where: Any, way: Way) -> Any:
     newest = candidates.order_by(candidates.selected_columns.task_id.desc())
     gone_through = newest.limit(way.newest).correlate(MEMBERSHIPS).subquery("gone_through")
     if way.by_filter:
-        # As a function it is not looked up in the index.
-        found = select(DOCUMENTS).join_from(gone_through, DOCUMENTS, _same(gone_through, DOCUMENTS))
-        found = found.where(func.ts_match_vq(DOCUMENTS.c.document, asked))
+        # The offset makes it one by one, so that no more are looked up than it takes.
+        document = (
+            select(DOCUMENTS.c.document)
+            .where(_same(gone_through, DOCUMENTS))
+            .offset(literal_column("0"))
+            .correlate(gone_through)
+            .lateral("looked_up")
+        )
+        found = select(gone_through, document).join_from(gone_through, document, true())
+        found = found.where(func.ts_match_vq(document.c.document, asked))
     else:
         found = select(gone_through).where(gone_through.c.document.bool_op("@@")(asked))
         found = found.where(_let_through(where, gone_through))

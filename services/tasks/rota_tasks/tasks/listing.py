@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from rota_chassis.memberships import MEMBERSHIPS
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Integer, Select, bindparam, literal, select, true, tuple_
+from sqlalchemy import (
+    Column,
+    Integer,
+    Select,
+    bindparam,
+    column,
+    literal,
+    literal_column,
+    select,
+    table,
+    true,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.projects.access import is_visible
@@ -24,9 +36,23 @@ if TYPE_CHECKING:
 
     from rota_chassis.filters.ast import Filter
     from rota_chassis.postgres.database import Reader
+    from rota_chassis.postgres.statements import Statement
 
     from rota_tasks.tasks.domain import Task
     from rota_tasks.tasks.ordering import Order
+
+
+_PAGE = table("page", *(Column(each.name, each.type) for each in TASKS.c), column("order_key"))
+"""The page, as the query for it gives it."""
+_SHOWN: dict[bool, Statement] = {
+    descending: statement(
+        select(*shown(_PAGE), is_favourite(_PAGE), _PAGE.c.order_key).order_by(
+            *(key.desc() if descending else key.asc() for key in (_PAGE.c.order_key, _PAGE.c.id))
+        )
+    )
+    for descending in (False, True)
+}
+"""What is shown of it, by whether it comes in descending order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +92,8 @@ async def page(
             continue
         rest = after if after is not None and (not order.nullable or (after.key is not None) == valued) else None
         query = page_query(order, where, workspace_id, favourite=favourite, after=rest, valued=valued)
-        rows = await reader.fetch(statement(query, replan=True), user_id=user_id, limit=limit - len(found))
+        asked = _SHOWN[order.descending].reading(_PAGE.name, statement(query, replan=True))
+        rows = await reader.fetch(asked, user_id=user_id, limit=limit - len(found))
         found += [(task_of_row(row), Cursor(row["order_key"], row["id"])) for row in rows]
     return found
 
@@ -80,7 +107,10 @@ def page_query(
     after: Cursor | None,
     valued: bool,
 ) -> Select[Any]:
-    """The query for those of a page that have a value, or have none; its parameters are user_id and limit."""
+    """The query for those of a page that have a value, or have none; its parameters are user_id and limit.
+
+    It gives the columns of `_PAGE`.
+    """
     limit = bindparam("limit", type_=Integer)
     conditions = [matches(where), is_visible(TASKS.c.project_id)]
     if favourite:
@@ -95,22 +125,27 @@ def page_query(
         place, end = (tuple_(*keys), tuple_(*given)) if len(keys) > 1 else (keys[0], given[0])
         conditions.append(place < end if order.descending else place > end)
     rows = (
-        select(TASKS, order.key.label("order_key"))
+        select(literal_column("tasks.*"), order.key.label("order_key"))
+        .select_from(TASKS)
         .where(TASKS.c.workspace_id == MEMBERSHIPS.c.workspace_id, *conditions)
         .order_by(*(key.desc() if order.descending else key.asc() for key in keys))
         .limit(limit)
         .correlate(MEMBERSHIPS)
-        .lateral("page")
+        .lateral("rows")
     )
-    shown_keys = [rows.c.order_key, rows.c.id]
     return (
-        select(*shown(rows), is_favourite(rows), rows.c.order_key)
+        select(literal_column("rows.*"))
         .select_from(MEMBERSHIPS.join(rows, true()))
         .where(
             MEMBERSHIPS.c.user_id == bindparam("user_id"),
             ~MEMBERSHIPS.c.removed,
             true() if workspace_id is None else MEMBERSHIPS.c.workspace_id == literal(workspace_id, PgUUID),
         )
-        .order_by(*(key.desc() if order.descending else key.asc() for key in shown_keys))
+        .order_by(
+            *(
+                literal_column(f"rows.{name}").desc() if order.descending else literal_column(f"rows.{name}").asc()
+                for name in ("order_key", "id")
+            )
+        )
         .limit(limit)
     )

@@ -250,9 +250,15 @@ async def test_each_way_to_the_newest_matches_finds_the_same(stage: Stage) -> No
         (store.Sample(), store.Way()),
         (store.Sample(words=0.001, passing=1.0, both=0.001), store.Way()),
         (store.Sample(words=1.0, passing=1.0, both=1.0), store.Way(newest=1_500)),
-        (store.Sample(words=1.0, passing=0.5, both=0.5), store.Way(newest=3_000)),
-        # Of those that the filter lets through one in twenty has the words: fewer to look at than one of a hundred.
-        (store.Sample(words=0.05, passing=0.2, both=0.01), store.Way(by_filter=True, newest=30_000)),
+        (store.Sample(words=1.0, passing=0.5, both=0.5), store.Way(by_filter=True, newest=1_500)),
+        # Fewer have the words than are let through: of these the tasks are looked up.
+        (store.Sample(words=0.05, passing=0.2, both=0.01), store.Way(newest=150_000)),
+        # As many are let through as have the words: of these the documents are looked up.
+        (store.Sample(words=0.2, passing=0.2, both=0.04), store.Way(by_filter=True, newest=7_500)),
+        # Everybody sees nearly all.
+        (store.Sample(words=1.0, passing=0.95, both=0.95), store.Way(newest=1_578)),
+        # The newest are hidden.
+        (store.Sample(words=1.0, passing=0.0, both=0.0, some_hidden=True), store.Way(by_filter=True, newest=1_500)),
         # None of the sample is let through: a rare label.
         (store.Sample(words=0.5, passing=0.0, both=0.0), store.Way(by_filter=True, newest=3_000)),
         # Those that the filter lets through hardly have the words.
