@@ -30,6 +30,9 @@ EVENT_RELAY_LAG = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300),
 )
 EVENTS_HANDLED = Counter("rota_events_handled", "Events consumed, by outcome.", ["type", "outcome"])
+ROWS_SET_ASIDE = Counter(
+    "rota_rows_set_aside", "Due rows that could not be handled and do not come again by themselves.", ["what"]
+)
 CACHE_REQUESTS = Counter("rota_cache_requests", "Cache look-ups, by outcome.", ["outcome"])
 REPLICA_READS = Counter(
     "rota_replica_reads",

@@ -8,24 +8,22 @@ never touched.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from rota_chassis.logs import logger
 
 from rota_scheduler.calendars import store
 from rota_scheduler.schedules import store as schedules
+from rota_scheduler.schedules.replanning import replan
 from rota_scheduler.schedules.spec import next_after
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
-    from uuid import UUID
 
     from rota_scheduler.calendars.dependencies import Calendars
     from rota_scheduler.schedules.domain import Schedule
 
-BATCH = 200
 _LOG = logger(__name__)
 
 
@@ -34,28 +32,21 @@ async def follow_calendars(calendars: Calendars) -> datetime | None:
     calendar = await store.next_changed(calendars.database)
     if calendar is None:
         return None
-    changed = 0
-    after: UUID | None = None
-    while True:
-        async with calendars.database.transaction() as work:
-            now = calendars.clock.now()
-            found = await schedules.lock_using(
-                work,
-                workspace_id=calendar.workspace_id,
-                calendar_id=calendar.id,
-                ahead_of=now,
-                after=after,
-                limit=BATCH,
-            )
-            # In a thread: a rule that hardly ever matches may take a moment.
-            moved = await asyncio.to_thread(_moved, found, now)
-            await schedules.advance(work, [(schedule, cursor, 0) for schedule, cursor in moved])
-            if len(found) < BATCH:
-                await store.followed(work, calendar)
-        changed += len(moved)
-        if len(found) < BATCH:
-            break
-        after = found[-1].id
+    changed = await replan(
+        calendars.database,
+        calendars.clock,
+        lock=lambda work, *, ahead_of, after, limit: schedules.lock_using(
+            work,
+            workspace_id=calendar.workspace_id,
+            calendar_id=calendar.id,
+            ahead_of=ahead_of,
+            after=after and after["id"],
+            limit=limit,
+        ),
+        moved=_moved,
+    )
+    async with calendars.database.transaction() as work:
+        await store.followed(work, calendar)
     if changed:
         calendars.on_due()
     _LOG.info("calendar.followed", calendar_id=calendar.id, version=calendar.version, changed=changed)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from rota_chassis.batches import handle_batch
 from rota_chassis.logs import logger
 from rota_chassis.memberships import WRITERS
 
 from rota_scheduler import origins
 from rota_scheduler.actions.contract import RefusedAction, action_of
 from rota_scheduler.executions import store
+from rota_scheduler.executions.domain import Due
 from rota_scheduler.executions.messages import queued_event, refused_event
 from rota_scheduler.metrics import LATENESS_SECONDS
 from rota_scheduler.origins import Origin
@@ -19,16 +21,16 @@ from rota_scheduler.runs.domain import Run, of_projects
 from rota_scheduler.ticker import next_tick
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from rota_chassis.batches import Fault
     from rota_chassis.clock import Clock
     from rota_chassis.events.log import NewEvent
     from rota_chassis.memberships import Memberships
-    from rota_chassis.postgres.database import Database
+    from rota_chassis.postgres.database import Database, UnitOfWork
 
     from rota_scheduler.actions.egress import EgressPolicy
-    from rota_scheduler.executions.domain import Due
 
 BATCH = 100
 _LOG = logger(__name__)
@@ -60,28 +62,52 @@ async def fire_task_actions(executions: Executions) -> datetime | None:
     now = executions.clock.now()
     if due is None or due > now:
         return due
-    started: list[tuple[Run, Due]] = []
-    events: list[NewEvent] = []
-    async with executions.database.transaction() as work:
-        taken = await store.take(work, now=now, limit=BATCH)
-        for each in await store.without_fired(work, taken):
-            try:
-                started.append((_run(executions, each, now), each))
-            except RefusedAction as error:
-                _LOG.warning("task_action.refused", task_id=each.task_id, error=str(error))
-                events.append(refused_event(each, str(error), now))
-        await runs.add(work, [run for run, _ in started])
-        for run, each in started:
-            if each.causation_depth:
-                await origins.add(work, [run], Origin(causation_depth=each.causation_depth))
-            events.append(queued_event(run, each, now))
-        await store.fired(work, taken)
-        work.append(*events)
+
+    async def queue(work: UnitOfWork, rows: Sequence[Mapping[str, Any]]) -> tuple[Sequence[Due], bool]:
+        taken = [Due(**row) for row in rows]
+        return taken, await _queue(executions, work, taken, now)
+
+    async def set_aside(work: UnitOfWork, row: Mapping[str, Any], fault: Fault) -> None:
+        if await store.set_aside(work, row) and fault.is_told:
+            work.append(refused_event(Due(**row), f"It could not be run ({fault.reason}).", now))
+
+    handled = await handle_batch(
+        executions.database,
+        "task_action",
+        most=BATCH,
+        take=lambda work, limit: store.take(work, now=now, limit=limit),
+        handle=queue,
+        set_aside=set_aside,
+        key=("workspace_id", "task_id"),
+    )
+    if handled is None:
+        return now
+    taken, started = handled
     for each in taken:
         LATENESS_SECONDS.labels("task_action").observe((now - each.fire_at).total_seconds())
     if started:
         executions.on_runs()
     return next_tick(now, taken=len(taken), batch=BATCH, due=await store.next_due(executions.database))
+
+
+async def _queue(executions: Executions, work: UnitOfWork, taken: Sequence[Due], now: datetime) -> bool:
+    """Queue the runs of actions that were taken; whether there are any."""
+    started: list[tuple[Run, Due]] = []
+    events: list[NewEvent] = []
+    for each in await store.without_fired(work, taken):
+        try:
+            started.append((_run(executions, each, now), each))
+        except RefusedAction as error:
+            _LOG.warning("task_action.refused", task_id=each.task_id, error=str(error))
+            events.append(refused_event(each, str(error), now))
+    await runs.add(work, [run for run, _ in started])
+    for run, each in started:
+        if each.causation_depth:
+            await origins.add(work, [run], Origin(causation_depth=each.causation_depth))
+        events.append(queued_event(run, each, now))
+    await store.fired(work, taken)
+    work.append(*events)
+    return bool(started)
 
 
 def _run(executions: Executions, due: Due, now: datetime) -> Run:

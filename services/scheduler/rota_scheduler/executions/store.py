@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
-from rota_scheduler.executions.domain import Due, Fired
+from rota_scheduler.executions.domain import Fired
 from rota_scheduler.runs.domain import Status
 from rota_scheduler.runs.tables import FIELDS, RUNS, given, run_of
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from rota_chassis.postgres.database import Reader, UnitOfWork
 
-    from rota_scheduler.executions.domain import Armed
+    from rota_scheduler.executions.domain import Armed, Due
     from rota_scheduler.runs.domain import Run
 
 METADATA = MetaData()
@@ -129,6 +129,15 @@ _FIRED = statement(
         run_id=bindparam("fired_run", type_=PgUUID),
     )
 )
+_SET_ASIDE = statement(
+    update(TASK_ACTIONS)
+    .where(
+        TASK_ACTIONS.c.workspace_id == bindparam("of_workspace"),
+        TASK_ACTIONS.c.task_id == bindparam("of_task"),
+        TASK_ACTIONS.c.fire_at == bindparam("due"),
+    )
+    .values(fire_at=null(), fired_for=TASK_ACTIONS.c.fire_at, fired_action_id=TASK_ACTIONS.c.action_id)
+)
 _TOLD_OF = given("task_run", workspace_id=PgUUID(), aggregate_id=PgUUID())
 _HAVE_FIRED = statement(
     select(EVENTS.c.aggregate_id)
@@ -188,9 +197,15 @@ async def arm(work: UnitOfWork, armed: Armed) -> tuple[bool, Fired | None]:
     return True, Fired(run_id=row["run_id"], action_id=row["fired_action_id"], fired_for=row["fired_for"])
 
 
-async def take(work: UnitOfWork, *, now: datetime, limit: int) -> Sequence[Due]:
-    """At most `limit` actions whose time has come and that nobody else is taking, locked."""
-    return [Due(**row) for row in await work.fetch(_TAKE, now=now, limit=limit)]
+async def take(work: UnitOfWork, *, now: datetime, limit: int) -> Sequence[Mapping[str, Any]]:
+    """The rows of at most `limit` actions whose time has come and that nobody else is taking, locked."""
+    return list(await work.fetch(_TAKE, now=now, limit=limit))
+
+
+async def set_aside(work: UnitOfWork, row: Mapping[str, Any]) -> bool:
+    """Do not take an action that `take` returned at this time; whether it would have been."""
+    of = {"of_workspace": row["workspace_id"], "of_task": row["task_id"]}
+    return bool(await work.execute(_SET_ASIDE, **of, due=row["fire_at"]))
 
 
 async def without_fired(work: UnitOfWork, taken: Sequence[Due]) -> Sequence[Due]:

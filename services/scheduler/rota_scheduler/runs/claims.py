@@ -5,7 +5,7 @@ What their holders do with them then is `holding`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -239,7 +239,27 @@ class Claimed:
         return self.full or self.lane is not None
 
 
-async def claim(
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What `take` has found, as `begin` needs it.
+
+    Attributes:
+        rows: Of the runs that are now held; nobody has looked at what they hold.
+        allotted: Which of them share something.
+        claimed: All else that `begin` returns.
+    """
+
+    rows: Sequence[Any]
+    allotted: Allotted
+    claimed: Claimed
+
+
+async def claim(work: UnitOfWork, **how: Any) -> Claimed:
+    """Take runs (see `take`) and begin them, in one go."""
+    return await begin(work, await take(work, **how), now=how["now"])
+
+
+async def take(
     work: UnitOfWork,
     *,
     now: datetime,
@@ -247,12 +267,12 @@ async def claim(
     limit: int,
     after: tuple[UUID, str] | None = None,
     backlog: Backlog | None = None,
-) -> Claimed:
+) -> Taken:
     """Take at most `limit` runs that are available and that nobody else is taking, over all workspaces, jobs left out.
 
     First those that have waited longest, priority counted in; in a backlog the workspaces take turns, and within each
     that is so. Of runs that share something only as many as can; `LANES_AT_ONCE` lanes are looked at, those after
-    `after`. Tasks are told of runs of their actions that begin by it.
+    `after`.
     """
     workspace_id, name = after or (FROM_THE_FIRST, "")
     found = await work.fetch(_LANES, workspace_id=workspace_id, lane=name, limit=LANES_AT_ONCE)
@@ -272,13 +292,18 @@ async def claim(
         rows = list(await work.fetch(_CLAIM_EITHER, limit=limit, **claiming_at, **allotted_columns(allotted)))
     if len(rows) < limit and (backlog is not None or not allotted.starts):
         rows += await work.fetch(_CLAIM, limit=limit - len(rows), **claiming_at)
-    runs = [run_of(row) for row in rows]
-    work.append(*task_runs_started(runs))
-    if allotted.starts:
-        await allotting.note(work, allotted, runs, now=now)
     lane = (lanes[-1].workspace_id, lanes[-1].name) if len(lanes) == LANES_AT_ONCE else None
     last = waiting[-1] if len(waiting) == _WORKSPACES_AT_ONCE else FROM_THE_FIRST
-    return Claimed(runs, lane, last, ended, full=len(rows) == limit, waiting=waiting)
+    return Taken(rows, allotted, Claimed((), lane, last, ended, full=len(rows) == limit, waiting=waiting))
+
+
+async def begin(work: UnitOfWork, taken: Taken, *, now: datetime) -> Claimed:
+    """The runs that were taken; tasks are told of those of their actions that begin by it."""
+    runs = [run_of(row) for row in taken.rows]
+    work.append(*task_runs_started(runs))
+    if taken.allotted.starts:
+        await allotting.note(work, taken.allotted, runs, now=now)
+    return replace(taken.claimed, runs=runs)
 
 
 async def _claim_by_turn(

@@ -3,7 +3,7 @@
 Those who execute hand over and go on. What has been handed over is written at once when nothing has been for
 `FLUSH_EVERY_S`; otherwise when so much time has passed, or `FLUSH_AT` wait, or one for which others wait is there. A
 batch is one transaction: all of it or nothing. While the database is away the batch is kept and tried again; when it
-is refused for what one run holds, it is halved until that one is found, and the others are written.
+is refused for what one run holds, it is halved until that one is found, which fails, and the others are written.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import asyncio
 import random
 from contextvars import Context, copy_context
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
 from rota.events.v1 import events_pb2
+from rota_chassis.batches import follows_from_data, put_aside
 from rota_chassis.errors import Unavailable
 from rota_chassis.events.log import NewEvent
 from rota_chassis.logs import logger
@@ -23,6 +25,7 @@ from rota_chassis.logs import logger
 from rota_scheduler.metrics import ATTEMPTS
 from rota_scheduler.runs import holding, store
 from rota_scheduler.runs.domain import Failed, Status, Succeeded, end_of, next_attempt_at
+from rota_scheduler.runs.giving_up import give_up
 from rota_scheduler.runs.messages import run_ended
 from rota_scheduler.schedules import store as schedules
 from rota_scheduler.schedules.domain import after_run
@@ -144,17 +147,23 @@ class Completions:
             return
         try:
             await self._settle(batch)
-        except Unavailable:
-            raise
-        except Exception as error:  # noqa: BLE001 (whatever it is, it is about one run, and the others are written)
+        except Exception as error:
+            if not follows_from_data(error):
+                raise
             if len(batch) > 1:
                 middle = len(batch) // 2
                 await self._write(batch[:middle])
                 await self._write(batch[middle:])
                 return
-            # Its lease will end, and it will be claimed again.
-            _LOG.exception("run.abandoned", run_id=batch[0].run.id, error=repr(error))
+            await self._give_up(batch[0].run, error)
         del self._waiting[: len(batch)]
+
+    async def _give_up(self, run: Run, error: Exception) -> None:
+        """Let a run fail of which nobody can write what came of it, rather than execute it again for ever."""
+        set_aside = partial(give_up, fence=run.fence, now=self._clock.now())
+        row = {"workspace_id": run.workspace_id, "id": run.id, "schedule_id": run.schedule_id}
+        await put_aside(self._database, "run", row, error, set_aside, workspace_id=run.workspace_id, id=run.id)
+        self._on_runs()
 
     async def _settle(self, batch: Sequence[Completion]) -> None:
         async with self._database.transaction() as work:

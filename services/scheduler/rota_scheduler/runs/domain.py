@@ -136,8 +136,8 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """Which action it takes: "create_task", "http"."""
-        return next(name for name, given in self.action.items() if given is not None and name not in _BESIDE_KIND)
+        """Which action it takes: "create_task", "http"; empty when none that there is."""
+        return next((name for name, given in self.action.items() if given is not None and name not in _BESIDE_KIND), "")
 
     @property
     def project_ids(self) -> Sequence[str]:

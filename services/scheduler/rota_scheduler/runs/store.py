@@ -189,6 +189,25 @@ _CANCEL_THESE = statement(
         .cte("ended")
     ).returning(*(HISTORY.c[name] for name in FIELDS))
 )
+_FAIL = statement(
+    to_history(
+        delete(RUNS)
+        .where(
+            RUNS.c.workspace_id == _WORKSPACE,
+            RUNS.c.id == bindparam("run_id", type_=PgUUID),
+            RUNS.c.fence == bindparam("of_fence", type_=Integer),
+            RUNS.c.finished_at.is_(None),
+        )
+        .returning(
+            *as_it_ended(
+                status=literal_column(f"'{Status.FAILED}'"),
+                finished_at=bindparam("finished_at", type_=_INSTANT),
+                error=bindparam("error", type_=Text),
+            )
+        )
+        .cte("ended")
+    ).returning(*(HISTORY.c[name] for name in FIELDS))
+)
 _NOMINAL_TIMES = statement(
     _in_both(
         ["nominal_time"],
@@ -319,6 +338,15 @@ async def cancel_these(
     workspaces, ids, errors = (list(each) for each in zip(*ends, strict=True))
     rows = await work.fetch(_CANCEL_THESE, workspace_id=workspaces, id=ids, error=errors, finished_at=finished_at)
     return [run_of(row) for row in rows]
+
+
+async def fail(
+    work: UnitOfWork, *, workspace_id: UUID, run_id: UUID, fence: int, error: str, finished_at: datetime
+) -> Mapping[str, Any] | None:
+    """Let a run of this fence fail that has not ended, whose schedule is locked, whatever it holds; its row then."""
+    return await work.fetch_one(
+        _FAIL, workspace_id=workspace_id, run_id=run_id, of_fence=fence, error=error, finished_at=finished_at
+    )
 
 
 async def nominal_times(

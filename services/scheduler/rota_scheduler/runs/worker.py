@@ -7,9 +7,10 @@ import random
 import time
 from collections import deque
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
+from rota_chassis.batches import handle_batch
 from rota_chassis.errors import Unavailable
 from rota_chassis.logs import logger
 from rota_chassis.telemetry import TRACER
@@ -20,6 +21,7 @@ from rota_scheduler.runs import claims, holding
 from rota_scheduler.runs.completions import Completions
 from rota_scheduler.runs.deadlines import Deadlines
 from rota_scheduler.runs.domain import LEASE, PREFETCHED_S, RENEW_EVERY, Failed
+from rota_scheduler.runs.giving_up import give_up
 from rota_scheduler.runs.turns import Turns
 from rota_scheduler.ticker import Ticker, next_tick
 
@@ -28,9 +30,11 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from rota_chassis.batches import Fault
     from rota_chassis.clock import Clock
-    from rota_chassis.postgres.database import Database
+    from rota_chassis.postgres.database import Database, UnitOfWork
 
+    from rota_scheduler.runs.claims import Backlog, Claimed
     from rota_scheduler.runs.domain import Execute, Outcome, Run
 
 ATTEMPT_GRACE_S = 5.0
@@ -113,10 +117,9 @@ class Worker:
             if first is None or first > self._clock.now():
                 return first
         now, backlog = self._clock.now(), self._turns.backlog(chain(self._executing.values(), self._waiting))
-        async with self._database.transaction() as work:
-            claimed = await claims.claim(
-                work, now=now, lease_until=now + LEASE, limit=room, after=self._lane, backlog=backlog
-            )
+        claimed = await self._claim(now, room, backlog)
+        if claimed is None:
+            return now
         self._lane, self._more = claimed.lane, claimed.more
         self._turns.note(claimed, by_turn=backlog is not None)
         if claimed.ended:
@@ -128,6 +131,25 @@ class Worker:
             return now if self._room() else None
         due = await claims.next_available(self._database)
         return next_tick(now, taken=len(claimed.runs), batch=room, due=due)
+
+    async def _claim(self, now: datetime, room: int, backlog: Backlog | None) -> Claimed | None:
+        """Claim as many as there is room for; None when one that nobody can read was given up instead."""
+        taken: claims.Taken
+
+        async def take(work: UnitOfWork, limit: int) -> Sequence[Mapping[str, Any]]:
+            nonlocal taken
+            taken = await claims.take(
+                work, now=now, lease_until=now + LEASE, limit=limit, after=self._lane, backlog=backlog
+            )
+            return taken.rows
+
+        async def begin(work: UnitOfWork, _rows: Sequence[Mapping[str, Any]]) -> Claimed:
+            return await claims.begin(work, taken, now=now)
+
+        async def set_aside(work: UnitOfWork, row: Mapping[str, Any], fault: Fault) -> None:
+            await give_up(work, row, fault, fence=row["fence"] - 1, now=now)
+
+        return await handle_batch(self._database, "run", most=room, take=take, handle=begin, set_aside=set_aside)
 
     def room(self) -> int:
         """How many new runs could begin now, none of which would overtake others that it knows of."""
@@ -222,9 +244,10 @@ class Worker:
     async def _attempt(self, run: Run, kind: str) -> Outcome:
         if run.attempts > 1 and run.attempts > run.retry.max_attempts:
             return Failed(run.error or "Every attempt ended without a word.", retryable=False)
-        # An action watches its time itself; this is for what it does beside.
-        most_s = timeout_of(run.action) + ATTEMPT_GRACE_S
+        most_s = ATTEMPT_GRACE_S
         try:
+            # An action watches its time itself; this is for what it does beside.
+            most_s += timeout_of(run.action)
             with self._deadlines.within(most_s):
                 return await self._actions[kind](run)
         except TimeoutError:

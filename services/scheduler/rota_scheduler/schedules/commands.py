@@ -171,12 +171,17 @@ async def pause_schedule(schedules: Schedules, user: UserPrincipal, *, schedule_
 async def resume_schedule(schedules: Schedules, user: UserPrincipal, *, schedule_id: UUID) -> Schedule:
     """Resume a schedule; what has come while it was paused stays skipped. Raises as `edit_schedule`."""
     now = schedules.clock.now()
-    return await change_schedule(
-        schedules,
-        user,
-        schedule_id,
-        _switch(lambda schedule: domain.resume(schedule, now=now), events_pb2.ScheduleResumed, now),
-    )
+
+    async def change(work: UnitOfWork, schedule: Schedule) -> Schedule:
+        unfinished = await runs.unfinished(work, [(schedule.workspace_id, schedule.id)])
+        is_running = schedule.id in unfinished
+        with queries.refusing_timing():
+            resume = _switch(
+                lambda settled: domain.resume(settled, now=now, is_running=is_running), events_pb2.ScheduleResumed, now
+            )
+            return await resume(work, schedule)
+
+    return await change_schedule(schedules, user, schedule_id, change)
 
 
 async def run_schedule(schedules: Schedules, user: UserPrincipal, *, schedule_id: UUID, request_id: str | None) -> Run:

@@ -156,12 +156,29 @@ def pause(schedule: Schedule, note: str | None, *, now: datetime) -> Schedule:
     return replace(schedule, paused=True, pause_note=note, updated_at=now, version=schedule.version + 1)
 
 
-def resume(schedule: Schedule, *, now: datetime) -> Schedule:
-    """The schedule, not paused; itself when it is not."""
+def resume(schedule: Schedule, *, now: datetime, is_running: bool = False) -> Schedule:
+    """The schedule, not paused; itself when it is not.
+
+    One that has no next time, as it had been set aside, has one again, unless the end of a run is to give it one.
+
+    Raises:
+        RefusedTiming: what its times are cannot be told any more.
+    """
     if not schedule.paused:
         return schedule
+    cursor = schedule.next_fire_at
+    most = schedule.policies.max_runs
+    waits = is_running and schedule.timing.delay_s is not None
+    if cursor is None and not waits and (most is None or schedule.runs_started < most):
+        cursor = next_after(schedule.spec, now)
     return replace(
-        schedule, paused=False, pause_note=None, failures_in_row=0, updated_at=now, version=schedule.version + 1
+        schedule,
+        next_fire_at=cursor,
+        paused=False,
+        pause_note=None,
+        failures_in_row=0,
+        updated_at=now,
+        version=schedule.version + 1,
     )
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from rota.events.v1 import events_pb2
+from rota_chassis.batches import handle_batch
 from rota_chassis.ids import uuid7
 
 from rota_scheduler.ledger import store as ledger
@@ -14,14 +17,16 @@ from rota_scheduler.runs import uniques
 from rota_scheduler.runs.domain import Run, Status, as_claimed
 from rota_scheduler.runs.messages import run_finished
 from rota_scheduler.schedules import catchup, store
+from rota_scheduler.schedules.messages import event_of
 from rota_scheduler.schedules.policies import Overlap, SkipReason
 from rota_scheduler.schedules.spec import next_after
 from rota_scheduler.ticker import next_tick
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from rota_chassis.batches import Fault
     from rota_chassis.postgres.database import UnitOfWork
 
     from rota_scheduler.schedules.dependencies import Schedules
@@ -42,9 +47,20 @@ async def fire_schedules(schedules: Schedules) -> datetime | None:
     now = schedules.clock.now()
     if next_due is None or next_due > now:
         return next_due
-    async with schedules.database.transaction() as work:
-        taken = await store.take_due(work, now=now, limit=BATCH)
-        settled = await settle(work, taken, now, room=schedules.room())
+
+    async def fire(work: UnitOfWork, rows: Sequence[Mapping[str, Any]]) -> Sequence[tuple[Schedule, Sequence[Run]]]:
+        return await settle(work, await store.whole(work, rows), now, room=schedules.room())
+
+    settled = await handle_batch(
+        schedules.database,
+        "schedule",
+        most=BATCH,
+        take=lambda work, limit: store.take_due(work, now=now, limit=limit),
+        handle=fire,
+        set_aside=partial(set_aside, now=now),
+    )
+    if settled is None:
+        return now
     started = [run for _, new in settled for run in new]
     schedules.begin([run for run in started if run.status is Status.RUNNING])
     for run in started:
@@ -53,7 +69,16 @@ async def fire_schedules(schedules: Schedules) -> datetime | None:
         schedules.on_runs()
     if any(new and schedule.policies.overlap is Overlap.TERMINATE_OTHER for schedule, new in settled):
         schedules.on_terminated()
-    return next_tick(now, taken=len(taken), batch=BATCH, due=await store.next_due(schedules.database))
+    return next_tick(now, taken=len(settled), batch=BATCH, due=await store.next_due(schedules.database))
+
+
+async def set_aside(work: UnitOfWork, row: Mapping[str, Any], fault: Fault, *, now: datetime) -> None:
+    """Pause a schedule that cannot be read, or whose times cannot be told; its owner may resume it."""
+    note = f"Paused, as its time could not be worked out ({fault.reason})."
+    paused = await store.set_aside(work, row, note=note, now=now)
+    if paused is not None and fault.is_told:
+        (schedule,) = await store.whole(work, [paused])
+        work.append(event_of(events_pb2.SchedulePaused, schedule, now))
 
 
 async def settle(

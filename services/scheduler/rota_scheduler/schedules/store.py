@@ -23,9 +23,11 @@ from sqlalchemy import (
     column,
     delete,
     func,
+    null,
     or_,
     select,
     text,
+    true,
     tuple_,
     update,
 )
@@ -163,6 +165,24 @@ _ADVANCE = statement(
         runs_started=bindparam("runs_started"),
     )
 )
+_SET_ASIDE = statement(
+    update(SCHEDULES)
+    .where(
+        SCHEDULES.c.workspace_id == bindparam("of_workspace"),
+        SCHEDULES.c.id == bindparam("of_id"),
+        SCHEDULES.c.version == bindparam("of_version", type_=Integer),
+        SCHEDULES.c.next_fire_at.is_not_distinct_from(bindparam("cursor", type_=DateTime(timezone=True))),
+    )
+    .values(
+        paused=true(),
+        pause_note=bindparam("note"),
+        next_fire_at=null(),
+        delayed_until=null(),
+        updated_at=bindparam("now"),
+        version=SCHEDULES.c.version + 1,
+    )
+    .returning(SCHEDULES)
+)
 _LOCK_ZONED = statement(
     select(SCHEDULES)
     .where(
@@ -246,7 +266,7 @@ async def lock_counts(
 async def lock_named(work: UnitOfWork, *, workspace_id: UUID, name: str) -> Sequence[Schedule]:
     """The schedules of a name, at most two, locked; whoever else asks for the name waits, also when there is none."""
     await work.fetch(_LOCK_NAME, key=f"schedule {workspace_id} {name}")
-    return await _whole(work, await work.fetch(_NAMED, workspace_id=workspace_id, name=name))
+    return await whole(work, await work.fetch(_NAMED, workspace_id=workspace_id, name=name))
 
 
 async def get(reader: Reader, *, user_id: UUID, schedule_id: UUID) -> Schedule | None:
@@ -274,23 +294,37 @@ async def remove(work: UnitOfWork, schedule: Schedule) -> None:
     await work.execute(_DELETE, workspace_id=schedule.workspace_id, id=schedule.id)
 
 
-async def take_due(work: UnitOfWork, *, now: datetime, limit: int) -> Sequence[Schedule]:
-    """Lock at most `limit` schedules that are due and that nobody else has locked, over all workspaces."""
-    return await _whole(work, await work.fetch(_TAKE_DUE, now=now, limit=limit))
+async def take_due(work: UnitOfWork, *, now: datetime, limit: int) -> Sequence[Mapping[str, Any]]:
+    """Lock at most `limit` schedules that are due and that nobody else has locked, over all workspaces; their rows."""
+    return list(await work.fetch(_TAKE_DUE, now=now, limit=limit))
+
+
+async def set_aside(work: UnitOfWork, row: Mapping[str, Any], *, note: str, now: datetime) -> Mapping[str, Any] | None:
+    """Pause a schedule as it was taken, and let nothing come of it before it is resumed; its row as it then is."""
+    return await work.fetch_one(
+        _SET_ASIDE,
+        of_workspace=row["workspace_id"],
+        of_id=row["id"],
+        of_version=row["version"],
+        cursor=row["next_fire_at"],
+        note=note,
+        now=now,
+    )
 
 
 async def lock_zoned(
     work: UnitOfWork, *, ahead_of: datetime, after: tuple[UUID, UUID] | None, limit: int
-) -> Sequence[Schedule]:
-    """Lock schedules of zones other than UTC whose next time is later than `ahead_of`, over all workspaces.
+) -> Sequence[Mapping[str, Any]]:
+    """Lock schedules of zones other than UTC whose next time is later than `ahead_of`, over all workspaces; their rows.
 
     At most `limit`, by (workspace, id), those after `after`.
     """
     workspace_id, schedule_id = after or (UUID(int=0), UUID(int=0))
-    rows = await work.fetch(
-        _LOCK_ZONED, ahead_of=ahead_of, after_workspace=workspace_id, after_id=schedule_id, limit=limit
+    return list(
+        await work.fetch(
+            _LOCK_ZONED, ahead_of=ahead_of, after_workspace=workspace_id, after_id=schedule_id, limit=limit
+        )
     )
-    return await _whole(work, rows)
 
 
 async def using(reader: Reader, *, workspace_id: UUID, calendar_id: UUID, limit: int) -> Sequence[tuple[UUID, str]]:
@@ -301,20 +335,21 @@ async def using(reader: Reader, *, workspace_id: UUID, calendar_id: UUID, limit:
 
 async def lock_using(
     work: UnitOfWork, *, workspace_id: UUID, calendar_id: UUID, ahead_of: datetime, after: UUID | None, limit: int
-) -> Sequence[Schedule]:
+) -> Sequence[Mapping[str, Any]]:
     """Lock schedules that keep to a calendar and whose next time is later than `ahead_of`, or that have none.
 
-    At most `limit`, by id, those after `after`.
+    The rows of at most `limit`, by id, those after `after`.
     """
-    rows = await work.fetch(
-        _LOCK_USING,
-        workspace_id=workspace_id,
-        calendar_id=str(calendar_id),
-        ahead_of=ahead_of,
-        after_id=after or UUID(int=0),
-        limit=limit,
+    return list(
+        await work.fetch(
+            _LOCK_USING,
+            workspace_id=workspace_id,
+            calendar_id=str(calendar_id),
+            ahead_of=ahead_of,
+            after_id=after or UUID(int=0),
+            limit=limit,
+        )
     )
-    return await _whole(work, rows)
 
 
 async def advance(work: UnitOfWork, moves: Sequence[tuple[Schedule, datetime | None, int]]) -> None:
@@ -342,11 +377,11 @@ async def next_due(reader: Reader) -> datetime | None:
 
 
 async def _whole_one(reader: Reader, row: Mapping[str, Any]) -> Schedule:
-    (schedule,) = await _whole(reader, [row])
+    (schedule,) = await whole(reader, [row])
     return schedule
 
 
-async def _whole(reader: Reader, rows: Sequence[Mapping[str, Any]]) -> list[Schedule]:
+async def whole(reader: Reader, rows: Sequence[Mapping[str, Any]]) -> list[Schedule]:
     """The schedules in rows with their days off: one query more, if any of them keeps to a calendar."""
     schedules = [_schedule(row) for row in rows]
     keys = {(each.workspace_id, calendar_id) for each in schedules for calendar_id in each.timing.calendar_ids}

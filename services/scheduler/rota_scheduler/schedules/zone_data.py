@@ -1,13 +1,12 @@
 """When the rules of time zones change: cursors ahead are worked out anew.
 
-The version of the data that the cursors come from is in the database, and is written with the last batch of them. Two
+The version of the data that the cursors come from is in the database, and is written after the last of them. Two
 that start at once take turns by the rows' locks, and the second finds nothing to change; what one that dies has left,
 the next start does. Nominal times that have come are never touched.
 """
 
 from __future__ import annotations
 
-import asyncio
 from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING
 
@@ -16,19 +15,18 @@ from rota_chassis.postgres.statements import statement
 from sqlalchemy import Column, MetaData, Table, Text, bindparam, select, update
 
 from rota_scheduler.schedules import store
+from rota_scheduler.schedules.replanning import replan
 from rota_scheduler.schedules.spec import next_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
-    from uuid import UUID
 
     from rota_chassis.clock import Clock
     from rota_chassis.postgres.database import Database
 
     from rota_scheduler.schedules.domain import Schedule
 
-BATCH = 200
 _INSTALLED = version_of("tzdata")
 ZONE_DATA = Table("zone_data", MetaData(), Column("version", Text, nullable=False))
 _GET = statement(select(ZONE_DATA.c.version))
@@ -46,21 +44,16 @@ async def follow_zone_data(
     """
     if await database.fetch_value(_GET) == version:
         return 0
-    changed = 0
-    after: tuple[UUID, UUID] | None = None
-    while True:
-        async with database.transaction() as work:
-            now = clock.now()
-            found = await store.lock_zoned(work, ahead_of=now, after=after, limit=BATCH)
-            # In a thread: a rule that hardly ever matches may take a moment.
-            moved = await asyncio.to_thread(_moved, found, now)
-            await store.advance(work, [(schedule, cursor, 0) for schedule, cursor in moved])
-            if len(found) < BATCH:
-                await work.execute(_SET, version=version)
-        changed += len(moved)
-        if len(found) < BATCH:
-            break
-        after = found[-1].workspace_id, found[-1].id
+    changed = await replan(
+        database,
+        clock,
+        lock=lambda work, *, ahead_of, after, limit: store.lock_zoned(
+            work, ahead_of=ahead_of, after=after and (after["workspace_id"], after["id"]), limit=limit
+        ),
+        moved=_moved,
+    )
+    async with database.transaction() as work:
+        await work.execute(_SET, version=version)
     if changed:
         on_due()
     _LOG.info("zone_data.followed", version=version, changed=changed)

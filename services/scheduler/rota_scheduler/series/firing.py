@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from rota_chassis.batches import handle_batch
 from rota_chassis.logs import logger
 
 from rota_scheduler.metrics import LATENESS_SECONDS
@@ -16,11 +17,11 @@ from rota_scheduler.series.times import RefusedRecurrence
 from rota_scheduler.ticker import next_tick
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from rota_chassis.clock import Clock
-    from rota_chassis.postgres.database import Database
+    from rota_chassis.postgres.database import Database, UnitOfWork
 
     from rota_scheduler.series.domain import Series
 
@@ -46,16 +47,29 @@ async def fire_series(times: SeriesTimes) -> datetime | None:
     now = times.clock.now()
     if due is None or due > now:
         return due
-    async with times.database.transaction() as work:
-        taken = [series_of_json(data) for data in await store.take(work, now=now, limit=BATCH)]
+
+    async def look(work: UnitOfWork, rows: Sequence[Mapping[str, Any]]) -> Sequence[tuple[Series, Decision]]:
+        taken = [series_of_json(row["data"]) for row in rows]
         # In a thread: a rule that hardly ever matches may take a moment.
         decided = await asyncio.to_thread(_decided, taken, now)
         await store.wake(work, [(series, decision.wake_at) for series, decision in decided])
         work.append(*(due_event(series, each.occurrence, now) for series, each in decided if each.due))
+        return decided
+
+    decided = await handle_batch(
+        times.database,
+        "series",
+        most=BATCH,
+        take=lambda work, limit: store.take(work, now=now, limit=limit),
+        handle=look,
+        set_aside=store.set_aside,
+    )
+    if decided is None:
+        return now
     for _series, each in decided:
         if each.occurrence is not None and each.occurrence.at <= now:
             LATENESS_SECONDS.labels("occurrence").observe((now - each.occurrence.at).total_seconds())
-    return next_tick(now, taken=len(taken), batch=BATCH, due=await store.next_due(times.database))
+    return next_tick(now, taken=len(decided), batch=BATCH, due=await store.next_due(times.database))
 
 
 def _decided(taken: Sequence[Series], now: datetime) -> list[tuple[Series, Decision]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Column, DateTime, Integer, MetaData, Table, bindparam, func, select, update
+from sqlalchemy import Column, DateTime, Integer, MetaData, Table, bindparam, func, null, select, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from rota_chassis.batches import Fault
     from rota_chassis.postgres.database import Reader, UnitOfWork
 
     from rota_scheduler.series.domain import Series
@@ -37,7 +38,7 @@ _UPSERT = statement(
     )
 )
 _TAKE = statement(
-    select(SERIES.c.data)
+    select(SERIES)
     .where(SERIES.c.wake_at <= bindparam("now"))
     .order_by(SERIES.c.wake_at)
     .limit(bindparam("limit", type_=Integer))
@@ -47,6 +48,15 @@ _WAKE = statement(
     update(SERIES)
     .where(SERIES.c.workspace_id == bindparam("of_workspace"), SERIES.c.id == bindparam("of_series"))
     .values(wake_at=bindparam("wake_at", type_=DateTime(timezone=True)))
+)
+_SET_ASIDE = statement(
+    update(SERIES)
+    .where(
+        SERIES.c.workspace_id == bindparam("of_workspace"),
+        SERIES.c.id == bindparam("of_series"),
+        SERIES.c.wake_at == bindparam("due"),
+    )
+    .values(wake_at=null())
 )
 _NEXT = statement(select(func.min(SERIES.c.wake_at)).where(SERIES.c.wake_at.is_not(None)))
 
@@ -66,9 +76,14 @@ async def keep(
     )
 
 
-async def take(work: UnitOfWork, *, now: datetime, limit: int) -> list[dict[str, Any]]:
-    """At most `limit` series whose time has come and that nobody else is looking at, locked."""
-    return [row["data"] for row in await work.fetch(_TAKE, now=now, limit=limit)]
+async def take(work: UnitOfWork, *, now: datetime, limit: int) -> Sequence[Mapping[str, Any]]:
+    """The rows of at most `limit` series whose time has come and that nobody else is looking at, locked."""
+    return list(await work.fetch(_TAKE, now=now, limit=limit))
+
+
+async def set_aside(work: UnitOfWork, row: Mapping[str, Any], _fault: Fault) -> None:
+    """Do not look at a series that was taken before its next version."""
+    await work.execute(_SET_ASIDE, of_workspace=row["workspace_id"], of_series=row["id"], due=row["wake_at"])
 
 
 async def wake(work: UnitOfWork, times: Sequence[tuple[Series, datetime | None]]) -> None:

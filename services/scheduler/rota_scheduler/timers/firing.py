@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from rota.events.v1 import events_pb2
+from rota_chassis.batches import handle_batch
 from rota_chassis.events.log import NewEvent
 
 from rota_scheduler.metrics import LATENESS_SECONDS
@@ -15,10 +16,11 @@ from rota_scheduler.timers import store
 from rota_scheduler.timers.domain import Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from rota_chassis.clock import Clock
-    from rota_chassis.postgres.database import Database
+    from rota_chassis.postgres.database import Database, UnitOfWork
 
     from rota_scheduler.timers.domain import Firing
 
@@ -43,9 +45,23 @@ async def fire_timers(timers: Timers) -> datetime | None:
     now = timers.clock.now()
     if due is None or due > now:
         return due
-    async with timers.database.transaction() as work:
-        firings = await store.fire(work, now=now, limit=BATCH)
+
+    async def fire(work: UnitOfWork, rows: Sequence[Mapping[str, Any]]) -> Sequence[Firing]:
+        firings = [store.firing_of(row) for row in rows]
         work.append(*(_event(firing, now) for firing in firings))
+        return firings
+
+    firings = await handle_batch(
+        timers.database,
+        "timer",
+        most=BATCH,
+        take=lambda work, limit: store.fire(work, now=now, limit=limit),
+        handle=fire,
+        set_aside=store.set_aside,
+        key=("workspace_id", "task_id", "kind"),
+    )
+    if firings is None:
+        return now
     for firing in firings:
         LATENESS_SECONDS.labels(firing.kind.partition(":")[0]).observe((now - firing.fired_for).total_seconds())
     return next_tick(now, taken=len(firings), batch=BATCH, due=await store.next_due(timers.database))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import (
@@ -27,10 +27,11 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from rota_scheduler.timers.domain import Firing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
+    from rota_chassis.batches import Fault
     from rota_chassis.postgres.database import Reader, UnitOfWork
 
     from rota_scheduler.timers.domain import Timer
@@ -89,6 +90,11 @@ _FIRE = statement(
     .values(fire_at=null(), fired_for=TIMERS.c.fire_at, firings=TIMERS.c.firings + 1)
     .returning(*(TIMERS.c[name] for name in Firing.__slots__))
 )
+_SET_ASIDE = statement(
+    update(TIMERS)
+    .where(_OF_TASK, TIMERS.c.kind == bindparam("of_kind"), TIMERS.c.fire_at == bindparam("due"))
+    .values(fire_at=null())
+)
 _NEXT = statement(select(func.min(TIMERS.c.fire_at)).where(TIMERS.c.fire_at.is_not(None)))
 
 
@@ -125,10 +131,20 @@ async def disarm_others(
     await work.execute(_DISARM, of_workspace=workspace_id, of_task=task_id, version=version, kinds=list(kinds))
 
 
-async def fire(work: UnitOfWork, *, now: datetime, limit: int) -> Sequence[Firing]:
-    """Take at most `limit` timers that are due and that nobody else is taking."""
-    rows = await work.fetch(_FIRE, now=now, limit=limit)
-    return [Firing(**{**row, "recipient_ids": tuple(row["recipient_ids"])}) for row in rows]
+async def fire(work: UnitOfWork, *, now: datetime, limit: int) -> Sequence[Mapping[str, Any]]:
+    """Take at most `limit` timers that are due and that nobody else is taking; their rows."""
+    return list(await work.fetch(_FIRE, now=now, limit=limit))
+
+
+def firing_of(row: Mapping[str, Any]) -> Firing:
+    """A row that `fire` returned."""
+    return Firing(**{**row, "recipient_ids": tuple(row["recipient_ids"])})
+
+
+async def set_aside(work: UnitOfWork, row: Mapping[str, Any], _fault: Fault) -> None:
+    """Let a timer that `fire` returned not fire before its task changes."""
+    of = {"of_workspace": row["workspace_id"], "of_task": row["task_id"], "of_kind": row["kind"]}
+    await work.execute(_SET_ASIDE, **of, due=row["fired_for"])
 
 
 async def next_due(reader: Reader) -> datetime | None:

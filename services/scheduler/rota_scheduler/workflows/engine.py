@@ -17,6 +17,7 @@ import orjson
 from google.protobuf.json_format import MessageToDict
 from rota.events.v1 import events_pb2
 from rota.scheduler.v1 import schedules_pb2, workflows_pb2
+from rota_chassis.batches import handle_batch
 from rota_chassis.codec.wellknown import value_json
 from rota_chassis.errors import InvalidArgument
 
@@ -30,13 +31,15 @@ from rota_scheduler.workflows.domain import advance, busy
 from rota_scheduler.workflows.messages import event_of
 from rota_scheduler.workflows.orders import carry_out
 from rota_scheduler.workflows.state import FINISHED, ActionEnded, Order
+from rota_scheduler.workflows.tables import run_of
 from rota_scheduler.workflows.waits import DECISIONS
 from rota_scheduler.workflows.waits import waiters as waiters_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
+    from rota_chassis.batches import Fault
     from rota_chassis.events.consumer import Handler
     from rota_chassis.events.envelope import Event
     from rota_chassis.postgres.database import UnitOfWork
@@ -134,13 +137,34 @@ async def wake_runs(workflows: Workflows) -> datetime | None:
     now = workflows.clock.now()
     if due is None or due > now:
         return due
-    async with workflows.database.transaction() as work:
-        taken = await store.take_due(work, now=now, limit=BATCH)
+
+    async def wake(work: UnitOfWork, rows: Sequence[Mapping[str, Any]]) -> int:
+        taken = [run_of(row) for row in rows]
         # In the order in which they lock their trees.
         for run in sorted(taken, key=lambda each: each.root_id or each.id):
             await apply(workflows, work, run, Order.WAKE)
+        return len(taken)
+
+    async def set_aside(work: UnitOfWork, row: Mapping[str, Any], fault: Fault) -> None:
+        failed = await store.fail(work, row, error=f"It could not go on ({fault.reason}).", now=now)
+        if failed is None:
+            return
+        await waiters.remove_all(work, workspace_id=row["workspace_id"], run_id=row["id"])
+        if fault.is_told:
+            work.append(event_of(events_pb2.WorkflowRunFinished, run_of(failed), now))
+
+    woken = await handle_batch(
+        workflows.database,
+        "workflow_run",
+        most=BATCH,
+        take=lambda work, limit: store.take_due(work, now=now, limit=limit),
+        handle=wake,
+        set_aside=set_aside,
+    )
     workflows.on_runs()
-    return next_tick(now, taken=len(taken), batch=BATCH, due=await store.next_due(workflows.database))
+    if woken is None:
+        return now
+    return next_tick(now, taken=woken, batch=BATCH, due=await store.next_due(workflows.database))
 
 
 def handlers(workflows: Workflows) -> Mapping[str, Handler]:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from rota_chassis.memberships import MEMBERSHIPS, newest_visible, visible_workspaces
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import DateTime, Integer, bindparam, func, or_, select, update
+from sqlalchemy import DateTime, Integer, Text, bindparam, func, null, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_scheduler.access import is_visible
 from rota_scheduler.runs.tables import by_column, given
+from rota_scheduler.workflows.state import RunStatus
 from rota_scheduler.workflows.tables import (
     ACTIONS,
     RUNS,
@@ -126,6 +127,23 @@ _TAKE_DUE = statement(
     .order_by(RUNS.c.wake_at)
     .limit(bindparam("limit", type_=Integer))
     .with_for_update(skip_locked=True)
+)
+_FAIL = statement(
+    update(RUNS)
+    .where(
+        RUNS.c.workspace_id == bindparam("of_workspace"),
+        RUNS.c.id == bindparam("of_id"),
+        RUNS.c.version == bindparam("of_version", type_=Integer),
+    )
+    .values(
+        wake_at=null(),
+        finished_at=_NOW,
+        version=RUNS.c.version + 1,
+        state=RUNS.c.state.op("||")(
+            func.jsonb_build_object("status", RunStatus.FAILED.value, "error", bindparam("error", type_=Text))
+        ),
+    )
+    .returning(RUNS)
 )
 _NEXT = statement(select(func.min(RUNS.c.wake_at)).where(RUNS.c.wake_at.is_not(None)))
 _NEW_ACTION = given("action", **{column.name: column.type for column in ACTIONS.c})
@@ -267,9 +285,15 @@ async def page_of_runs(
     return [run_of(row) for row in rows]
 
 
-async def take_due(work: UnitOfWork, *, now: datetime, limit: int) -> Sequence[WorkflowRun]:
-    """Lock at most `limit` runs that have waited long enough and that nobody else has locked."""
-    return [run_of(row) for row in await work.fetch(_TAKE_DUE, now=now, limit=limit)]
+async def take_due(work: UnitOfWork, *, now: datetime, limit: int) -> Sequence[Mapping[str, Any]]:
+    """Lock at most `limit` runs that have waited long enough and that nobody else has locked; their rows."""
+    return list(await work.fetch(_TAKE_DUE, now=now, limit=limit))
+
+
+async def fail(work: UnitOfWork, row: Mapping[str, Any], *, error: str, now: datetime) -> Mapping[str, Any] | None:
+    """End a run as it was taken, whatever its state is; its row as it then is."""
+    taken = {"of_workspace": row["workspace_id"], "of_id": row["id"], "of_version": row["version"]}
+    return await work.fetch_one(_FAIL, **taken, error=error, now=now)
 
 
 async def next_due(reader: Reader) -> datetime | None:

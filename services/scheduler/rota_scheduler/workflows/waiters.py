@@ -43,6 +43,12 @@ _REMOVE = statement(
         WAITERS.c.key == func.any(bindparam("keys", type_=ARRAY(Text))),
     )
 )
+_REMOVE_ALL = statement(
+    delete(WAITERS).where(
+        WAITERS.c.workspace_id == _WORKSPACE,
+        WAITERS.c.workflow_run_id == bindparam("workflow_run_id", type_=PgUUID),
+    )
+)
 _COUNT = statement(
     select(func.count()).where(
         WAITERS.c.workspace_id == _WORKSPACE, WAITERS.c.event_type == bindparam("event_type", type_=Text)
@@ -78,6 +84,11 @@ async def change(work: UnitOfWork, run: WorkflowRun, *, gone: Collection[Waiter]
             for waiter in new
         ]
         await work.execute(_ADD, **by_column(rows))
+
+
+async def remove_all(work: UnitOfWork, *, workspace_id: UUID, run_id: UUID) -> None:
+    """Let no step of a locked run wait any more."""
+    await work.execute(_REMOVE_ALL, workspace_id=workspace_id, workflow_run_id=run_id)
 
 
 async def count(reader: Reader, *, workspace_id: UUID, event_type: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Column, MetaData, Table, and_, bindparam, delete, exists, func, insert, select, union
+from sqlalchemy import Column, Integer, MetaData, Table, and_, bindparam, delete, exists, func, insert, select, union
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
@@ -16,7 +16,7 @@ from rota_tasks.tasks.domain import Status
 from rota_tasks.tasks.tables import TASKS, shown, task_of_row
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from rota_chassis.postgres.database import UnitOfWork
@@ -61,7 +61,7 @@ _LOOK_AT_BOTH = _looking_at(union(_BLOCKED, _THEMSELVES))
 _NEXT = statement(
     select(UNBLOCKINGS)
     .order_by(UNBLOCKINGS.c.workspace_id, UNBLOCKINGS.c.id)
-    .limit(1)
+    .limit(bindparam("limit", type_=Integer))
     .with_for_update(skip_locked=True)
 )
 _DONE = statement(
@@ -94,15 +94,14 @@ async def look_at(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UU
     await work.execute(statement_, workspace_id=workspace_id, ids=list(task_ids))
 
 
-async def next_looked_at(work: UnitOfWork) -> tuple[UUID, UUID, UUID] | None:
-    """A note that nobody else is at: workspace, id and task; None when there is none."""
-    row = await work.fetch_one(_NEXT)
-    return None if row is None else (row["workspace_id"], row["id"], row["task_id"])
+async def next_looked_at(work: UnitOfWork, limit: int) -> Sequence[Mapping[str, Any]]:
+    """At most `limit` notes that nobody else is at: workspace, id and task."""
+    return list(await work.fetch(_NEXT, limit=limit))
 
 
-async def forget(work: UnitOfWork, *, workspace_id: UUID, note_id: UUID) -> None:
+async def forget(work: UnitOfWork, note: Mapping[str, Any]) -> None:
     """Take a note away."""
-    await work.execute(_DONE, workspace_id=workspace_id, id=note_id)
+    await work.execute(_DONE, workspace_id=note["workspace_id"], id=note["id"])
 
 
 async def lock(work: UnitOfWork, *, workspace_id: UUID, task_id: UUID) -> Task | None:

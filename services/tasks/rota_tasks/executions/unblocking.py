@@ -9,7 +9,9 @@ dies leaves its note; two that look at one task take turns, and the second finds
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from rota_chassis.batches import handle_batch
 
 from rota_tasks.executions import domain, store
 from rota_tasks.executions.execution import RunWhen
@@ -27,9 +29,10 @@ from rota_tasks.tasks.domain import (
 from rota_tasks.tasks.messages import event_message
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
+    from rota_chassis.batches import Fault
     from rota_chassis.postgres.database import UnitOfWork
 
     from rota_tasks.tasks.dependencies import Tasks
@@ -63,16 +66,28 @@ async def run(tasks: Tasks) -> None:
 
 async def look(tasks: Tasks) -> bool:
     """Look at one task that is noted; whether there was one."""
-    async with tasks.database.transaction() as work:
-        note = await store.next_looked_at(work)
-        if note is None:
-            return False
-        workspace_id, note_id, task_id = note
-        await store.forget(work, workspace_id=workspace_id, note_id=note_id)
-        task = await store.lock(work, workspace_id=workspace_id, task_id=task_id)
-        if task is not None:
-            await _look_at(work, tasks, task)
-    return True
+
+    async def look_at(work: UnitOfWork, notes: Sequence[Mapping[str, Any]]) -> bool:
+        for note in notes:
+            await store.forget(work, note)
+            task = await store.lock(work, workspace_id=note["workspace_id"], task_id=note["task_id"])
+            if task is not None:
+                await _look_at(work, tasks, task)
+        return bool(notes)
+
+    async def set_aside(work: UnitOfWork, note: Mapping[str, Any], _fault: Fault) -> None:
+        await store.forget(work, note)
+
+    found = await handle_batch(
+        tasks.database,
+        "unblocking",
+        most=1,
+        take=store.next_looked_at,
+        handle=look_at,
+        set_aside=set_aside,
+        key=("workspace_id", "task_id"),
+    )
+    return found is not False
 
 
 async def _look_at(work: UnitOfWork, tasks: Tasks, task: Task) -> None:
