@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rota_chassis.errors import PermissionDenied, Unauthenticated
+from rota_chassis.errors import Unauthenticated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,15 +82,3 @@ def require_user() -> UserPrincipal:
     if principal is None or principal.user_id is None or principal.workspace_id is None:
         raise Unauthenticated("This call needs a user: send an access token.")
     return UserPrincipal(principal.user_id, principal.workspace_id, principal.role, principal.session_id)
-
-
-def require_service() -> str:
-    """The name of the calling service, for RPCs that are not meant for users.
-
-    Raises:
-        PermissionDenied: the caller is a user.
-    """
-    principal = _current.get()
-    if principal is None or principal.service is None:
-        raise PermissionDenied("Only Rota's services may call this.", code="SERVICES_ONLY")
-    return principal.service

@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from rota_chassis.errors import PermissionDenied, Unauthenticated
-from rota_chassis.identity import Principal, UserPrincipal, acting_as, current_principal, require_service, require_user
+from rota_chassis.errors import Unauthenticated
+from rota_chassis.identity import Principal, UserPrincipal, acting_as, current_principal, require_user
 from rota_chassis.ids import uuid7
 
 USER, WORKSPACE, SESSION = uuid7(), uuid7(), uuid7()
@@ -15,8 +15,6 @@ def test_outside_of_a_request_nobody_calls() -> None:
     assert current_principal() is None
     with pytest.raises(Unauthenticated):
         require_user()
-    with pytest.raises(PermissionDenied):
-        require_service()
 
 
 def test_within_the_block_the_principal_calls() -> None:
@@ -37,18 +35,13 @@ def test_the_caller_is_restored_after_an_error() -> None:
         assert current_principal() == ADA
 
 
-def test_a_user_is_no_service_and_a_service_alone_no_user() -> None:
-    with acting_as(ADA), pytest.raises(PermissionDenied):
-        require_service()
-    with acting_as(Principal(service="tasks")):
-        assert require_service() == "tasks"
-        with pytest.raises(Unauthenticated):
-            require_user()
+def test_a_service_alone_is_no_user() -> None:
+    with acting_as(Principal(service="tasks")), pytest.raises(Unauthenticated):
+        require_user()
 
 
-def test_a_service_that_acts_for_a_user_is_both() -> None:
+def test_a_service_that_acts_for_a_user_calls_as_the_user() -> None:
     with acting_as(Principal(user_id=USER, workspace_id=WORKSPACE, service="scheduler")):
-        assert require_service() == "scheduler"
         assert require_user().user_id == USER
 
 

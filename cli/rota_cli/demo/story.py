@@ -27,7 +27,6 @@ class Account:
         grace: Who is invited, and completes.
         task_id: The task.
         task_seen_after_s: From Ada's request to Grace's live channel.
-        notified_after_s: From Ada's request to Grace's live notification.
         reminder_late_s: From the reminder's time to Grace's live notification.
         scheduled_task_ids: Tasks that the schedule created, as Ada saw them live.
         channels: Every live channel, by person and name.
@@ -37,7 +36,6 @@ class Account:
     grace: Person
     task_id: str = ""
     task_seen_after_s: float = 0.0
-    notified_after_s: float = 0.0
     reminder_late_s: float = 0.0
     scheduled_task_ids: list[str] = field(default_factory=list)
     channels: dict[str, Channel] = field(default_factory=dict)
@@ -101,7 +99,6 @@ async def _assign(api: Api, account: Account, narrate: Callable[[str], None]) ->
     told = await account.channels["Grace notifications"].expect(
         "the notification of the assignment", _notification("task.assigned", task["id"])
     )
-    account.notified_after_s = told.at - begun.timestamp()
     narrate(f'Grace is notified: "{told.data["notification"]["title"]}"; an e-mail goes out.')
 
 

@@ -22,11 +22,11 @@ from rota_chassis.errors import (
     InvalidArgument,
     NotFound,
     PermissionDenied,
-    Unprocessable,
     Violation,
 )
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import ADMIN, OWNER, WRITERS, require_role
+from rota_chassis.requests import Request
 
 from rota_tasks.attachments import domain, ledger, queries, store, types
 from rota_tasks.attachments.domain import Attachment, AttachmentCreated
@@ -230,20 +230,13 @@ async def _store(
     """Make the attachment of a file that has been written; or the one that a call before this made."""
     workspace_id = attachment.workspace_id
     async with attachments.tasks.database.transaction() as work:
-        if upload.request_id:
-            fingerprint = _fingerprint(attachment)
-            first = await store.record_request(
-                work,
-                workspace_id=workspace_id,
-                user_id=user.user_id,
-                request_id=upload.request_id,
-                fingerprint=fingerprint,
-                attachment_id=attachment.id,
-            )
-            if first is not None:
-                made = await _made_before(work, user, fingerprint, first)
-                await ledger.abandon(work, workspace_id=workspace_id, object_id=attachment.id)
-                return made
+        request = Request(upload.request_id, _fingerprint(attachment)) if upload.request_id else None
+        made = await store.REQUESTS.record(
+            work, request, workspace_id=workspace_id, user_id=user.user_id, makes=attachment.id
+        )
+        if made is not None:
+            await ledger.abandon(work, workspace_id=workspace_id, object_id=attachment.id)
+            return await _made_before(work, user, made)
         held = await hold_task(work, user_id=user.user_id, workspace_id=workspace_id, task_id=attachment.task_id)
         if held is None or held.role is None:
             raise no_such_task()
@@ -255,12 +248,8 @@ async def _store(
     return attachment
 
 
-async def _made_before(
-    work: UnitOfWork, user: UserPrincipal, fingerprint: bytes, first: tuple[bytes, UUID]
-) -> Attachment:
-    if first[0] != fingerprint:
-        raise Unprocessable("This idempotency key was used for another file; use a new one.", code="REQUEST_ID_REUSED")
-    attachment = await store.get(work, user_id=user.user_id, attachment_id=first[1])
+async def _made_before(work: UnitOfWork, user: UserPrincipal, attachment_id: UUID) -> Attachment:
+    attachment = await store.get(work, user_id=user.user_id, attachment_id=attachment_id)
     if attachment is None:
         raise NotFound("The attachment that this call made has been deleted.", code="ATTACHMENT_NOT_FOUND")
     return attachment

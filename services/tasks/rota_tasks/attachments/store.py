@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rota_chassis.memberships import MEMBERSHIPS, visible_workspaces
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import (
-    Column,
     Integer,
-    LargeBinary,
     MetaData,
-    Table,
-    Text,
     and_,
     bindparam,
     delete,
@@ -29,6 +25,7 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from rota_tasks.attachments.domain import Attachment, AttachmentDeleted, AttachmentEvent
 from rota_tasks.attachments.tables import ATTACHMENTS
 from rota_tasks.projects.access import is_visible, role_in
+from rota_tasks.requests.store import Records
 from rota_tasks.search import documents
 from rota_tasks.tasks.tables import TASKS
 
@@ -39,15 +36,7 @@ if TYPE_CHECKING:
     from rota_chassis.postgres.database import Reader, UnitOfWork
 
 METADATA = MetaData()
-REQUESTS = Table(
-    "attachment_requests",
-    METADATA,
-    Column("workspace_id", PgUUID, primary_key=True),
-    Column("user_id", PgUUID, primary_key=True),
-    Column("request_id", Text, primary_key=True),
-    Column("fingerprint", LargeBinary, nullable=False),
-    Column("attachment_id", PgUUID, nullable=False),
-)
+REQUESTS = Records("attachment_requests", "attachment_id", "file")
 _FIELDS = tuple(column.name for column in ATTACHMENTS.c)
 _KEY = ("workspace_id", "id")
 OF_THE_LIVING = and_(TASKS.c.workspace_id == ATTACHMENTS.c.workspace_id, TASKS.c.id == ATTACHMENTS.c.task_id)
@@ -103,16 +92,6 @@ _OF_TASKS = statement(
     .where(ATTACHMENTS.c.workspace_id == bindparam("workspace_id"), ATTACHMENTS.c.task_id == func.any(_IDS))
     .order_by(ATTACHMENTS.c.id)
 )
-_RECORD_REQUEST = statement(
-    insert(REQUESTS).values({column.name: bindparam(column.name) for column in REQUESTS.c}).on_conflict_do_nothing()
-)
-_GET_REQUEST = statement(
-    select(REQUESTS.c.fingerprint, REQUESTS.c.attachment_id).where(
-        REQUESTS.c.workspace_id == bindparam("workspace_id"),
-        REQUESTS.c.user_id == bindparam("user_id"),
-        REQUESTS.c.request_id == bindparam("request_id"),
-    )
-)
 
 
 async def get(reader: Reader, *, user_id: UUID, attachment_id: UUID) -> Attachment | None:
@@ -161,24 +140,6 @@ async def add_many(work: UnitOfWork, attachments: Sequence[Attachment]) -> None:
 async def remove_of_tasks(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> None:
     """Take the attachments of tasks out of the read table that left the trash for good."""
     await work.execute(_DELETE_OF_TASKS, workspace_id=workspace_id, task_ids=list(task_ids))
-
-
-async def record_request(
-    work: UnitOfWork, *, workspace_id: UUID, user_id: UUID, request_id: str, fingerprint: bytes, attachment_id: UUID
-) -> tuple[bytes, UUID] | None:
-    """Remember that this call makes this attachment.
-
-    Returns:
-        None when the call is new; else the fingerprint and the attachment of the first call with this request id,
-        which another transaction has committed.
-    """
-    key = {"workspace_id": workspace_id, "user_id": user_id, "request_id": request_id}
-    if await work.execute(_RECORD_REQUEST, **key, fingerprint=fingerprint, attachment_id=attachment_id):
-        return None
-    row = await work.fetch_one(_GET_REQUEST, **key)
-    if row is None:
-        raise LookupError("a request that conflicted is gone")
-    return row["fingerprint"], row["attachment_id"]
 
 
 def attachment_of_row(row: Mapping[str, Any]) -> Attachment:

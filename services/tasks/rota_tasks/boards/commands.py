@@ -12,7 +12,7 @@ from rota_chassis.errors import Conflict, NotFound, Violation
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS
 
-from rota_tasks.boards import domain, queries, requests, store
+from rota_tasks.boards import domain, queries, store
 from rota_tasks.boards.domain import MAX_COLUMNS, MAX_POSITION, ColumnCreated, ColumnEvent, State
 from rota_tasks.boards.messages import event_message
 from rota_tasks.preconditions import require_version
@@ -52,12 +52,11 @@ async def create_column(
     async with projects.database.transaction() as work:
         await store.lock(work, project_id)
         columns = await store.columns(work, kind, workspace_id=workspace_id, project_id=project_id)
-        if request is not None:
-            first = await requests.record(
-                work, request, workspace_id=workspace_id, user_id=user.user_id, column_id=column_id
-            )
-            if first is not None:
-                return queries.one_of(columns, kind, first)
+        made = await store.REQUESTS.record(
+            work, request, workspace_id=workspace_id, user_id=user.user_id, makes=column_id
+        )
+        if made is not None:
+            return queries.one_of(columns, kind, made)
         if len(columns) >= MAX_COLUMNS:
             named = kind.__name__.lower()
             raise Conflict(f"A project has at most {MAX_COLUMNS} {named}s.", code=f"TOO_MANY_{named.upper()}S")

@@ -29,6 +29,7 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks import locks
 from rota_tasks.boards.domain import ColumnDeleted, ColumnEvent, Guard, Section, State, Transition
+from rota_tasks.requests.store import Records
 from rota_tasks.tasks.domain import Status
 from rota_tasks.tasks.tables import TASKS
 
@@ -64,6 +65,7 @@ STATES = Table(
     Column("wip_limit", Integer, nullable=False),
     Column("transitions", JSONB, nullable=False),
 )
+REQUESTS = Records("column_requests", "column_id", "state or section")
 _TABLES: Mapping[type[Any], Table] = {State: STATES, Section: SECTIONS}
 _WORKSPACE, _PROJECT = bindparam("workspace_id", type_=PgUUID), bindparam("project_id", type_=PgUUID)
 _ID = bindparam("id", type_=PgUUID)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rota_chassis.errors import Conflict, NotFound, Unprocessable, Violation
+from rota_chassis.errors import Conflict, NotFound, Violation
 from rota_chassis.ids import uuid7
 
 from rota_tasks.boards.domain import MAX_POSITION, between, spread
@@ -56,17 +56,11 @@ async def create_item(
     workspace_id = await _workspace_of(tasks, user, task_id, assignee_id)
     item_id = uuid7()
     async with tasks.database.transaction() as work:
-        if request is not None:
-            first = await store.record_request(
-                work,
-                workspace_id=workspace_id,
-                user_id=user.user_id,
-                request_id=request.id,
-                fingerprint=request.fingerprint,
-                item_id=item_id,
-            )
-            if first is not None:
-                return await _made_before(work, workspace_id, task_id, request, first)
+        made = await store.REQUESTS.record(
+            work, request, workspace_id=workspace_id, user_id=user.user_id, makes=item_id
+        )
+        if made is not None:
+            return await _made_before(work, workspace_id, task_id, made)
         task = await _hold(work, user, task_id)
         items = await store.checklist(work, workspace_id=task.workspace_id, task_id=task_id)
         if len(items) >= MAX_ITEMS:
@@ -186,12 +180,7 @@ def _place(items: Sequence[ChecklistItem], item: ChecklistItem, changes: Mapping
         ) from error
 
 
-async def _made_before(
-    work: UnitOfWork, workspace_id: UUID, task_id: UUID, request: Request, first: tuple[bytes, UUID]
-) -> ChecklistItem:
-    fingerprint, item_id = first
-    if fingerprint != request.fingerprint:
-        raise Unprocessable("This idempotency key was used for another item; use a new one.", code="REQUEST_ID_REUSED")
+async def _made_before(work: UnitOfWork, workspace_id: UUID, task_id: UUID, item_id: UUID) -> ChecklistItem:
     item = await store.get(work, workspace_id=workspace_id, task_id=task_id, item_id=item_id)
     if item is None:
         raise NotFound("The item that this call made has been deleted.", code="CHECKLIST_ITEM_NOT_FOUND")

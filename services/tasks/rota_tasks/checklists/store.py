@@ -15,7 +15,6 @@ from sqlalchemy import (
     Column,
     DateTime,
     Integer,
-    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -33,6 +32,7 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.checklists.domain import ChecklistItem, ChecklistItemDeleted, ChecklistItemEvent
 from rota_tasks.checklists.messages import item_of
+from rota_tasks.requests.store import Records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,15 +58,7 @@ CHECKLIST_ITEMS = Table(
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("version", Integer, nullable=False),
 )
-REQUESTS = Table(
-    "checklist_requests",
-    METADATA,
-    Column("workspace_id", PgUUID, primary_key=True),
-    Column("user_id", PgUUID, primary_key=True),
-    Column("request_id", Text, primary_key=True),
-    Column("fingerprint", LargeBinary, nullable=False),
-    Column("item_id", PgUUID, nullable=False),
-)
+REQUESTS = Records("checklist_requests", "item_id", "item")
 _FIELDS = tuple(column.name for column in CHECKLIST_ITEMS.c)
 _KEY = ("workspace_id", "id")
 _WORKSPACE = bindparam("workspace_id", type_=PgUUID)
@@ -106,16 +98,6 @@ _LAST_EVENTS = statement(
     )
     .ext(distinct_on(EVENTS.c.aggregate_id))
     .order_by(EVENTS.c.aggregate_id, EVENTS.c.aggregate_version.desc())
-)
-_RECORD_REQUEST = statement(
-    insert(REQUESTS).values({column.name: bindparam(column.name) for column in REQUESTS.c}).on_conflict_do_nothing()
-)
-_GET_REQUEST = statement(
-    select(REQUESTS.c.fingerprint, REQUESTS.c.item_id).where(
-        REQUESTS.c.workspace_id == _WORKSPACE,
-        REQUESTS.c.user_id == bindparam("user_id"),
-        REQUESTS.c.request_id == bindparam("request_id"),
-    )
 )
 
 
@@ -168,24 +150,6 @@ async def put_back(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[U
     living = [row for row in rows if row["type"] != "checklist_item.deleted"]
     items = [item_of(data_of(row).checklist_item) for row in living]
     await work.execute_many(_SAVE, [_row(item) for item in items])
-
-
-async def record_request(
-    work: UnitOfWork, *, workspace_id: UUID, user_id: UUID, request_id: str, fingerprint: bytes, item_id: UUID
-) -> tuple[bytes, UUID] | None:
-    """Remember that this call makes this item.
-
-    Returns:
-        None when the call is new; else the fingerprint and the item of the first call with this request id, which
-        another transaction has committed.
-    """
-    key = {"workspace_id": workspace_id, "user_id": user_id, "request_id": request_id}
-    if await work.execute(_RECORD_REQUEST, **key, fingerprint=fingerprint, item_id=item_id):
-        return None
-    row = await work.fetch_one(_GET_REQUEST, **key)
-    if row is None:
-        raise LookupError("a request that conflicted is gone")
-    return row["fingerprint"], row["item_id"]
 
 
 def _row(item: ChecklistItem) -> dict[str, Any]:

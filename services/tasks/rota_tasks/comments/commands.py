@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rota_chassis.errors import Conflict, NotFound, PermissionDenied, Unprocessable, Violation
+from rota_chassis.errors import Conflict, NotFound, PermissionDenied, Violation
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import ADMIN, OWNER, WRITERS, require_role
 
@@ -95,17 +95,11 @@ async def write(
         updated_at=now,
     )
     async with tasks.database.transaction() as work:
-        if request is not None:
-            first = await store.record_request(
-                work,
-                workspace_id=workspace_id,
-                user_id=user.user_id,
-                request_id=request.id,
-                fingerprint=request.fingerprint,
-                comment_id=comment.id,
-            )
-            if first is not None:
-                return await _made_before(work, user, workspace_id, request, first)
+        made = await store.REQUESTS.record(
+            work, request, workspace_id=workspace_id, user_id=user.user_id, makes=comment.id
+        )
+        if made is not None:
+            return await _made_before(work, user, workspace_id, made)
         held = await store.hold_task(work, user_id=user.user_id, workspace_id=workspace_id, task_id=task_id)
         if held is None or (held.role is None and not through_link):
             raise no_such_task()
@@ -185,14 +179,7 @@ async def _require_members(tasks: Tasks, task: Task, mentioned_ids: Sequence[UUI
         )
 
 
-async def _made_before(
-    work: UnitOfWork, user: UserPrincipal, workspace_id: UUID, request: Request, first: tuple[bytes, UUID]
-) -> Comment:
-    fingerprint, comment_id = first
-    if fingerprint != request.fingerprint:
-        raise Unprocessable(
-            "This idempotency key was used for another comment; use a new one.", code="REQUEST_ID_REUSED"
-        )
+async def _made_before(work: UnitOfWork, user: UserPrincipal, workspace_id: UUID, comment_id: UUID) -> Comment:
     comment = await store.find(work, user_id=user.user_id, workspace_id=workspace_id, comment_id=comment_id)
     if comment is None:
         raise NotFound("The comment that this call made has been deleted.", code="COMMENT_NOT_FOUND")

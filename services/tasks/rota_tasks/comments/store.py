@@ -15,7 +15,6 @@ from sqlalchemy import (
     Column,
     DateTime,
     Integer,
-    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -32,6 +31,7 @@ from rota_tasks.comments.domain import Comment, CommentDeleted, CommentEvent, Re
 from rota_tasks.comments.messages import comment_of
 from rota_tasks.projects.access import is_visible, role_in
 from rota_tasks.reactions.tables import reaction_counts
+from rota_tasks.requests.store import Records
 from rota_tasks.search import documents
 from rota_tasks.tasks.tables import TASKS
 
@@ -55,15 +55,7 @@ COMMENTS = Table(
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("version", Integer, nullable=False),
 )
-REQUESTS = Table(
-    "comment_requests",
-    METADATA,
-    Column("workspace_id", PgUUID, primary_key=True),
-    Column("user_id", PgUUID, primary_key=True),
-    Column("request_id", Text, primary_key=True),
-    Column("fingerprint", LargeBinary, nullable=False),
-    Column("comment_id", PgUUID, nullable=False),
-)
+REQUESTS = Records("comment_requests", "comment_id", "comment")
 _FIELDS = tuple(column.name for column in COMMENTS.c)
 _KEY = ("workspace_id", "id")
 _LIMIT = bindparam("limit", type_=Integer)
@@ -142,16 +134,6 @@ _SAVE = statement(
 _DELETE = statement(
     delete(COMMENTS).where(COMMENTS.c.workspace_id == bindparam("workspace_id"), COMMENTS.c.id == bindparam("id"))
 )
-_RECORD_REQUEST = statement(
-    insert(REQUESTS).values({column.name: bindparam(column.name) for column in REQUESTS.c}).on_conflict_do_nothing()
-)
-_GET_REQUEST = statement(
-    select(REQUESTS.c.fingerprint, REQUESTS.c.comment_id).where(
-        REQUESTS.c.workspace_id == bindparam("workspace_id"),
-        REQUESTS.c.user_id == bindparam("user_id"),
-        REQUESTS.c.request_id == bindparam("request_id"),
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,24 +209,6 @@ async def add_many(work: UnitOfWork, new: Sequence[Comment]) -> None:
     rows = [[getattr(comment, name) for name in _FIELDS] for comment in new]
     connection = await work.begin()
     await connection.copy_records_to_table(COMMENTS.name, columns=_FIELDS, records=rows)
-
-
-async def record_request(
-    work: UnitOfWork, *, workspace_id: UUID, user_id: UUID, request_id: str, fingerprint: bytes, comment_id: UUID
-) -> tuple[bytes, UUID] | None:
-    """Remember that this call makes this comment.
-
-    Returns:
-        None when the call is new; else the fingerprint and the comment of the first call with this request id, which
-        another transaction has committed.
-    """
-    key = {"workspace_id": workspace_id, "user_id": user_id, "request_id": request_id}
-    if await work.execute(_RECORD_REQUEST, **key, fingerprint=fingerprint, comment_id=comment_id):
-        return None
-    row = await work.fetch_one(_GET_REQUEST, **key)
-    if row is None:
-        raise LookupError("a request that conflicted is gone")
-    return row["fingerprint"], row["comment_id"]
 
 
 def comment_of_row(row: Mapping[str, Any]) -> Comment:

@@ -22,6 +22,7 @@ from rota_tasks.exports import store
 from rota_tasks.exports.domain import KEPT_FOR, LEASE, MAX_ATTEMPTS, Export, Status
 from rota_tasks.exports.files import LINES
 from rota_tasks.exports.snapshot import Snapshot
+from rota_tasks.polling import work_off
 from rota_tasks.tasks.requirements import require_project
 
 if TYPE_CHECKING:
@@ -51,19 +52,7 @@ class Exporter:
 
     async def run(self) -> None:
         """Work until cancelled; while the database is away, try again every two seconds."""
-        while True:
-            self._woken.clear()
-            try:
-                while await self.write_one():
-                    pass
-            except Unavailable as error:
-                _LOG.warning("exports.interrupted", error=repr(error.__cause__ or error))
-                self._woken.clear()
-            try:
-                async with asyncio.timeout(POLL_S):
-                    await self._woken.wait()
-            except TimeoutError:
-                pass
+        await work_off(self.write_one, "exports", every_s=POLL_S, woken=self._woken)
 
     async def write_one(self) -> bool:
         """Claim an export and write it; whether there was one.

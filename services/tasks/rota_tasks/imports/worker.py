@@ -39,6 +39,7 @@ from rota_tasks.imports.domain import (
 from rota_tasks.imports.formats import READERS
 from rota_tasks.imports.people import people_of
 from rota_tasks.imports.writer import Writer
+from rota_tasks.polling import work_off
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,19 +79,7 @@ class Importer:
 
     async def run(self) -> None:
         """Work until cancelled; while what it needs is away, try again every two seconds."""
-        while True:
-            self._woken.clear()
-            try:
-                while await self.work_off_one():
-                    pass
-            except Unavailable as error:
-                _LOG.warning("imports.interrupted", error=repr(error.__cause__ or error))
-                self._woken.clear()
-            try:
-                async with asyncio.timeout(POLL_S):
-                    await self._woken.wait()
-            except TimeoutError:
-                pass
+        await work_off(self.work_off_one, "imports", every_s=POLL_S, woken=self._woken)
 
     async def work_off_one(self) -> bool:
         """Claim an import and work it off; whether there was one.

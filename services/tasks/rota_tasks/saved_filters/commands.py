@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rota_chassis.errors import NotFound, PermissionDenied, Unprocessable
+from rota_chassis.errors import NotFound, PermissionDenied
 from rota_chassis.filters.literals import Context
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import ADMIN, OWNER, WRITERS, require_role
@@ -54,17 +54,11 @@ async def create_saved_filter(
         id=uuid7(), workspace_id=workspace_id, owner_id=user.user_id, created_at=now, updated_at=now, **fields
     )
     async with tasks.database.transaction() as work:
-        if request is not None:
-            first = await store.record_request(
-                work,
-                workspace_id=workspace_id,
-                user_id=user.user_id,
-                request_id=request.id,
-                fingerprint=request.fingerprint,
-                saved_filter_id=saved.id,
-            )
-            if first is not None:
-                return await _made_before(work, user, request, first)
+        made = await store.REQUESTS.record(
+            work, request, workspace_id=workspace_id, user_id=user.user_id, makes=saved.id
+        )
+        if made is not None:
+            return await _made_before(work, user, made)
         await requirements.require_project(work, user, workspace_id, saved.project_id)
         await _apply(work, [SavedFilterCreated(saved)])
     return saved
@@ -133,14 +127,7 @@ async def _apply(work: UnitOfWork, events: Sequence[SavedFilterEvent]) -> None:
         await store.project(work, event)
 
 
-async def _made_before(
-    work: UnitOfWork, user: UserPrincipal, request: Request, first: tuple[bytes, UUID]
-) -> SavedFilter:
-    fingerprint, saved_filter_id = first
-    if fingerprint != request.fingerprint:
-        raise Unprocessable(
-            "This idempotency key was used for another saved filter; use a new one.", code="REQUEST_ID_REUSED"
-        )
+async def _made_before(work: UnitOfWork, user: UserPrincipal, saved_filter_id: UUID) -> SavedFilter:
     saved = await store.get(work, user_id=user.user_id, saved_filter_id=saved_filter_id)
     if saved is None:
         raise NotFound("The saved filter that this call made has been deleted.", code="SAVED_FILTER_NOT_FOUND")

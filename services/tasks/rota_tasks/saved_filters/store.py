@@ -14,7 +14,6 @@ from sqlalchemy import (
     Column,
     DateTime,
     Integer,
-    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -28,6 +27,7 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from sqlalchemy.dialects.postgresql import insert
 
 from rota_tasks.projects.access import is_visible, role_in
+from rota_tasks.requests.store import Records
 from rota_tasks.saved_filters.domain import SavedFilter, SavedFilterDeleted, SavedFilterEvent
 
 if TYPE_CHECKING:
@@ -53,15 +53,7 @@ SAVED_FILTERS = Table(
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("version", Integer, nullable=False),
 )
-REQUESTS = Table(
-    "saved_filter_requests",
-    METADATA,
-    Column("workspace_id", PgUUID, primary_key=True),
-    Column("user_id", PgUUID, primary_key=True),
-    Column("request_id", Text, primary_key=True),
-    Column("fingerprint", LargeBinary, nullable=False),
-    Column("saved_filter_id", PgUUID, nullable=False),
-)
+REQUESTS = Records("saved_filter_requests", "saved_filter_id", "saved filter")
 _FIELDS = tuple(column.name for column in SAVED_FILTERS.c)
 _KEY = ("workspace_id", "id")
 IS_VISIBLE = and_(
@@ -98,16 +90,6 @@ _DELETE = statement(
     )
 )
 _LIST = statement(newest_visible(SAVED_FILTERS, IS_VISIBLE)[1])
-_RECORD_REQUEST = statement(
-    insert(REQUESTS).values({column.name: bindparam(column.name) for column in REQUESTS.c}).on_conflict_do_nothing()
-)
-_GET_REQUEST = statement(
-    select(REQUESTS.c.fingerprint, REQUESTS.c.saved_filter_id).where(
-        REQUESTS.c.workspace_id == bindparam("workspace_id"),
-        REQUESTS.c.user_id == bindparam("user_id"),
-        REQUESTS.c.request_id == bindparam("request_id"),
-    )
-)
 
 
 async def get(reader: Reader, *, user_id: UUID, saved_filter_id: UUID) -> SavedFilter | None:
@@ -137,21 +119,3 @@ async def project(work: UnitOfWork, event: SavedFilterEvent) -> None:
         await work.execute(_DELETE, workspace_id=saved.workspace_id, id=saved.id)
     else:
         await work.execute(_SAVE, **{name: getattr(saved, name) for name in _FIELDS})
-
-
-async def record_request(
-    work: UnitOfWork, *, workspace_id: UUID, user_id: UUID, request_id: str, fingerprint: bytes, saved_filter_id: UUID
-) -> tuple[bytes, UUID] | None:
-    """Remember that this call makes this saved filter.
-
-    Returns:
-        None when the call is new; else the fingerprint and the saved filter of the first call with this request id,
-        which another transaction has committed.
-    """
-    key = {"workspace_id": workspace_id, "user_id": user_id, "request_id": request_id}
-    if await work.execute(_RECORD_REQUEST, **key, fingerprint=fingerprint, saved_filter_id=saved_filter_id):
-        return None
-    row = await work.fetch_one(_GET_REQUEST, **key)
-    if row is None:
-        raise LookupError("a request that conflicted is gone")
-    return row["fingerprint"], row["saved_filter_id"]

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from rota_chassis.errors import (
     Conflict,
     NotFound,
-    Unprocessable,
 )
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import VIEWER, WRITERS, require_role
@@ -82,17 +81,11 @@ async def create_task(
     )
 
     async def create(work: UnitOfWork) -> Task:
-        if request is not None:
-            first = await store.record_request(
-                work,
-                workspace_id=workspace_id,
-                user_id=user.user_id,
-                request_id=request.id,
-                fingerprint=request.fingerprint,
-                task_id=task.id,
-            )
-            if first is not None:
-                return await _made_before(work, user, request, first)
+        made = await store.REQUESTS.record(
+            work, request, workspace_id=workspace_id, user_id=user.user_id, makes=task.id
+        )
+        if made is not None:
+            return await _made_before(work, user, made)
         return await add(work, user, task)
 
     # Any number may be added to others at once, but not while something moves or is deleted.
@@ -384,10 +377,7 @@ async def apply(work: UnitOfWork, events: Sequence[TaskEvent]) -> Sequence[TaskE
     return events
 
 
-async def _made_before(work: UnitOfWork, user: UserPrincipal, request: Request, first: tuple[bytes, UUID]) -> Task:
-    fingerprint, task_id = first
-    if fingerprint != request.fingerprint:
-        raise Unprocessable("This idempotency key was used for another task; use a new one.", code="REQUEST_ID_REUSED")
+async def _made_before(work: UnitOfWork, user: UserPrincipal, task_id: UUID) -> Task:
     task = await store.get(work, user_id=user.user_id, task_id=task_id)
     if task is None:
         raise NotFound("The task that this call made has been deleted.", code="TASK_NOT_FOUND")

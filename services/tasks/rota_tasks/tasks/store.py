@@ -34,6 +34,7 @@ from rota_tasks.executions.messages import execution_json
 from rota_tasks.keys.tables import tasks_with
 from rota_tasks.labels.store import LABELS
 from rota_tasks.projects.access import is_visible, role_in
+from rota_tasks.requests.store import Records
 from rota_tasks.search import documents
 from rota_tasks.series import occurrences
 from rota_tasks.series.recurrence_messages import recurrence_json
@@ -46,7 +47,6 @@ from rota_tasks.tasks.tables import (
     FIELDS,
     KEY,
     LISTS,
-    REQUESTS,
     TASKS,
     is_favourite,
     shown,
@@ -210,16 +210,7 @@ _FORGET_FAVOURITE_CHANGES = statement(
         FAVOURITE_CHANGES.c.task_id == func.any(bindparam("ids", type_=ARRAY(PgUUID))),
     )
 )
-_RECORD_REQUEST = statement(
-    insert(REQUESTS).values({column.name: bindparam(column.name) for column in REQUESTS.c}).on_conflict_do_nothing()
-)
-_GET_REQUEST = statement(
-    select(REQUESTS.c.fingerprint, REQUESTS.c.task_id).where(
-        REQUESTS.c.workspace_id == bindparam("workspace_id"),
-        REQUESTS.c.user_id == bindparam("user_id"),
-        REQUESTS.c.request_id == bindparam("request_id"),
-    )
-)
+REQUESTS = Records("requests", "task_id", "task")
 
 
 _HAS_VALUE = statement(
@@ -415,24 +406,6 @@ async def set_favourite(work: UnitOfWork, *, user_id: UUID, task_id: UUID, favou
     """Make the task a favourite of the user, or none; nothing if they may not see it."""
     await work.execute(_FAVOUR if favourite else _DISFAVOUR, user_id=user_id, id=task_id)
     await work.execute(_NOTE_FAVOURITE, user_id=user_id, id=task_id)
-
-
-async def record_request(
-    work: UnitOfWork, *, workspace_id: UUID, user_id: UUID, request_id: str, fingerprint: bytes, task_id: UUID
-) -> tuple[bytes, UUID] | None:
-    """Remember that this call makes this task.
-
-    Returns:
-        None when the call is new; else the fingerprint and the task of the first call with this request id, which
-        another transaction has committed.
-    """
-    key = {"workspace_id": workspace_id, "user_id": user_id, "request_id": request_id}
-    if await work.execute(_RECORD_REQUEST, **key, fingerprint=fingerprint, task_id=task_id):
-        return None
-    row = await work.fetch_one(_GET_REQUEST, **key)
-    if row is None:
-        raise LookupError("a request that conflicted is gone")
-    return row["fingerprint"], row["task_id"]
 
 
 def _row(task: Task) -> dict[str, Any]:

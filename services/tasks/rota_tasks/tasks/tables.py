@@ -11,7 +11,6 @@ from sqlalchemy import (
     DateTime,
     FromClause,
     Integer,
-    LargeBinary,
     MetaData,
     SmallInteger,
     Table,
@@ -88,15 +87,6 @@ TASKS = Table(
     Column("remind_before_s", ARRAY(BigInteger), nullable=False),
     Column("execution", JSONB),
     Column("number", Integer),
-)
-REQUESTS = Table(
-    "requests",
-    METADATA,
-    Column("workspace_id", PgUUID, primary_key=True),
-    Column("user_id", PgUUID, primary_key=True),
-    Column("request_id", Text, primary_key=True),
-    Column("fingerprint", LargeBinary, nullable=False),
-    Column("task_id", PgUUID, nullable=False),
 )
 FAVOURITES = Table(
     "favourites",
