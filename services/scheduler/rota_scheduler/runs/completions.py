@@ -22,6 +22,7 @@ from rota_chassis.errors import Unavailable
 from rota_chassis.events.log import NewEvent
 from rota_chassis.logs import logger
 
+from rota_scheduler import origins
 from rota_scheduler.metrics import ATTEMPTS
 from rota_scheduler.runs import holding, store
 from rota_scheduler.runs.domain import Failed, Status, Succeeded, end_of, next_attempt_at
@@ -240,7 +241,9 @@ async def _finish(
     work: UnitOfWork, final: Sequence[tuple[Completion, End]], now: datetime
 ) -> tuple[frozenset[UUID], int]:
     """End runs; the ids of those that were held, and how many others may start now."""
-    of_schedules = {(each.run.workspace_id, each.run.schedule_id) for each, _ in final}
+    of_schedules = {
+        (each.run.workspace_id, each.run.schedule_id) for each, _ in final if origins.is_of_schedule(each.run)
+    }
     # Locked first, as when they fire: so a run is buffered either before this one ends, or not at all.
     locked, waiting = await schedules.lock_counts(work, of_schedules)
     held = await holding.finish(work, [(each.run, end) for each, end in final], finished_at=now)

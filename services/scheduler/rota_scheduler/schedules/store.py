@@ -257,6 +257,8 @@ async def lock_counts(
     Returns:
         How many runs of each have failed in a row, and which wait for the end of a run to have a next time.
     """
+    if not keys:
+        return {}, frozenset()
     workspaces, ids = zip(*keys, strict=True)
     rows = await work.fetch(_LOCK_COUNTS, workspace_ids=workspaces, ids=ids)
     counts = {(row["workspace_id"], row["id"]): row["failures_in_row"] for row in rows}
