@@ -400,15 +400,15 @@ async def test_two_processes_divide_themselves_evenly_among_two_workspaces_that_
         order.append(run.workspace_id)
         return Succeeded()
 
-    crowd, later = [make() for _ in range(10_000)], [make(workspace_id=other) for _ in range(600)]
+    crowd, later = [make() for _ in range(10_000)], [make(workspace_id=other) for _ in range(2_000)]
     await add(replicas[0], *crowd)
     async with working(replicas[0], clock, act, slots=4), working(replicas[1], clock, act, slots=4):
         await eventually(lambda: len(order) > 100)
         await add(replicas[0], *later)
-        await eventually(lambda: order.count(other) >= 500, timeout_s=30)
-    # From when it is seen that others wait: before that they had no turn.
+        await eventually(lambda: order.count(other) >= 1_800, timeout_s=60)
+    # From when both have seen that others wait, half a second apart at most.
     places = [place for place, each in enumerate(order) if each == other]
-    among = order[places[50] : places[450]]
+    among = order[places[1_000] : places[1_800 - 1]]
     assert among.count(other) * 3 > len(among)
 
 
