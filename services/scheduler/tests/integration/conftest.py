@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from rota_chassis.testing.service_plugin import MakeDatabase
     from rota_chassis.testing.tokens import TokenIssuer
 
+    RunScheduler = Callable[..., Awaitable[grpc.aio.Channel]]
     RunBeside = Callable[[tasks_pb2_grpc.TaskServiceServicer], Awaitable[grpc.aio.Channel]]
 
 _EVENTS = statement(select(EVENTS).order_by(EVENTS.c.position))
@@ -80,6 +81,37 @@ async def auth() -> AsyncIterator[SmallAuth]:
     """An auth service that knows whom a test tells it of."""
     async with small_auth() as auth:
         yield auth
+
+
+@pytest.fixture
+async def run_scheduler(
+    make_database: MakeDatabase,
+    postgres_url: str,
+    redis_url: str,
+    fresh_nats_url: str,
+    *,
+    issuer: TokenIssuer,
+    auth: SmallAuth,
+) -> AsyncIterator[RunScheduler]:
+    """Runs a scheduler beside `auth` with these settings, or options of `running`; gives a channel to it."""
+    async with AsyncExitStack() as stack:
+
+        async def run(**settings: Any) -> grpc.aio.Channel:
+            database_url = settings.pop("database_url", None) or await make_database("scheduler")
+            return await stack.enter_async_context(
+                running(
+                    SERVICE,
+                    server_url=postgres_url,
+                    database_url=database_url,
+                    redis_url=redis_url,
+                    nats_url=fresh_nats_url,
+                    issuer=issuer,
+                    auth_address=auth.address,
+                    **settings,
+                )
+            )
+
+        yield run
 
 
 @pytest.fixture

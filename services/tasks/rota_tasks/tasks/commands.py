@@ -22,7 +22,7 @@ from rota_tasks.executions import domain as executions
 from rota_tasks.keys import commands as keys
 from rota_tasks.preconditions import require_version
 from rota_tasks.series import following, planning
-from rota_tasks.tasks import domain, queries, requirements, store, tree, values, workflow
+from rota_tasks.tasks import domain, favourites, queries, requirements, store, tree, values, workflow
 from rota_tasks.tasks.domain import OPEN, Standing, Status, Task
 from rota_tasks.tasks.messages import event_message, task_message
 
@@ -268,7 +268,7 @@ async def favour_task(tasks: Tasks, user: UserPrincipal, *, task_id: UUID, favou
     """
     await queries.get_task(tasks, user, task_id=task_id)
     async with tasks.database.transaction() as work:
-        await store.set_favourite(work, user_id=user.user_id, task_id=task_id, favourite=favourite)
+        await favourites.mark(work, user_id=user.user_id, task_id=task_id, favourite=favourite)
     return await queries.get_task(tasks, user, task_id=task_id)
 
 

@@ -38,12 +38,11 @@ from rota_tasks.requests.store import Records
 from rota_tasks.search import documents
 from rota_tasks.series import occurrences
 from rota_tasks.series.recurrence_messages import recurrence_json
+from rota_tasks.tasks import favourites
 from rota_tasks.tasks.domain import TaskCreated
 from rota_tasks.tasks.messages import task_of
 from rota_tasks.tasks.tables import (
     DERIVED,
-    FAVOURITE_CHANGES,
-    FAVOURITES,
     FIELDS,
     KEY,
     LISTS,
@@ -167,47 +166,6 @@ _DELETE = statement(
     delete(TASKS).where(
         TASKS.c.workspace_id == bindparam("workspace_id"),
         TASKS.c.id == func.any(bindparam("ids", type_=ARRAY(PgUUID))),
-    )
-)
-_FAVOUR = statement(
-    insert(FAVOURITES)
-    .from_select(
-        ["workspace_id", "user_id", "task_id"],
-        # The task cannot be deleted before this commits, so that nothing is left of it.
-        select(TASKS.c.workspace_id, bindparam("user_id", type_=PgUUID), TASKS.c.id)
-        .where(TASKS.c.id == bindparam("id"), TASKS.c.workspace_id.in_(visible_workspaces()), _IS_VISIBLE)
-        .with_for_update(read=True, key_share=True, of=TASKS),
-    )
-    .on_conflict_do_nothing()
-)
-_DISFAVOUR = statement(
-    delete(FAVOURITES).where(
-        FAVOURITES.c.workspace_id.in_(visible_workspaces()),
-        FAVOURITES.c.user_id == bindparam("user_id"),
-        FAVOURITES.c.task_id == bindparam("id"),
-    )
-)
-_FORGET_FAVOURITES = statement(
-    delete(FAVOURITES).where(
-        FAVOURITES.c.workspace_id == bindparam("workspace_id"),
-        FAVOURITES.c.task_id == func.any(bindparam("ids", type_=ARRAY(PgUUID))),
-    )
-)
-_FAVOURITE_CHANGED = insert(FAVOURITE_CHANGES).from_select(
-    ["workspace_id", "user_id", "task_id"],
-    select(TASKS.c.workspace_id, bindparam("user_id", type_=PgUUID), TASKS.c.id).where(
-        TASKS.c.id == bindparam("id"), TASKS.c.workspace_id.in_(visible_workspaces()), _IS_VISIBLE
-    ),
-)
-_NOTE_FAVOURITE = statement(
-    _FAVOURITE_CHANGED.on_conflict_do_update(
-        index_elements=[*FAVOURITE_CHANGES.primary_key], set_={"xid": func.pg_current_xact_id()}
-    )
-)
-_FORGET_FAVOURITE_CHANGES = statement(
-    delete(FAVOURITE_CHANGES).where(
-        FAVOURITE_CHANGES.c.workspace_id == bindparam("workspace_id"),
-        FAVOURITE_CHANGES.c.task_id == func.any(bindparam("ids", type_=ARRAY(PgUUID))),
     )
 )
 REQUESTS = Records("requests", "task_id", "task")
@@ -392,20 +350,13 @@ async def add_many(work: UnitOfWork, tasks: Sequence[Task]) -> None:
 async def remove(work: UnitOfWork, *, workspace_id: UUID, task_ids: Sequence[UUID]) -> None:
     """Take tasks out of the read table, in one statement: none may be left that is a part of one of them."""
     await work.execute(_DELETE, workspace_id=workspace_id, ids=list(task_ids))
-    await work.execute(_FORGET_FAVOURITES, workspace_id=workspace_id, ids=list(task_ids))
-    await work.execute(_FORGET_FAVOURITE_CHANGES, workspace_id=workspace_id, ids=list(task_ids))
+    await favourites.forget(work, workspace_id=workspace_id, task_ids=task_ids)
 
 
 async def has_value(reader: Reader, *, workspace_id: UUID, project_id: UUID, value: Mapping[str, Any]) -> bool:
     """Whether a task of the project has this value, by the id of its custom field."""
     found: bool = await reader.fetch_value(_HAS_VALUE, workspace_id=workspace_id, project_id=project_id, value=value)
     return found
-
-
-async def set_favourite(work: UnitOfWork, *, user_id: UUID, task_id: UUID, favourite: bool) -> None:
-    """Make the task a favourite of the user, or none; nothing if they may not see it."""
-    await work.execute(_FAVOUR if favourite else _DISFAVOUR, user_id=user_id, id=task_id)
-    await work.execute(_NOTE_FAVOURITE, user_id=user_id, id=task_id)
 
 
 def _row(task: Task) -> dict[str, Any]:

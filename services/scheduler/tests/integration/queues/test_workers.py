@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,15 +19,12 @@ from rota.scheduler.v1 import (
     workers_pb2_grpc,
 )
 from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied
-from rota_chassis.testing.auth import SmallAuth, small_auth
-from rota_chassis.testing.services import User, running
-from rota_scheduler.bootstrap import SERVICE
+from rota_chassis.testing.services import User
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
+    from integration.conftest import RunScheduler
+    from rota_chassis.testing.auth import SmallAuth
     from rota_chassis.testing.clock import ManualClock
-    from rota_chassis.testing.service_plugin import MakeDatabase
     from rota_chassis.testing.tokens import TokenIssuer
 
 QUEUE = "thumbnails"
@@ -104,43 +100,22 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(
-    make_database: MakeDatabase,
-    postgres_url: str,
-    redis_url: str,
-    fresh_nats_url: str,
-    *,
-    issuer: TokenIssuer,
-    clock: ManualClock,
-) -> AsyncIterator[Stage]:
-    async with AsyncExitStack() as stack:
-        auth = await stack.enter_async_context(small_auth())
-        channel = await stack.enter_async_context(
-            running(
-                SERVICE,
-                server_url=postgres_url,
-                database_url=await make_database("scheduler"),
-                redis_url=redis_url,
-                nats_url=fresh_nats_url,
-                issuer=issuer,
-                clock=clock,
-                auth_address=auth.address,
-            )
-        )
-        ada, grace, viewer = User(issuer), User(issuer), User(issuer)
-        for user in (ada, grace, viewer):
-            auth.add_user(user)
-        auth.add_member(ada.workspace_id, viewer.id, role="viewer")
-        yield Stage(
-            schedules_pb2_grpc.ScheduleServiceStub(channel),
-            runs_pb2_grpc.RunServiceStub(channel),
-            workers_pb2_grpc.WorkerServiceStub(channel),
-            auth,
-            clock,
-            ada,
-            grace,
-            viewer,
-        )
+async def stage(run_scheduler: RunScheduler, auth: SmallAuth, issuer: TokenIssuer, clock: ManualClock) -> Stage:
+    channel = await run_scheduler(clock=clock)
+    ada, grace, viewer = User(issuer), User(issuer), User(issuer)
+    for user in (ada, grace, viewer):
+        auth.add_user(user)
+    auth.add_member(ada.workspace_id, viewer.id, role="viewer")
+    return Stage(
+        schedules_pb2_grpc.ScheduleServiceStub(channel),
+        runs_pb2_grpc.RunServiceStub(channel),
+        workers_pb2_grpc.WorkerServiceStub(channel),
+        auth,
+        clock,
+        ada,
+        grace,
+        viewer,
+    )
 
 
 async def code_of(call: Any) -> str:

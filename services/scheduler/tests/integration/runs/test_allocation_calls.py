@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -33,15 +32,13 @@ from rota_chassis.events.log import EVENTS
 from rota_chassis.events.types import event_types
 from rota_chassis.postgres.database import Database
 from rota_chassis.postgres.statements import statement
-from rota_chassis.testing.auth import small_auth
-from rota_chassis.testing.services import User, running
+from rota_chassis.testing.services import User
 from rota_chassis.testing.waiting import eventually
-from rota_scheduler.bootstrap import SERVICE
 from sqlalchemy import select
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
+    from integration.conftest import RunScheduler
+    from rota_chassis.testing.auth import SmallAuth
     from rota_chassis.testing.clock import ManualClock
     from rota_chassis.testing.service_plugin import MakeDatabase
     from rota_chassis.testing.tokens import TokenIssuer
@@ -117,44 +114,25 @@ class Stage:
 
 @pytest.fixture
 async def stage(
-    make_database: MakeDatabase,
-    postgres_url: str,
-    redis_url: str,
-    fresh_nats_url: str,
-    *,
-    issuer: TokenIssuer,
-    clock: ManualClock,
-) -> AsyncIterator[Stage]:
+    make_database: MakeDatabase, run_scheduler: RunScheduler, auth: SmallAuth, issuer: TokenIssuer, clock: ManualClock
+) -> Stage:
     database_url = await make_database("scheduler")
-    async with AsyncExitStack() as stack:
-        auth = await stack.enter_async_context(small_auth())
-        channel = await stack.enter_async_context(
-            running(
-                SERVICE,
-                server_url=postgres_url,
-                database_url=database_url,
-                redis_url=redis_url,
-                nats_url=fresh_nats_url,
-                issuer=issuer,
-                auth_address=auth.address,
-                clock=clock,
-            )
-        )
-        ada, viewer = User(issuer), User(issuer)
-        auth.add_user(ada)
-        auth.add_user(viewer)
-        auth.add_member(ada.workspace_id, viewer.id, role="viewer")
-        yield Stage(
-            allocation_pb2_grpc.ResourcePoolServiceStub(channel),
-            allocation_pb2_grpc.ConcurrencyKeyServiceStub(channel),
-            runs_pb2_grpc.RunServiceStub(channel),
-            schedules_pb2_grpc.ScheduleServiceStub(channel),
-            workers_pb2_grpc.WorkerServiceStub(channel),
-            clock,
-            ada,
-            viewer,
-            database_url,
-        )
+    channel = await run_scheduler(database_url=database_url, clock=clock)
+    ada, viewer = User(issuer), User(issuer)
+    auth.add_user(ada)
+    auth.add_user(viewer)
+    auth.add_member(ada.workspace_id, viewer.id, role="viewer")
+    return Stage(
+        allocation_pb2_grpc.ResourcePoolServiceStub(channel),
+        allocation_pb2_grpc.ConcurrencyKeyServiceStub(channel),
+        runs_pb2_grpc.RunServiceStub(channel),
+        schedules_pb2_grpc.ScheduleServiceStub(channel),
+        workers_pb2_grpc.WorkerServiceStub(channel),
+        clock,
+        ada,
+        viewer,
+        database_url,
+    )
 
 
 async def test_a_pool_is_made_read_changed_listed_and_deleted(stage: Stage) -> None:

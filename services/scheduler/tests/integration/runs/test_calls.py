@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,15 +12,14 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from rota.scheduler.v1 import runs_pb2, runs_pb2_grpc, schedules_pb2
 from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied, Unprocessable
-from rota_chassis.testing.auth import SmallAuth, small_auth
-from rota_chassis.testing.services import User, running
+from rota_chassis.testing.services import User
 from rota_chassis.testing.waiting import eventually
-from rota_scheduler.bootstrap import SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from rota_chassis.testing.service_plugin import MakeDatabase
+    from integration.conftest import RunScheduler
+    from rota_chassis.testing.auth import SmallAuth
     from rota_chassis.testing.tokens import TokenIssuer
 
 
@@ -79,29 +77,10 @@ class Stage:
 
 @pytest.fixture
 async def stage(
-    make_database: MakeDatabase,
-    postgres_url: str,
-    redis_url: str,
-    fresh_nats_url: str,
-    *,
-    issuer: TokenIssuer,
-    listening: Any,
+    run_scheduler: RunScheduler, auth: SmallAuth, issuer: TokenIssuer, listening: Any
 ) -> AsyncIterator[Stage]:
-    async with AsyncExitStack() as stack:
-        auth = await stack.enter_async_context(small_auth())
-        endpoint = await stack.enter_async_context(listening(200))
-        channel = await stack.enter_async_context(
-            running(
-                SERVICE,
-                server_url=postgres_url,
-                database_url=await make_database("scheduler"),
-                redis_url=redis_url,
-                nats_url=fresh_nats_url,
-                issuer=issuer,
-                auth_address=auth.address,
-                private_addresses_allowed=True,
-            )
-        )
+    async with listening(200) as endpoint:
+        channel = await run_scheduler(private_addresses_allowed=True)
         ada, grace = User(issuer), User(issuer)
         auth.add_user(ada)
         auth.add_user(grace)

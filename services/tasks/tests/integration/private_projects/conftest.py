@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import rota.tasks.v1 as contract
-from google.protobuf.timestamp_pb2 import Timestamp
+from calling import in_days, stub
 from rota.tasks.v1 import (
     attachments_pb2,
     batch_pb2,
@@ -80,7 +76,7 @@ class World:
     async def call(self, method: str, request: Any, user: User) -> Any:
         """Call `Service.Method`; of a stream of answers the list."""
         service, _, name = method.partition(".")
-        call = getattr(stubs(self.stage.channel)[service], name)
+        call = getattr(stub(service, self.stage.channel), name)
         if name == "CreateAttachment":
             return await streams.send(call(metadata=user.metadata), _file(request))
         if name == "DownloadAttachment":
@@ -98,28 +94,10 @@ class World:
         await self.do("ProjectMemberService.AddProjectMember", request)
 
 
-def stubs(channel: Any) -> dict[str, Any]:
-    """A stub of each service."""
-    found = {}
-    for each in pkgutil.iter_modules(contract.__path__):
-        if each.name.endswith("_pb2"):
-            services = importlib.import_module(f"rota.tasks.v1.{each.name}").DESCRIPTOR.services_by_name
-            module = importlib.import_module(f"rota.tasks.v1.{each.name}_grpc")
-            found.update({name: getattr(module, f"{name}Stub")(channel) for name in services})
-    return found
-
-
 async def _file(request: Any) -> AsyncGenerator[Any]:
     yield request
     yield attachments_pb2.CreateAttachmentRequest(data=MARKER.encode())
     yield attachments_pb2.CreateAttachmentRequest(complete=True)
-
-
-def in_days(days: int) -> Timestamp:
-    """An instant so many days from now."""
-    stamp = Timestamp()
-    stamp.FromDatetime(datetime.now(UTC) + timedelta(days=days))
-    return stamp
 
 
 @pytest.fixture

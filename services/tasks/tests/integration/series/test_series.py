@@ -27,7 +27,6 @@ from recurring import (
     task_of,
 )
 from rota.tasks.v1 import (
-    batch_pb2,
     boards_pb2,
     checklists_pb2,
     history_pb2,
@@ -39,7 +38,7 @@ from rota.tasks.v1 import (
     tasks_pb2,
     trash_pb2,
 )
-from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied
+from rota_chassis.errors import NotFound
 from rota_chassis.postgres.database import Database
 from rota_chassis.testing.waiting import eventually
 from rota_tasks.rebuild import rebuild
@@ -192,45 +191,6 @@ async def test_occurrences_are_paged_and_those_to_come_are_computed(stage: Stage
     assert await occurrences(stage, plain, preview=5) == []
 
 
-async def test_what_others_may_not_see_they_neither_see_nor_skip(stage: Stage) -> None:
-    first = await stage.create(due_on="2026-01-01", recurrence=daily())
-    metadata = stage.grace.metadata
-    with pytest.raises(NotFound):
-        await stage.series.ListOccurrences(series_pb2.ListOccurrencesRequest(id=first.id), metadata=metadata)
-    with pytest.raises(NotFound):
-        await stage.series.SkipOccurrence(
-            series_pb2.SkipOccurrenceRequest(id=first.id, occurrence="2026-01-02"), metadata=metadata
-        )
-    for scope in (tasks_pb2.OCCURRENCE_SCOPE_FOLLOWING, tasks_pb2.OCCURRENCE_SCOPE_ALL):
-        with pytest.raises(NotFound):
-            await stage.tasks.DeleteTask(tasks_pb2.DeleteTaskRequest(id=first.id, scope=scope), metadata=metadata)
-        request = tasks_pb2.UpdateTaskRequest(
-            id=first.id, scope=scope, title="x", update_mask=FieldMask(paths=["title"])
-        )
-        with pytest.raises(NotFound):
-            await stage.tasks.UpdateTask(request, metadata=metadata)
-
-
-async def test_viewers_change_no_series(stage: Stage) -> None:
-    first = await stage.create(due_on="2026-01-01", recurrence=daily())
-    stage.auth.add_member(stage.ada.workspace_id, stage.grace.id, role="viewer", version=9)
-    await stage.tasks.GetTask(tasks_pb2.GetTaskRequest(id=first.id), metadata=stage.grace.metadata)
-    with pytest.raises(PermissionDenied):
-        await stage.series.SkipOccurrence(
-            series_pb2.SkipOccurrenceRequest(id=first.id, occurrence="2026-01-02"), metadata=stage.grace.metadata
-        )
-    scope = tasks_pb2.OCCURRENCE_SCOPE_ALL
-    with pytest.raises(PermissionDenied):
-        await stage.tasks.DeleteTask(
-            tasks_pb2.DeleteTaskRequest(id=first.id, scope=scope), metadata=stage.grace.metadata
-        )
-    with pytest.raises(PermissionDenied):
-        await stage.tasks.UpdateTask(
-            tasks_pb2.UpdateTaskRequest(id=first.id, scope=scope, title="x", update_mask=FieldMask(paths=["title"])),
-            metadata=stage.grace.metadata,
-        )
-
-
 async def test_an_occurrence_is_skipped_before_it_has_a_task_or_deleted_with_it(stage: Stage) -> None:
     first = await stage.create(due_on="2026-01-01", recurrence=daily())
     for occurrence in ("2026-01-02", "2026-01-02", "2026-01-04"):
@@ -372,57 +332,6 @@ async def test_what_the_template_names_and_is_gone_is_left_out(stage: Stage) -> 
     third = await task_of(stage, second, "2026-01-03")
     assert third.project_id == project.id
     assert (list(third.label_ids), third.parent_id) == ([], "")
-
-
-async def test_a_part_of_what_recurs_cannot_recur(stage: Stage) -> None:
-    whole = await stage.create(due_on="2026-01-01", recurrence=daily())
-    part = await stage.create(parent_id=whole.id)
-    for attempt in (
-        stage.create(parent_id=part.id, recurrence=daily()),
-        patch(stage, part, recurrence=daily()),
-    ):
-        with pytest.raises(Conflict) as refused:
-            await attempt
-        assert refused.value.code == "RECURRENCE_NESTED"
-    other = await stage.create(due_on="2026-01-01", recurrence=daily())
-    with pytest.raises(Conflict):
-        await patch(stage, other, parent_id=part.id)
-
-
-@pytest.mark.parametrize(
-    ("fields", "code", "field"),
-    [
-        ({"rrule": "FREQ=NEVER"}, "INVALID_RRULE", "recurrence.rrule"),
-        ({"rrule": "FREQ=DAILY;COUNT=1;UNTIL=20280101"}, "INVALID_RRULE", "recurrence.rrule"),
-        ({"rrule": "FREQ=SECONDLY"}, "RECURRENCE_TOO_FREQUENT", "recurrence.rrule"),
-        ({"cron": "0 0 30 2 *"}, "RECURRENCE_NEVER_OCCURS", "recurrence.cron"),
-        ({"every": "1d", "time_zone": "Mars/Olympus"}, "UNKNOWN_TIME_ZONE", "recurrence.time_zone"),
-        ({"every": "1d", "starts_on": "2026-02-30"}, "INVALID_FIELDS", "recurrence.starts_on"),
-    ],
-)
-async def test_a_rule_that_cannot_be_is_refused_with_its_field(
-    stage: Stage, fields: dict[str, str], code: str, field: str
-) -> None:
-    with pytest.raises(InvalidArgument) as refused:
-        await stage.create(recurrence=recurrence_pb2.Recurrence(**fields))
-    assert refused.value.code == code
-    assert [each.field for each in refused.value.violations] == [field]
-    assert await living(stage) == []
-
-
-async def test_a_batch_does_not_split_a_series(stage: Stage) -> None:
-    task = await stage.create()
-    operations = [
-        batch_pb2.BatchOperation(delete=tasks_pb2.DeleteTaskRequest(id=task.id, scope=tasks_pb2.OCCURRENCE_SCOPE_ALL)),
-        batch_pb2.BatchOperation(
-            update=tasks_pb2.UpdateTaskRequest(id=task.id, title="x", scope=tasks_pb2.OCCURRENCE_SCOPE_ALL)
-        ),
-    ]
-    answer = await stage.batches.BatchTasks(
-        batch_pb2.BatchTasksRequest(operations=operations), metadata=stage.ada.metadata
-    )
-    fields = [each.problem.errors[0].field for each in answer.results]
-    assert fields == ["scope", "scope"]
 
 
 async def test_a_repeated_call_begins_one_series(stage: Stage) -> None:
