@@ -16,9 +16,11 @@ from rota_chassis.memberships import WRITERS
 from rota_tasks import answers, bulk
 from rota_tasks.bulk import Bulk
 from rota_tasks.copies import domain, queries
-from rota_tasks.copies.domain import Copier, Part
+from rota_tasks.copies.domain import Copier
 from rota_tasks.keys import commands as keys
+from rota_tasks.projects.domain import Visibility
 from rota_tasks.projects.queries import get_project
+from rota_tasks.tasks import requirements
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,9 +56,10 @@ async def copy_project(
     workspace_id = project.workspace_id
     await projects.memberships.require(user.user_id, workspace_id, WRITERS)
     content = await queries.content_of(projects.database, user, project, include=wish.include)
-    strangers: frozenset[UUID] = frozenset()
-    if Part.PEOPLE in wish.include:
-        strangers = frozenset(await projects.memberships.strangers(workspace_id, list(domain.people(content))))
+    people = list(domain.people(content, wish))
+    strangers = frozenset(await projects.memberships.strangers(workspace_id, people))
+    if project.visibility is Visibility.PRIVATE:
+        strangers |= frozenset(await requirements.blind_to_own(projects.database, user, workspace_id, people))
     try:
         copied = Copier(
             content, wish, by=user.user_id, now=projects.clock.now(), strangers=strangers, new_id=uuid7

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from rota_tasks.boards import domain as boards
+from rota_tasks.fields.domain import people as persons
 from rota_tasks.tasks.domain import OPEN, Status
 
 if TYPE_CHECKING:
@@ -103,10 +104,13 @@ class _Ids:
         return original in self.by_original
 
 
-def people(content: Content) -> set[UUID]:
-    """Whom the tasks and their checklists name."""
-    found = {each for task in content.tasks for each in (*task.assignee_ids, *task.watcher_ids)}
-    return found | {item.assignee_id for item in content.items if item.assignee_id is not None}
+def people(content: Content, wish: Wish) -> set[UUID]:
+    """Whom the tasks and, if wanted, their checklists would name."""
+    found = {each for task in content.tasks for each in persons(task.fields).values()}
+    if Part.PEOPLE in wish.include:
+        found |= {each for task in content.tasks for each in (*task.assignee_ids, *task.watcher_ids)}
+        found |= {item.assignee_id for item in content.items if item.assignee_id is not None}
+    return found
 
 
 class Copier:
@@ -117,7 +121,7 @@ class Copier:
         wish: How to copy it.
         by: Who does.
         now: When.
-        strangers: Those of its people who no longer belong to the workspace.
+        strangers: Those of its people who do not belong to the workspace any more, or will not see the copy.
         new_id: Makes ids that grow.
 
     Raises:
@@ -261,8 +265,9 @@ class Copier:
     def _values(self, values: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
         names = self._names
         found: dict[str, Mapping[str, Any]] = {}
+        named = persons(values)
         for key, value in values.items():
-            if key not in names:
+            if key not in names or named.get(key) in self._strangers:
                 continue
             match value:
                 case {"option_id": option}:

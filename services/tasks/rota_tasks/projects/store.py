@@ -31,7 +31,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_tasks.keys import store as keys
-from rota_tasks.projects.access import PRIVATE_PROJECTS, PROJECT_MEMBERS, is_visible, role_in
+from rota_tasks.projects.access import PRIVATE_PROJECTS, PROJECT_MEMBERS, is_visible, keeps_role, role_in
 from rota_tasks.projects.domain import Member, Project, ProjectDeleted, ProjectEvent, Role, Visibility
 
 if TYPE_CHECKING:
@@ -96,6 +96,14 @@ _SEEING = statement(
         MEMBERSHIPS.c.user_id == func.any(bindparam("user_ids", type_=ARRAY(PgUUID))),
         ~MEMBERSHIPS.c.removed,
         role_in(_ID).element.is_not(None),
+    )
+)
+_SEEING_ALL = statement(
+    select(MEMBERSHIPS.c.user_id).where(
+        MEMBERSHIPS.c.workspace_id == _WORKSPACE,
+        MEMBERSHIPS.c.user_id == func.any(bindparam("user_ids", type_=ARRAY(PgUUID))),
+        ~MEMBERSHIPS.c.removed,
+        keeps_role(MEMBERSHIPS),
     )
 )
 _IS_MEMBER = and_(PROJECT_MEMBERS.c.workspace_id == _WORKSPACE, PROJECT_MEMBERS.c.project_id == _ID)
@@ -245,6 +253,12 @@ async def role(reader: Reader, *, user_id: UUID, workspace_id: UUID, project_id:
 async def seeing(reader: Reader, *, workspace_id: UUID, project_id: UUID, user_ids: Sequence[UUID]) -> set[UUID]:
     """Those of the users who see a project."""
     rows = await reader.fetch(_SEEING, workspace_id=workspace_id, id=project_id, user_ids=list(user_ids))
+    return {row["user_id"] for row in rows}
+
+
+async def seeing_all(reader: Reader, *, workspace_id: UUID, user_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of the users who see every project of the workspace."""
+    rows = await reader.fetch(_SEEING_ALL, workspace_id=workspace_id, user_ids=list(user_ids))
     return {row["user_id"] for row in rows}
 
 

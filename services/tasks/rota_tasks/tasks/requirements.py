@@ -56,6 +56,17 @@ async def blind_to(
     return set(user_ids) - await projects.seeing(reader, **scope, user_ids=user_ids)
 
 
+async def blind_to_own(
+    reader: Reader, user: UserPrincipal, workspace_id: UUID, user_ids: Sequence[UUID]
+) -> Collection[UUID]:
+    """Those of the users who will not see a private project that the user makes: nobody else is named in it yet."""
+    if not user_ids:
+        return ()
+    return (
+        set(user_ids) - {user.user_id} - await projects.seeing_all(reader, workspace_id=workspace_id, user_ids=user_ids)
+    )
+
+
 def refuse_strangers(user_ids: Sequence[UUID], strangers: Collection[UUID], *, field: str = "assignee_ids") -> None:
     """Return if none of the users is a stranger.
 

@@ -195,6 +195,14 @@ async def instantiate_template(
     async def make(work: UnitOfWork) -> bytes:
         async def act() -> bytes:
             await requirements.require_project(work, user, workspace_id, use.project_id)
+            # What was made of what only some see is for some only, until its admin says otherwise.
+            private = (
+                content.project is not None
+                and template.project_id is not None
+                and await projects.is_private(work, workspace_id=workspace_id, project_id=template.project_id)
+            )
+            blind = await requirements.blind_to_own(work, user, workspace_id, list(people)) if private else ()
+            _refuse_strangers(users, frozenset(blind))
             among: dict[str, Any] = {"workspace_id": workspace_id, "project_id": use.project_id}
             occasion = Occasion(
                 workspace_id=workspace_id,
@@ -207,7 +215,7 @@ async def instantiate_template(
                 states=await boards.columns(work, State, **among) if use.project_id else [],
                 fields=await fields.hold(work, **among) if use.project_id else [],
                 labels=await lookups.labels(work, workspace_id, _label_keys(content)),
-                strangers=strangers,
+                strangers=strangers.union(blind),
                 series=series,
                 executions=executions,
             )
@@ -215,10 +223,7 @@ async def instantiate_template(
             if use.project_id is not None:
                 await _require_room(work, made, occasion)
             if made.project is not None:
-                if template.project_id is not None and await projects.is_private(
-                    work, workspace_id=workspace_id, project_id=template.project_id
-                ):
-                    # What was made of what only some see is for some only, until its admin says otherwise.
+                if private:
                     made.project = replace(made.project, visibility=Visibility.PRIVATE)
                 made.project = await keys.named(work, made.project)
             made.tasks = list(await bulk.add(work, _bulk(made)))

@@ -13,6 +13,7 @@ from rota_tasks.boards.domain import Section, State, Transition
 from rota_tasks.checklists.domain import ChecklistItem
 from rota_tasks.comments.domain import Comment
 from rota_tasks.fields.domain import CustomField, Option
+from rota_tasks.fields.domain import people as persons
 from rota_tasks.labels.domain import Label, name_key
 from rota_tasks.projects.domain import Project
 from rota_tasks.relations.domain import Relation
@@ -53,7 +54,7 @@ class Occasion:
         states: Those of that project, in order.
         fields: Those of that project.
         labels: Those of the workspace, by the keys of their names.
-        strangers: People whom it names, and who have left.
+        strangers: People whom it names, and who have left, or will not see it.
         series: Dates and series of the tasks that recur, by their places.
         executions: What tasks do, by their places.
     """
@@ -291,7 +292,9 @@ class Maker:
                 )
             elif given:
                 try:
-                    found[str(custom.id)] = self._value_of(custom, given)
+                    value = self._value_of(custom, given)
+                    if persons({name: value}).get(name) not in self._occasion.strangers:
+                        found[str(custom.id)] = value
                 except UnfitError as error:
                     self._problems.append(Problem(f"{place}.fields.{name}", str(error), "unfit"))
         for name, custom in self._fields.items():
