@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rota_chassis.postgres.database import Database, UnitOfWork
 
-    from rota_auth.workspaces.domain import Membership, Workspace, WorkspaceEvent, WorkspaceRole
+    from rota_auth.workspaces.domain import MemberChanged, Membership, Workspace, WorkspaceEvent, WorkspaceRole
 
 
 async def add_member(
@@ -58,12 +58,13 @@ async def update_member(
     role: WorkspaceRole | None,
     now: datetime,
 ) -> Member:
-    """Give a member of a workspace that the caller manages another role; None keeps it.
+    """Give a member of a workspace that the caller manages another role; None keeps it. See `domain.hand_over`, too.
 
     Raises:
         NotFound: the caller does not belong to the workspace (code WORKSPACE_NOT_FOUND), or the user does not (code
             MEMBER_NOT_FOUND).
-        PermissionDenied: the caller does not manage the workspace (code WORKSPACE_ROLE_REQUIRED).
+        PermissionDenied: the caller does not manage the workspace, or is not its owner and would make another the owner
+            (code WORKSPACE_ROLE_REQUIRED).
         Conflict: the user is the owner (code OWNER_STAYS).
     """
     async with database.transaction() as work:
@@ -75,9 +76,17 @@ async def update_member(
         if role is None:
             return member
         try:
-            events = domain.change_member(workspace, member.membership, role, now=now)
+            events = _changes(workspace, caller, member.membership, role, now=now)
+        except domain.OwnerOnly as error:
+            raise PermissionDenied(
+                f"Your role in this workspace is {caller.role}; only its owner hands it over.",
+                code="WORKSPACE_ROLE_REQUIRED",
+            ) from error
         except domain.OwnerStays as error:
-            raise Conflict("The role of a workspace's owner cannot be changed.", code="OWNER_STAYS") from error
+            raise Conflict(
+                "The role of a workspace's owner cannot be changed; the owner makes another member the owner first.",
+                code="OWNER_STAYS",
+            ) from error
         await record(work, events)
     return replace(member, membership=events[-1].membership) if events else member
 
@@ -103,8 +112,18 @@ async def remove_member(
         try:
             event = domain.remove_member(workspace, membership, now=now)
         except domain.OwnerStays as error:
-            raise Conflict("The owner of a workspace cannot leave it.", code="OWNER_STAYS") from error
+            raise Conflict(
+                "The owner of a workspace cannot leave it; hand it over first.", code="OWNER_STAYS"
+            ) from error
         await record(work, [event])
+
+
+def _changes(
+    workspace: Workspace, caller: Membership, membership: Membership, role: WorkspaceRole, *, now: datetime
+) -> Sequence[MemberChanged]:
+    if role is domain.WorkspaceRole.OWNER:
+        return domain.hand_over(workspace, caller, membership, now=now)
+    return domain.change_member(workspace, membership, role, now=now)
 
 
 def _no_such_member() -> NotFound:

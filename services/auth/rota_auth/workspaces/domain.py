@@ -90,8 +90,12 @@ class ManagersOnly(Exception):
     """The caller's role does not allow it."""
 
 
+class OwnerOnly(Exception):
+    """Only the owner may do it."""
+
+
 class OwnerStays(Exception):
-    """The owner cannot be taken out, nor be anything else."""
+    """The owner cannot be taken out, nor be anything else, before another member is the owner."""
 
 
 def create(workspace_id: UUID, *, owner_id: UUID, owner_name: str, now: datetime) -> Sequence[WorkspaceEvent]:
@@ -123,6 +127,26 @@ def change_member(
         raise OwnerStays
     workspace = replace(workspace, version=workspace.version + 1)
     return [MemberChanged(workspace, replace(membership, role=role, version=workspace.version), now)]
+
+
+def hand_over(workspace: Workspace, caller: Membership, heir: Membership, *, now: datetime) -> Sequence[MemberChanged]:
+    """Make a member the owner, and the owner an admin; nothing when they are the owner.
+
+    Whoever follows the events never sees two owners.
+
+    Raises:
+        OwnerOnly: the caller is not the owner.
+    """
+    if heir.role is WorkspaceRole.OWNER:
+        return []
+    if caller.role is not WorkspaceRole.OWNER:
+        raise OwnerOnly
+    events: list[MemberChanged] = []
+    workspace = replace(workspace, owner_id=heir.user_id)
+    for membership, role in ((caller, WorkspaceRole.ADMIN), (heir, WorkspaceRole.OWNER)):
+        workspace = replace(workspace, version=workspace.version + 1)
+        events.append(MemberChanged(workspace, replace(membership, role=role, version=workspace.version), now))
+    return events
 
 
 def remove_member(workspace: Workspace, membership: Membership, *, now: datetime) -> MemberRemoved:

@@ -76,8 +76,10 @@ _LIMIT = bindparam("limit", type_=Integer)
 _LOCK = statement(select(WORKSPACES).where(WORKSPACES.c.id == bindparam("id")).with_for_update())
 _FIND = statement(select(WORKSPACES).where(WORKSPACES.c.id == bindparam("id")))
 _ADD = statement(plain_insert(WORKSPACES).values({column.name: bindparam(column.name) for column in WORKSPACES.c}))
-_SAVE_VERSION = statement(
-    update(WORKSPACES).where(WORKSPACES.c.id == bindparam("workspace_id")).values(version=bindparam("new_version"))
+_SAVE = statement(
+    update(WORKSPACES)
+    .where(WORKSPACES.c.id == bindparam("workspace_id"))
+    .values(version=bindparam("new_version"), owner_id=bindparam("new_owner_id"))
 )
 _MEMBERSHIP = statement(select(MEMBERSHIPS).where(_OF_WORKSPACE, _OF_USER, _LASTS))
 _MEMBERSHIPS_OF_USER = statement(select(MEMBERSHIPS).where(_OF_USER, _LASTS))
@@ -174,7 +176,9 @@ async def apply(work: UnitOfWork, event: WorkspaceEvent) -> None:
         case MemberAdded() | MemberChanged() | MemberRemoved():
             row = {column.name: getattr(event.membership, column.name) for column in MEMBERSHIPS.c}
             await work.execute(_SAVE_MEMBERSHIP, **{**row, "role": event.membership.role.value})
-            await work.execute(_SAVE_VERSION, workspace_id=workspace.id, new_version=workspace.version)
+            await work.execute(
+                _SAVE, workspace_id=workspace.id, new_version=workspace.version, new_owner_id=workspace.owner_id
+            )
 
 
 async def _page(

@@ -155,13 +155,79 @@ async def test_only_owners_and_admins_change_roles_and_the_owner_stays_it(auth: 
         assert await code_of(change(auth, caller, workspace_id, ada.user.id, role=ADMIN), Conflict) == "OWNER_STAYS"
     gone = change(auth, ada, workspace_id, stranger.user.id, role=MEMBER)
     assert await code_of(gone, NotFound) == "MEMBER_NOT_FOUND"
-    for role in (OWNER, workspaces_pb2.WORKSPACE_ROLE_UNSPECIFIED, 9):
+    assert await code_of(change(auth, admin, workspace_id, viewer.user.id, role=OWNER), PermissionDenied) == (
+        "WORKSPACE_ROLE_REQUIRED"
+    )
+    for role in (workspaces_pb2.WORKSPACE_ROLE_UNSPECIFIED, 9):
         call = change(auth, ada, workspace_id, viewer.user.id, role=role)
         assert await code_of(call, InvalidArgument) == "INVALID_FIELDS"
     # An admin steps down, and can change nobody any more.
     await change(auth, admin, workspace_id, admin.user.id, role=MEMBER)
     refused = change(auth, admin, workspace_id, viewer.user.id, role=ADMIN)
     assert await code_of(refused, PermissionDenied) == "WORKSPACE_ROLE_REQUIRED"
+
+
+async def test_an_owner_hands_the_workspace_over_and_is_an_admin_then(auth: Auth) -> None:
+    ada, grace, stranger = [await auth.register() for _ in range(3)]
+    workspace_id = ada.workspace.id
+    await add(auth, ada, workspace_id, grace.user.email, VIEWER)
+    gone = change(auth, ada, workspace_id, stranger.user.id, role=OWNER)
+    assert await code_of(gone, NotFound) == "MEMBER_NOT_FOUND"
+    assert await code_of(change(auth, stranger, workspace_id, stranger.user.id, role=OWNER), NotFound) == (
+        "WORKSPACE_NOT_FOUND"
+    )
+    assert await code_of(change(auth, grace, workspace_id, grace.user.id, role=OWNER), PermissionDenied) == (
+        "WORKSPACE_ROLE_REQUIRED"
+    )
+    # To themselves, nothing changes.
+    assert (await change(auth, ada, workspace_id, ada.user.id, role=OWNER)).role == OWNER
+    member = await change(auth, ada, workspace_id, grace.user.id, role=OWNER)
+    assert (member.user_id, member.role) == (grace.user.id, OWNER)
+    assert await members(auth, grace, workspace_id) == [(ada.user.id, ADMIN), (grace.user.id, OWNER)]
+    # A call that is repeated finds it done.
+    assert await change(auth, ada, workspace_id, grace.user.id, role=OWNER) == member
+    handed = (await auth.events(workspace_id))[-2:]
+    told = [(row["data"]["membership"]["role"], row["aggregate_version"]) for row in handed]
+    assert told == [("admin", 4), ("owner", 5)]
+    listing = await auth.workspaces.ListWorkspaces(workspaces_pb2.ListWorkspacesRequest(), metadata=auth.calling(ada))
+    shown = {each.id: (each.owner_id, each.role) for each in listing.workspaces}
+    assert shown[workspace_id] == (grace.user.id, ADMIN)
+    assert await code_of(change(auth, grace, workspace_id, grace.user.id, role=ADMIN), Conflict) == "OWNER_STAYS"
+    assert await code_of(remove(auth, grace, workspace_id, grace.user.id), Conflict) == "OWNER_STAYS"
+    await remove(auth, grace, workspace_id, ada.user.id)
+    assert await members(auth, grace, workspace_id) == [(grace.user.id, OWNER)]
+
+
+async def test_of_two_handovers_at_once_one_comes_too_late(auth: Auth) -> None:
+    ada, one, other = [await auth.register() for _ in range(3)]
+    for heir in (one, other):
+        await add(auth, ada, ada.workspace.id, heir.user.email)
+    calls = [change(auth, ada, ada.workspace.id, heir.user.id, role=OWNER) for heir in (one, other)]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert sorted(type(answer).__name__ for answer in answers) == ["Member", "PermissionDenied"]
+    roles = dict(await members(auth, ada, ada.workspace.id))
+    assert sorted(roles.values()) == [OWNER, ADMIN, MEMBER]
+    assert roles[ada.user.id] == ADMIN
+
+
+async def test_a_handover_and_the_removal_of_the_heir_at_once_leave_one_owner(auth: Auth) -> None:
+    for _ in range(3):
+        ada, heir, admin = [await auth.register() for _ in range(3)]
+        await add(auth, ada, ada.workspace.id, heir.user.email)
+        await add(auth, ada, ada.workspace.id, admin.user.email, ADMIN)
+        handed, removed = await asyncio.gather(
+            change(auth, ada, ada.workspace.id, heir.user.id, role=OWNER),
+            remove(auth, admin, ada.workspace.id, heir.user.id),
+            return_exceptions=True,
+        )
+        roles = dict(await members(auth, admin, ada.workspace.id))
+        assert list(roles.values()).count(OWNER) == 1
+        if isinstance(handed, workspaces_pb2.Member):
+            assert isinstance(removed, Conflict)
+            assert roles[heir.user.id] == OWNER
+        else:
+            assert isinstance(handed, NotFound)
+            assert roles[ada.user.id] == OWNER
 
 
 async def test_of_two_who_demote_each_other_at_once_one_comes_too_late(auth: Auth) -> None:

@@ -8,12 +8,14 @@ import pytest
 from rota_auth.workspaces.domain import (
     ManagersOnly,
     MemberAdded,
+    OwnerOnly,
     OwnerStays,
     WorkspaceCreated,
     WorkspaceRole,
     add_member,
     change_member,
     create,
+    hand_over,
     remove_member,
     require_manager,
 )
@@ -62,6 +64,19 @@ def test_the_owner_stays_the_owner() -> None:
     assert isinstance(joined, MemberAdded)
     with pytest.raises(OwnerStays):
         change_member(joined.workspace, joined.membership, WorkspaceRole.ADMIN, now=NOW)
+
+
+def test_a_workspace_that_is_handed_over_never_has_two_owners() -> None:
+    joined = create(uuid4(), owner_id=OWNER, owner_name="Ada", now=NOW)[-1]
+    assert isinstance(joined, MemberAdded)
+    added = add_member(joined.workspace, uuid4(), WorkspaceRole.VIEWER, now=NOW)
+    first, last = hand_over(added.workspace, joined.membership, added.membership, now=NOW)
+    assert (first.membership.user_id, first.membership.role) == (OWNER, WorkspaceRole.ADMIN)
+    assert (last.membership.role, last.membership.version) == (WorkspaceRole.OWNER, 5)
+    assert (last.workspace.owner_id, last.workspace.version) == (added.membership.user_id, 5)
+    assert not hand_over(last.workspace, first.membership, last.membership, now=NOW)
+    with pytest.raises(OwnerOnly):
+        hand_over(last.workspace, first.membership, first.membership, now=NOW)
 
 
 def test_the_owner_stays() -> None:

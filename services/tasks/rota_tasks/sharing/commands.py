@@ -85,7 +85,7 @@ async def create_link(
 
 
 async def revoke_link(tasks: Tasks, user: UserPrincipal, *, link_id: UUID) -> None:
-    """Revoke a link that the user made, or whose workspace they moderate.
+    """Revoke a link that the user made, or whose workspace or project they manage (see `store.get`).
 
     Raises:
         NotFound: there is none.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 async def get_link(tasks: Tasks, user: UserPrincipal, *, link_id: UUID) -> ShareLink:
-    """One link that the user made, or whose workspace they moderate.
+    """One link that the user made, or whose workspace or project they manage (see `store.get`).
 
     Raises:
         NotFound: there is none.

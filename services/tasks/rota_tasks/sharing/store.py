@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rota_chassis.memberships import ADMIN, MEMBERSHIPS, OWNER
+from rota_chassis.memberships import ADMIN, MEMBERSHIPS
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import (
     Column,
@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from sqlalchemy.dialects.postgresql import insert
 
-from rota_tasks.projects.access import PRIVATE_PROJECTS, role_in
+from rota_tasks.projects.access import PRIVATE_PROJECTS, keeps_role, role_in
 from rota_tasks.projects.domain import Visibility
 from rota_tasks.projects.store import PROJECTS, project_of_row
 from rota_tasks.sharing.domain import Access, ShareLink
@@ -59,6 +59,13 @@ _AFTER = bindparam("after", type_=PgUUID)
 
 _ADD = statement(insert(SHARE_LINKS).values({column.name: bindparam(column.name) for column in SHARE_LINKS.c}))
 _COUNT = statement(select(func.count()).where(SHARE_LINKS.c.workspace_id == _WORKSPACE))
+_SHOWN_IN = func.coalesce(
+    SHARE_LINKS.c.project_id,
+    select(TASKS.c.project_id)
+    .where(TASKS.c.workspace_id == SHARE_LINKS.c.workspace_id, TASKS.c.id == SHARE_LINKS.c.task_id)
+    .correlate_except(TASKS)
+    .scalar_subquery(),
+)
 _MINE = (
     select(SHARE_LINKS)
     .join_from(SHARE_LINKS, MEMBERSHIPS, SHARE_LINKS.c.workspace_id == MEMBERSHIPS.c.workspace_id)
@@ -66,7 +73,9 @@ _MINE = (
         MEMBERSHIPS.c.user_id == bindparam("user_id", type_=PgUUID),
         ~MEMBERSHIPS.c.removed,
         or_(
-            SHARE_LINKS.c.created_by == MEMBERSHIPS.c.user_id, MEMBERSHIPS.c.role == OWNER, MEMBERSHIPS.c.role == ADMIN
+            SHARE_LINKS.c.created_by == MEMBERSHIPS.c.user_id,
+            keeps_role(MEMBERSHIPS),
+            role_in(_SHOWN_IN).element == ADMIN,
         ),
     )
 )
@@ -162,7 +171,7 @@ async def count(reader: Reader, *, workspace_id: UUID) -> int:
 
 
 async def get(reader: Reader, *, user_id: UUID, link_id: UUID) -> ShareLink | None:
-    """The link, if the user made it or moderates its workspace."""
+    """The link, if the user made it, or manages its workspace or the project that it shows something of."""
     row = await reader.fetch_one(_GET, user_id=user_id, id=link_id)
     return None if row is None else _link(row)
 
@@ -176,7 +185,7 @@ async def lock(work: UnitOfWork, *, user_id: UUID, link_id: UUID) -> ShareLink |
 async def page(
     reader: Reader, *, user_id: UUID, workspace_id: UUID, limit: int, before: UUID | None
 ) -> Sequence[ShareLink]:
-    """The newest links of a workspace that the user made or moderates, at most `limit`, older than `before`."""
+    """The newest links of a workspace that the user made or manages, at most `limit`, older than `before`."""
     rows = await reader.fetch(_LIST, user_id=user_id, workspace_id=workspace_id, limit=limit, before=before)
     return [_link(row) for row in rows]
 
