@@ -40,7 +40,7 @@ from rota_chassis.postgres.statements import statement
 from rota_chassis.telemetry import traceparent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from uuid import UUID
 
     from google.protobuf.message import Message
@@ -108,11 +108,15 @@ class PendingEvent:
     @classmethod
     def of(cls, event: NewEvent) -> PendingEvent:
         """Take the actor and the trace from the current request."""
-        principal = current_principal()
-        depth = event.causation_depth
-        if depth is None:
-            depth = principal.causation_depth if principal else 0
-        return cls(event, principal.actor if principal else "system", traceparent(), depth)
+        return next(cls.of_all([event]))
+
+    @classmethod
+    def of_all(cls, events: Iterable[NewEvent]) -> Iterator[PendingEvent]:
+        """The same for several."""
+        principal, trace = current_principal(), traceparent()
+        actor, depth = (principal.actor, principal.causation_depth) if principal else ("system", 0)
+        for event in events:
+            yield cls(event, actor, trace, depth if event.causation_depth is None else event.causation_depth)
 
     def row(self) -> dict[str, Any]:
         """The values of `WRITTEN`, by name."""

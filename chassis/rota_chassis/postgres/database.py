@@ -367,7 +367,7 @@ class UnitOfWork:
 
     def append(self, *events: NewEvent) -> None:
         """Add events to the log; they are written as the last step before the commit, in this order."""
-        self._events.extend((event, PendingEvent.of(event).row()) for event in events)
+        self._events.extend((pending.event, pending.row()) for pending in PendingEvent.of_all(events))
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:

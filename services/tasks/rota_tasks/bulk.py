@@ -110,9 +110,10 @@ async def add(work: UnitOfWork, new: Bulk) -> Sequence[Task]:
     about = {task.id: (task.title, task.project_id) for task in new.tasks}
     for comments in _some(new.comments):
         await add_comments(work, comments, about)
-    for tasks in _some(written):
-        ids = [task.id for task in tasks]
-        await documents.write_of_tasks(work, workspace_id=tasks[0].workspace_id, task_ids=ids)
+    # They have documents, without what came to them since.
+    stale = {comment.task_id for comment in new.comments} | {each.task_id for each in new.attachments}
+    for task_ids in _some(sorted(stale & {task.id for task in written})):
+        await documents.write(work, workspace_id=written[0].workspace_id, task_ids=task_ids)
     return written
 
 
@@ -146,17 +147,15 @@ async def add_frame(work: UnitOfWork, new: Bulk) -> None:
 
 
 async def add_tasks(work: UnitOfWork, tasks: Sequence[Task]) -> Sequence[Task]:
-    """Write tasks, with the next numbers of their projects, and the series that those begin which recur.
-
-    Their search documents are left to the caller.
+    """Write tasks with the next numbers of their projects, their search documents, and the series that they begin.
 
     Returns:
         The tasks, with their numbers.
     """
     tasks = await keys.numbered(work, tasks)
-    writing = asyncio.create_task(task_store.add_many(work, tasks))
+    writing = asyncio.create_task(_write_tasks(work, tasks))
     try:
-        # While the database writes the rows, their events are made, and others get their turn.
+        # While the database writes these, their events are made, and others get their turn.
         for some in _some(tasks, _TURN):
             await asyncio.sleep(0)
             work.append(*(task_messages.event_message(TaskCreated(task)) for task in some))
@@ -165,6 +164,18 @@ async def add_tasks(work: UnitOfWork, tasks: Sequence[Task]) -> Sequence[Task]:
     await occurrences.write(work, tasks)
     await following.begin(work, tasks)
     return tasks
+
+
+async def _write_tasks(work: UnitOfWork, tasks: Sequence[Task]) -> None:
+    await task_store.add_many(work, tasks)
+    if tasks:
+        await documents.write_of_tasks(
+            work,
+            workspace_id=tasks[0].workspace_id,
+            task_ids=[task.id for task in tasks],
+            labelled=any(task.label_ids for task in tasks),
+            new=True,
+        )
 
 
 async def add_items(work: UnitOfWork, items: Sequence[ChecklistItem], projects_of: Mapping[UUID, UUID | None]) -> None:

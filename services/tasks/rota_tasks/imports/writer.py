@@ -187,7 +187,6 @@ class _Writing:
         new = new_tasks.tasks(batch, fresh)
         if new and not self._job.dry_run:
             await bulk.add_tasks(self._work, new)
-            self._stale.update(task.id for task in new)
 
     async def _find_states(self, records: Sequence[TaskRecord]) -> None:
         """The states of the projects that tasks go into, whose boards are held."""
@@ -267,7 +266,7 @@ class _Writing:
             self._batch.foreseen.ids |= self._batch.outcome.made
             return
         if self._stale:
-            await documents.write_of_tasks(self._work, workspace_id=self._workspace_id, task_ids=sorted(self._stale))
+            await documents.write(self._work, workspace_id=self._workspace_id, task_ids=sorted(self._stale))
         await store.remember(self._work, self._job, self._batch.outcome.made)
 
 

@@ -95,13 +95,15 @@ def _made(tasks: str, texts: str, languages: str = "search_languages WHERE works
     """  # noqa: S608 (constants of this module)
 
 
-_TEXTS = """
+_KEYS_AND_LABELS = """
     title || ' ' || (
         SELECT coalesce(string_agg(p.key || '-' || k.number, ' ' ORDER BY p.key, k.number), '')
         FROM task_keys k JOIN project_keys p ON p.workspace_id = k.workspace_id AND p.project_id = k.project_id
         WHERE k.workspace_id = t.workspace_id AND k.task_id = t.id) AS head,
     (SELECT coalesce(string_agg(l.name, ' ' ORDER BY l.id), '') FROM labels l
-        WHERE l.workspace_id = t.workspace_id AND l.id = ANY(t.label_ids)) AS labels,
+        WHERE l.workspace_id = t.workspace_id AND l.id = ANY(t.label_ids)) AS labels
+"""
+_ATTACHMENTS_AND_COMMENTS = """
     left((
         SELECT coalesce(string_agg(a.name || ' ' || translate(a.name, '._-/', '    '), ' ' ORDER BY a.id), '')
         FROM attachments a WHERE a.workspace_id = t.workspace_id AND a.task_id = t.id), 50000) AS attachments,
@@ -109,6 +111,7 @@ _TEXTS = """
         SELECT coalesce(string_agg(c.text, ' ' ORDER BY c.id DESC), '') FROM comments c
         WHERE c.workspace_id = t.workspace_id AND c.task_id = t.id), 50000) AS comments
 """
+_TEXTS = f"{_KEYS_AND_LABELS}, {_ATTACHMENTS_AND_COMMENTS}"
 _MADE = f"{_made('tasks', _TEXTS)} WHERE t.workspace_id = :workspace_id AND t.id = ANY(:task_ids)"
 _WRITE = statement(
     text(
@@ -140,6 +143,16 @@ _WRITE_NEW = statement(
         bindparam("description", type_=Text),
         bindparam("number", type_=Integer),
     )
+)
+# Those that the transaction has written itself: nobody has attached anything to them, or said anything about them.
+_TEXTS_OF_NEW = f"{_KEYS_AND_LABELS}, '' AS attachments, '' AS comments"
+_WRITE_ALL_NEW = statement(
+    text(
+        f"""
+        INSERT INTO search_documents (workspace_id, task_id, document) {_made("tasks", _TEXTS_OF_NEW)}
+        WHERE t.workspace_id = :workspace_id AND t.id = ANY(:task_ids)
+        """
+    ).bindparams(_WORKSPACE, _TASKS)
 )
 _WRONG = statement(
     text(
@@ -251,12 +264,13 @@ async def write_of_tasks(
         workspace_id: Where they are.
         task_ids: Which they are.
         labelled: Whether any of them has labels, to be held.
-        new: Whether nobody else knows of them yet, and so nobody takes turns.
+        new: Whether nobody else knows of them yet, and so nobody takes turns: they have no documents, and nothing is
+            attached to them or said about them.
     """
     if labelled:
         await work.fetch(_HOLD_LABELS, workspace_id=workspace_id, task_ids=list(task_ids))
     if new:
-        await work.execute(_WRITE, workspace_id=workspace_id, task_ids=list(task_ids))
+        await work.execute(_WRITE_ALL_NEW, workspace_id=workspace_id, task_ids=list(task_ids))
     else:
         await write(work, workspace_id=workspace_id, task_ids=task_ids)
 
