@@ -78,6 +78,7 @@ class System(Protocol):
 
 SYSTEMS: dict[str, Callable[[], System]] = {
     "rota": Rota,
+    "rota-60": partial(Rota, workspaces=60),
     "awa": awa,
     "pgqueuer": pgqueuer,
     "procrastinate": procrastinate,

@@ -34,6 +34,7 @@ from rota_scheduler.ticker import Ticker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     from rota_scheduler.runs.domain import Outcome
 
@@ -43,13 +44,18 @@ LEFT = "SELECT count(*) FROM runs"
 
 
 class Rota:
-    """See `scheduler.System`."""
+    """See `scheduler.System`.
 
-    name = "Rota"
+    Args:
+        workspaces: How many wait side by side; they take turns.
+    """
+
     most = 60_000
     server_pid = None
 
-    def __init__(self) -> None:
+    def __init__(self, workspaces: int = 1) -> None:
+        self.name = "Rota" if workspaces == 1 else f"Rota, {workspaces} workspaces"
+        self._workspaces = [uuid7() for _ in range(workspaces)]
         self._url = ""
         self._database: Database
 
@@ -71,7 +77,8 @@ class Rota:
         async def add() -> None:
             for start in batches:
                 async with self._database.transaction() as work:
-                    await store.add(work, _runs(min(BATCH, count - start)))
+                    owner = self._workspaces[start // BATCH % len(self._workspaces)]
+                    await store.add(work, _runs(min(BATCH, count - start), owner))
 
         await asyncio.gather(*(add() for _ in range(3)))
 
@@ -86,8 +93,8 @@ class Rota:
             return count
 
 
-def _runs(count: int) -> Sequence[Run]:
-    now, workspace_id, user_id = SystemClock().now(), uuid7(), uuid7()
+def _runs(count: int, workspace_id: UUID) -> Sequence[Run]:
+    now, user_id = SystemClock().now(), uuid7()
     return [
         Run(
             workspace_id=workspace_id,
