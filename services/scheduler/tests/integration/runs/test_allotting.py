@@ -321,7 +321,7 @@ async def test_claiming_reads_few_of_many_runs_by_the_indexes(
         ),
     ):
         given = {"now": clock.now(), "lease_until": clock.now() + LEASE, "limit": 100, **parameters}
-        known = {name: value for name, value in given.items() if name in made._names}
+        known = {name: given[name] for name, _ in made._parameters if name in given}
         async with database.connection() as connection:
             transaction = connection.transaction()
             await transaction.start()
