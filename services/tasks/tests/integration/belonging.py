@@ -11,9 +11,7 @@ from rota.tasks.v1 import (
     projects_pb2,
     tasks_pb2,
 )
-from rota_chassis.postgres.database import Database
 from rota_chassis.testing.services import User
-from rota_tasks.rebuild import rebuild
 
 if TYPE_CHECKING:
     from integration.private_projects.conftest import World
@@ -94,11 +92,3 @@ async def fetch(world: World, query: str, *arguments: Any) -> list[Any]:
         return await connection.fetch(query, *arguments)
     finally:
         await connection.close()
-
-
-async def require_rebuilt(world: World) -> None:
-    database = await Database.connect(world.stage.database_url, size=2)
-    try:
-        assert (await rebuild(database)).differences == 0
-    finally:
-        await database.close()

@@ -9,10 +9,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from rebuilding import require_rebuilt
 from rota.tasks.v1 import batch_pb2, relations_pb2, tasks_pb2
 from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied, RotaError, Unprocessable
-from rota_chassis.postgres.database import Database
-from rota_tasks.rebuild import rebuild
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -105,9 +104,7 @@ async def test_one_call_makes_a_tree_by_temporary_ids_and_it_rebuilds(stage: Sta
     assert (pack.parent_id, books.parent_id, results[5].task.parent_id) == (house.id, pack.id, house.id)
     read = (await stage.tasks.GetTask(tasks_pb2.GetTaskRequest(id=house.id), metadata=stage.ada.metadata)).task
     assert (read.subtasks.open, read.subtasks.total) == (1, 2)
-    database = await Database.connect(stage.database_url, size=2)
-    assert (await rebuild(database)).differences == 0
-    await database.close()
+    await require_rebuilt(stage.database_url)
 
 
 async def test_when_atomic_one_failure_undoes_all_and_is_pointed_at(stage: Stage) -> None:

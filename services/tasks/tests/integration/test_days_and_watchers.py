@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
+from rebuilding import require_rebuilt
 from rota.tasks.v1 import tasks_pb2
 from rota_chassis.errors import InvalidArgument, NotFound
-from rota_chassis.postgres.database import Database
-from rota_tasks.rebuild import rebuild
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -108,6 +107,4 @@ async def test_all_who_begin_to_watch_at_once_watch_and_it_rebuilds(stage: Stage
     await asyncio.gather(*(watch(stage, task, user) for user in (stage.ada, stage.grace) * 3))
     read = (await stage.tasks.GetTask(tasks_pb2.GetTaskRequest(id=task.id), metadata=stage.ada.metadata)).task
     assert (set(read.watcher_ids), read.version) == ({str(stage.ada.id), str(stage.grace.id)}, 3)
-    database = await Database.connect(stage.database_url, size=2)
-    assert (await rebuild(database)).differences == 0
-    await database.close()
+    await require_rebuilt(stage.database_url)

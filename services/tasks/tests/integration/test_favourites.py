@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
+from rebuilding import require_rebuilt
 from rota.tasks.v1 import tasks_pb2
 from rota_chassis.errors import NotFound
-from rota_chassis.postgres.database import Database
-from rota_tasks.rebuild import rebuild
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -71,9 +70,7 @@ async def test_another_users_task_cannot_be_a_favourite(stage: Stage) -> None:
 async def test_favouring_at_once_counts_once_and_outlives_a_rebuild(stage: Stage) -> None:
     task = await stage.create()
     await asyncio.gather(*(favour(stage, task, stage.ada) for _ in range(6)))
-    database = await Database.connect(stage.database_url, size=2)
-    assert (await rebuild(database)).differences == 0
-    await database.close()
+    await require_rebuilt(stage.database_url)
     assert (await rows(stage), await favourites(stage, stage.ada)) == (1, [task.id])
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 from importing import codes, ended, run, start, tasks_of
+from rebuilding import require_rebuilt
 from rota.tasks.v1 import (
     boards_pb2,
     imports_pb2,
@@ -17,9 +18,7 @@ from rota.tasks.v1 import (
     tasks_pb2,
 )
 from rota_chassis.errors import Conflict, NotFound, PermissionDenied, Unprocessable
-from rota_chassis.postgres.database import Database
 from rota_chassis.testing.waiting import eventually
-from rota_tasks.rebuild import rebuild
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -74,12 +73,7 @@ async def test_what_was_imported_is_found_and_a_rebuild_agrees(stage: Stage) -> 
     await run(stage, TABLE)
     found = await stage.search.SearchTasks(search_pb2.SearchTasksRequest(q="moving"), metadata=stage.ada.metadata)
     assert {each.task.title for each in found.results} == {"Move house", "Pack"}
-    database = await Database.connect(stage.database_url, size=1)
-    try:
-        rebuilt = await rebuild(database)
-    finally:
-        await database.close()
-    assert rebuilt.differences == 0
+    await require_rebuilt(stage.database_url)
 
 
 async def test_importing_again_creates_nothing_twice(stage: Stage) -> None:

@@ -9,10 +9,9 @@ from uuid import uuid4
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from rebuilding import require_rebuilt
 from rota.tasks.v1 import planning_pb2, projects_pb2, relations_pb2, tasks_pb2
 from rota_chassis.errors import InvalidArgument, NotFound, PermissionDenied, PreconditionFailed
-from rota_chassis.postgres.database import Database
-from rota_tasks.rebuild import rebuild
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -167,7 +166,5 @@ async def test_those_who_reschedule_at_once_lose_no_move_and_a_rebuild_gives_the
     ends = {each.title: each for each in [await read(stage, x) for x in (first, second, last)]}
     latest = max(ends["first"].due_at.seconds, ends["second"].due_at.seconds + 60)
     assert ends["last"].start_at.seconds >= latest
-    database = await Database.connect(stage.database_url, size=2)
-    assert (await rebuild(database)).differences == 0
-    await database.close()
+    await require_rebuilt(stage.database_url)
     assert {each.title: each for each in [await read(stage, x) for x in (first, second, last)]} == ends

@@ -8,11 +8,10 @@ from uuid import uuid4
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from rebuilding import require_rebuilt
 from rota.tasks.v1 import projects_pb2, saved_filters_pb2, sync_pb2, tasks_pb2
 from rota_chassis.errors import InvalidArgument, NotFound, PermissionDenied, PreconditionFailed, Unprocessable
-from rota_chassis.postgres.database import Database
 from rota_chassis.testing.services import User
-from rota_tasks.rebuild import rebuild
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -235,7 +234,5 @@ async def test_a_rebuild_gives_the_same(stage: Stage) -> None:
     gone = await save(stage)
     request = saved_filters_pb2.DeleteSavedFilterRequest(id=gone.id)
     await stage.saved_filters.DeleteSavedFilter(request, metadata=stage.ada.metadata)
-    database = await Database.connect(stage.database_url)
-    assert (await rebuild(database)).differences == 0
-    await database.close()
+    await require_rebuilt(stage.database_url)
     assert await listed(stage, stage.ada) == ["Changed"]

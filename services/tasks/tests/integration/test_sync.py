@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from hypothesis import HealthCheck, given, settings
+from rebuilding import require_rebuilt
 from rota.events.v1 import events_pb2
 from rota.tasks.v1 import (
     labels_pb2,
@@ -20,10 +21,9 @@ from rota_chassis.errors import Gone, InvalidArgument, NotFound
 from rota_chassis.events.log import NewEvent
 from rota_chassis.ids import uuid7
 from rota_chassis.pagination import PageTokens
-from rota_chassis.postgres.database import Database, UnitOfWork
+from rota_chassis.postgres.database import UnitOfWork
 from rota_chassis.postgres.pool import prepare_connection
 from rota_chassis.settings import DEVELOPMENT_SECRET
-from rota_tasks.rebuild import rebuild
 from syncing import STEPS, WORLD, Copy, Person, new_user, read_all
 
 if TYPE_CHECKING:
@@ -251,8 +251,6 @@ async def test_a_rebuild_changes_nothing_for_a_copy(stage: Stage) -> None:
     other = await stage.create("Other", parent_id=task.id)
     await copy.pull()
     await stage.tasks.DeleteTask(tasks_pb2.DeleteTaskRequest(id=other.id), metadata=stage.ada.metadata)
-    database = await Database.connect(stage.database_url)
-    assert (await rebuild(database)).differences == 0
-    await database.close()
+    await require_rebuilt(stage.database_url)
     assert {(each.id, each.deleted) for each in await copy.pull()} == {(task.id, False), (other.id, True)}
     assert copy.things == await read_all(stage, stage.ada)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from rebuilding import require_rebuilt
 from rota.options.v1 import files_pb2
 from rota.tasks.v1 import attachments_pb2, search_pb2, sync_pb2, sync_pb2_grpc, tasks_pb2, trash_pb2
 from rota_chassis.errors import (
@@ -22,10 +23,8 @@ from rota_chassis.errors import (
     Unauthenticated,
     Unprocessable,
 )
-from rota_chassis.postgres.database import Database
 from rota_chassis.testing.clock import ManualClock
 from rota_tasks.attachments import cleanup
-from rota_tasks.rebuild import rebuild
 
 if TYPE_CHECKING:
     from integration.attachments.conftest import Desk
@@ -310,11 +309,7 @@ async def test_a_rebuild_gives_the_same_attachments(desk: Desk) -> None:
     await purge(desk, purged)
     before = await desk.fetch("SELECT * FROM attachments ORDER BY id")
     assert len(before) == 2
-    database = await Database.connect(desk.database_url, size=1)
-    try:
-        assert (await rebuild(database)).differences == 0
-    finally:
-        await database.close()
+    await require_rebuilt(desk.database_url)
     assert await desk.fetch("SELECT * FROM attachments ORDER BY id") == before
     await restore(desk, trashed)
     assert await count(desk, trashed) == 1

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rebuilding import require_rebuilt
 from rota.tasks.v1 import (
     copies_pb2,
     copies_pb2_grpc,
@@ -17,10 +18,8 @@ from rota.tasks.v1 import (
 )
 from rota_chassis.clock import SystemClock
 from rota_chassis.errors import NotFound
-from rota_chassis.postgres.database import Database
 from rota_chassis.testing.waiting import eventually
 from rota_tasks.attachments import cleanup
-from rota_tasks.rebuild import rebuild
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -134,10 +133,7 @@ async def test_copying_while_the_first_is_deleted_leaves_a_file_or_no_attachment
 async def test_rebuilding_finds_whose_file_it_is(desk: Desk) -> None:
     project, _task, _first = await project_with_a_file(desk)
     await copy(desk, project, WITH_FILES)
-    database = await Database.connect(desk.database_url, size=2, name="rebuild")
-    rebuilt = await rebuild(database)
-    await database.close()
-    assert rebuilt.differences == 0
+    await require_rebuilt(desk.database_url)
 
 
 async def recurring(desk: Desk, **carried: bool) -> Any:

@@ -19,6 +19,7 @@ from acting import (
 )
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import MessageToDict
+from rebuilding import require_rebuilt
 from rota.tasks.v1 import (
     batch_pb2,
     copies_pb2,
@@ -30,10 +31,8 @@ from rota.tasks.v1 import (
     tasks_pb2,
 )
 from rota_chassis.errors import InvalidArgument, NotFound, PermissionDenied
-from rota_chassis.postgres.database import Database
 from rota_chassis.testing.services import User
 from rota_chassis.testing.waiting import eventually
-from rota_tasks.rebuild import rebuild
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -148,11 +147,7 @@ async def test_the_action_is_a_field_like_others(stage: Stage, clock: ManualCloc
     assert answer.results[0].task.run_when == UNBLOCKED
     synced = await stage.sync.Sync(sync_pb2.SyncRequest(), metadata=stage.ada.metadata)
     assert MessageToDict(synced.changes[-1].data.task.action) == SAYS
-    database = await Database.connect(stage.database_url)
-    try:
-        assert (await rebuild(database)).differences == 0
-    finally:
-        await database.close()
+    await require_rebuilt(stage.database_url)
     put = tasks_pb2.ReplaceTaskRequest(id=task.id, title="All")
     assert not (await stage.tasks.ReplaceTask(put, metadata=stage.ada.metadata)).task.HasField("action")
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
+from rebuilding import require_rebuilt
 from rota.tasks.v1 import comments_pb2, executions_pb2, projects_pb2, series_pb2, tasks_pb2, templates_pb2
 from rota_chassis.codec import decoder
 from rota_chassis.errors import InvalidArgument, NotFound, PermissionDenied
-from rota_chassis.postgres.database import Database
 from rota_chassis.testing.waiting import eventually
-from rota_tasks.rebuild import rebuild
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -89,10 +88,7 @@ async def test_tasks_of_a_template_recur_and_are_commented_on(stage: Stage) -> N
         return await names(stage, water) == ["2026-01-06", "2026-01-08"]
 
     assert await eventually(follows)
-    database = await Database.connect(stage.database_url, size=2, name="rebuild")
-    rebuilt = await rebuild(database)
-    await database.close()
-    assert rebuilt.differences == 0
+    await require_rebuilt(stage.database_url)
 
 
 async def test_an_action_is_taken_on_behalf_of_whoever_uses_the_template_with_secrets_given_then(

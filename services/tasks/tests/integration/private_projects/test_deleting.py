@@ -6,10 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rebuilding import require_rebuilt
 from rota.tasks.v1 import batch_pb2, tasks_pb2, trash_pb2
 from rota_chassis.errors import Conflict, NotFound, RotaError
-from rota_chassis.postgres.database import Database
-from rota_tasks.rebuild import rebuild
 
 if TYPE_CHECKING:
     from integration.private_projects.conftest import World
@@ -86,9 +85,7 @@ async def test_what_its_user_may_not_change_stays_with_what_is_below_it(world: W
     purge = trash_pb2.DeleteTrashedTaskRequest(id=ids["whole"])
     await world.call("TrashService.DeleteTrashedTask", purge, user)
     assert await living(world, ids) == {"secret": "", "below": ids["secret"]}
-    database = await Database.connect(world.stage.database_url, size=2)
-    assert (await rebuild(database)).differences == 0
-    await database.close()
+    await require_rebuilt(world.stage.database_url)
 
 
 @pytest.mark.parametrize("who", ["keeper", "owner"])

@@ -16,10 +16,10 @@ from belonging import (
     joined,
     project,
     remove,
-    require_rebuilt,
     update,
 )
 from google.protobuf.field_mask_pb2 import FieldMask
+from rebuilding import require_rebuilt
 from rota.tasks.v1 import (
     boards_pb2,
     comments_pb2,
@@ -134,7 +134,7 @@ async def test_what_is_left_of_a_private_project_stays_hidden(world: World) -> N
             await world.call(method, request, world.outsider)
     kept = await world.call("TrashService.ListTrash", trash_pb2.ListTrashRequest(), world.owner)
     assert world.task in [each.task.id for each in kept.tasks]
-    await require_rebuilt(world)
+    await require_rebuilt(world.stage.database_url)
 
 
 async def test_a_link_shows_what_its_maker_sees(world: World) -> None:

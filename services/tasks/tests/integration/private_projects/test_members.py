@@ -23,10 +23,10 @@ from belonging import (
     members,
     project,
     remove,
-    require_rebuilt,
     see,
     update,
 )
+from rebuilding import require_rebuilt
 from rota.events.v1 import events_pb2
 from rota.tasks.v1 import (
     tasks_pb2,
@@ -74,7 +74,7 @@ async def test_members_come_and_go_with_events_that_hold_all_of_them(world: Worl
     assert str(world.outsider.id) in rows[1]["data"]
     assert str(world.viewer.id) in rows[1]["data"]
     assert str(world.viewer.id) not in rows[3]["data"]
-    await require_rebuilt(world)
+    await require_rebuilt(world.stage.database_url)
 
 
 async def test_adding_a_member_is_refused_with_reasons(world: World, issuer: TokenIssuer) -> None:
@@ -165,7 +165,7 @@ async def test_who_leaves_the_workspace_is_named_in_none_of_its_projects(world: 
     finally:
         await client.close()
         await database.close()
-    await require_rebuilt(world)
+    await require_rebuilt(world.stage.database_url)
 
 
 async def test_making_a_project_private_and_creating_in_it_take_turns(world: World) -> None:
@@ -182,7 +182,7 @@ async def test_making_a_project_private_and_creating_in_it_take_turns(world: Wor
         await create(world, world.outsider, project_id=world.project)
     listed = await world.call("TaskService.ListTasks", tasks_pb2.ListTasksRequest(), world.outsider)
     assert [each.id for each in listed.tasks] == [world.outside]
-    await require_rebuilt(world)
+    await require_rebuilt(world.stage.database_url)
 
 
 async def test_a_member_who_is_taken_out_while_they_write_has_written_before_or_not_at_all(world: World) -> None:

@@ -9,11 +9,10 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from rebuilding import require_rebuilt
 from rota.tasks.v1 import batch_pb2, recurrence_pb2, series_pb2, tasks_pb2
 from rota_chassis.errors import InvalidArgument, PermissionDenied, Unavailable
-from rota_chassis.postgres.database import Database
 from rota_chassis.testing.waiting import eventually
-from rota_tasks.rebuild import rebuild
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -167,7 +166,4 @@ async def test_dying_between_the_answer_and_the_commit_leaves_nothing(
 
 async def test_rebuilding_finds_what_a_batch_began(stage: Stage) -> None:
     await run(stage, *(create(due_on="2026-01-01", recurrence=rule()) for _ in range(5)))
-    database = await Database.connect(stage.database_url, size=2, name="rebuild")
-    rebuilt = await rebuild(database)
-    await database.close()
-    assert rebuilt.differences == 0
+    await require_rebuilt(stage.database_url)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from google.protobuf.field_mask_pb2 import FieldMask
+from rebuilding import require_rebuilt
 from rota.tasks.v1 import (
     checklists_pb2,
     custom_fields_pb2,
@@ -18,7 +19,6 @@ from rota.tasks.v1 import (
 )
 from rota_chassis.postgres.database import Database
 from rota_chassis.testing.waiting import eventually
-from rota_tasks.rebuild import rebuild
 from rota_tasks.series import carrying, commands
 from rota_tasks.tasks.dependencies import Tasks
 
@@ -129,10 +129,7 @@ async def test_parts_values_and_checklists_are_taken_over_with_nothing_done(stag
     await complete(stage, second)
     third = await occurrence(stage, first.series_id, "2026-01-03")
     assert set(await below(stage, third)) == {"Sweep", "Wipe"}
-    database = await Database.connect(stage.database_url, size=2, name="rebuild")
-    rebuilt = await rebuild(database)
-    await database.close()
-    assert rebuilt.differences == 0
+    await require_rebuilt(stage.database_url)
 
 
 async def test_what_is_not_to_be_taken_over_is_not(stage: Stage) -> None:

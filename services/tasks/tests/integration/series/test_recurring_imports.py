@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from exporting import exported
 from importing import codes, run, tasks_of
+from rebuilding import require_rebuilt
 from rota.tasks.v1 import exports_pb2, imports_pb2, recurrence_pb2, series_pb2, tasks_pb2
-from rota_chassis.postgres.database import Database
 from rota_chassis.testing.waiting import eventually
-from rota_tasks.rebuild import rebuild
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -149,7 +148,4 @@ async def test_what_is_exported_goes_on_where_it_is_imported(stage: Stage, expor
     assert await names(stage, going_on, user=stage.grace, preview=1) == ["2026-01-15", "2026-01-29"]
     if format_ == ROTA:
         assert going_on.recurrence == first.recurrence
-    database = await Database.connect(stage.database_url, size=2, name="rebuild")
-    rebuilt = await rebuild(database)
-    await database.close()
-    assert rebuilt.differences == 0
+    await require_rebuilt(stage.database_url)

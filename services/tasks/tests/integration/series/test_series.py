@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from rebuilding import require_rebuilt
 from recurring import (
     DAY,
     DELETED,
@@ -41,7 +42,6 @@ from rota.tasks.v1 import (
 from rota_chassis.errors import NotFound
 from rota_chassis.postgres.database import Database
 from rota_chassis.testing.waiting import eventually
-from rota_tasks.rebuild import rebuild
 from rota_tasks.series import commands
 from rota_tasks.tasks.dependencies import Tasks
 
@@ -354,10 +354,7 @@ async def test_the_log_tells_the_whole_of_it(stage: Stage) -> None:
     await task_of(stage, split, "2026-01-02")
     before = await occurrences(stage, split)
     assert before[-1] == ("2026-01-03", SKIPPED)
-    database = await Database.connect(stage.database_url, size=2, name="rebuild")
-    rebuilt = await rebuild(database)
-    await database.close()
-    assert rebuilt.differences == 0
+    await require_rebuilt(stage.database_url)
     assert await occurrences(stage, split) == before
 
 
