@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rota_chassis.testing.auth import small_auth
 from rota_chassis.testing.clock import ManualClock
+from rota_chassis.testing.tasks import small_tasks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,8 +30,10 @@ async def scheduler_auth() -> AsyncIterator[SmallAuth]:
 
 
 @pytest.fixture
-def scheduler_settings(scheduler_auth: SmallAuth) -> dict[str, Any]:
-    return {"auth_address": scheduler_auth.address}
+async def scheduler_settings(scheduler_auth: SmallAuth) -> AsyncIterator[dict[str, Any]]:
+    # It asks which projects are private before a task of one takes its action; here none is.
+    async with small_tasks() as tasks:
+        yield {"auth_address": scheduler_auth.address, "tasks_address": tasks.address}
 
 
 @pytest.fixture
