@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rota_chassis.events.types import event_types
 
+from rota_gateway.live.lists import MOST_TASKS, MOST_USERS
 from rota_gateway.live.protocol import CHANNEL_OF, Channel, Close, ResetReason
 
 if TYPE_CHECKING:
@@ -81,6 +82,25 @@ def frames(channel: Channel, schemas: Schemas, comments: Mapping[str, str]) -> F
             **_PLACE,
             user_ids={"type": "array", "items": _string(format="uuid")},
         )
+        sent["presence_in_project"] = _frame(
+            "presence",
+            "Who is looking at tasks of the project that the client has before it: first all that anybody looks at, at "
+            f"most {MOST_TASKS}, then those whose company has changed, together; nobody any more when `user_ids` is "
+            f"empty. At most {MOST_USERS} users of each.",
+            workspace_id=_string(format="uuid"),
+            project_id=_string(format="uuid"),
+            tasks={
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "task_id": _string(format="uuid"),
+                        "user_ids": {"type": "array", "items": _string(format="uuid")},
+                    },
+                    "required": ["task_id", "user_ids"],
+                },
+            },
+        )
         sent["access"] = _frame(
             "access",
             "From now on a project, or a task, is hidden from the user: forget it and what is in it. Or it is shown: "
@@ -112,7 +132,11 @@ def frames(channel: Channel, schemas: Schemas, comments: Mapping[str, str]) -> F
     }
     if channel is Channel.TASKS:
         received["presence"] = _frame(
-            "presence", "The client looks at this task from now on; without one at none.", **_PLACE
+            "presence",
+            "The client looks at this task from now on, without one at none; and has this project before it, without "
+            "one none.",
+            **_PLACE,
+            project_id=_string(format="uuid"),
         )
         received["presence"]["payload"]["required"] = ["type"]
     return Frames(channel_id, _named(channel_id, sent), _named(channel_id, received))

@@ -1,4 +1,4 @@
-"""Who is looking at which task, told to those who look at it too.
+"""Who is looking at which task, told to those who look at it too, or follow its project (see `lists`).
 
 Each gateway knows the sockets of all: it tells the others what has changed at its own, all of a moment in one message,
 and now and then how its own stand altogether, on a plain NATS subject. That is a hint, not an event: what is missed is
@@ -23,6 +23,7 @@ from rota_chassis.errors import RotaError
 from rota_chassis.logs import logger
 
 from rota_gateway.live import protocol
+from rota_gateway.live.lists import Listed, Lists
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -75,7 +76,11 @@ class Presence:
     def __init__(self, nats: Client, projects: Projects, now: Callable[[], float] = time.monotonic) -> None:
         self._nats = nats
         self._projects = projects
+        self._lists = Lists(projects)
         self._project_of: dict[Place, str] = {}
+        # Where the tasks are at which only users of other gateways look, as those say.
+        self._hints: dict[Place, str] = {}
+        self._shown_in: dict[Place, Listed] = {}
         self._asking: Counter[Place] = Counter()
         self._now = now
         self._id = uuid4().hex
@@ -86,8 +91,12 @@ class Presence:
         self._changed: set[str] = set()
         self._some = asyncio.Event()
 
-    async def look(self, subscriber: Subscriber, place: Place | None) -> None:
-        """A socket's user looks at a task that they may see, or at none any more; they hear who else does."""
+    async def look(self, subscriber: Subscriber, place: Place | None, listed: Listed | None = None) -> None:
+        """A socket's user looks at a task that they may see, or at none any more; they hear who else does.
+
+        And has a project before them that they may see, or none: they hear who looks at which of its tasks.
+        """
+        self._lists.follow(subscriber, listed, self._looked_at)
         if place is not None and not await self._may_look(subscriber, place):
             subscriber.offer(protocol.presence(place.workspace_id, place.task_id, []))
             self._look(subscriber, None)
@@ -118,13 +127,21 @@ class Presence:
     def moved(self, workspace_id: str, task_id: str, project_id: str) -> None:
         """A task is in this project now, or in none."""
         place = Place(workspace_id, task_id)
+        if place in self._hints:
+            self._hints[place] = project_id
         if place in self._project_of or self._asking[place]:
             self._project_of[place] = project_id
             self._review([place])
+        self._relocate(place)
+        if place in self._lookers:
+            # The others are told where it is now.
+            self._changed.update(self._ids[each] for each in self._lookers[place])
+            self._some.set()
 
     def review(self, workspace_id: str) -> None:
         """Who may see what in a workspace has changed: who may not see what they look at looks at nothing any more."""
         self._review([place for place in self._lookers if place.workspace_id == workspace_id])
+        self._lists.review(workspace_id)
 
     def _review(self, places: Iterable[Place]) -> None:
         for place in places:
@@ -153,6 +170,7 @@ class Presence:
 
     def leave(self, subscriber: Subscriber) -> None:
         """A socket is gone."""
+        self._lists.leave(subscriber)
         if subscriber in self._ids:
             self._look(subscriber, None)
             del self._ids[subscriber]
@@ -170,8 +188,10 @@ class Presence:
             self._some.clear()
             whole = self._now() - last >= TELL_ALL_EVERY_S
             last = self._now() if whole else last
-            await self._tell(whole=whole)
+            if whole or self._changed:
+                await self._tell(whole=whole)
             self._forget()
+            self._lists.tell(self._users_in)
             await asyncio.sleep(TELL_EVERY_S)
 
     async def _listen(self) -> None:
@@ -189,7 +209,13 @@ class Presence:
         own = self._gateways[self._id].looks
         changed, self._changed = self._changed, set()
         told = own.keys() if whole else changed
-        message = {"gateway": self._id, "whole": whole, "sockets": {each: _written(own.get(each)) for each in told}}
+        places = [own[each].place for each in told if each in own]
+        message = {
+            "gateway": self._id,
+            "whole": whole,
+            "sockets": {each: _written(own.get(each)) for each in told},
+            "projects": {each.task_id: self._project_of[each] for each in places if each in self._project_of},
+        }
         try:
             if self._nats.is_connected:
                 await self._nats.publish(SUBJECT, orjson.dumps(message))
@@ -201,6 +227,7 @@ class Presence:
             content = orjson.loads(message.data)
             gateway, whole = str(content["gateway"]), bool(content["whole"])
             looks = {str(each): _read(look) for each, look in content["sockets"].items()}
+            projects = {str(each): str(project_id) for each, project_id in content.get("projects", {}).items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             _LOG.error("presence.malformed", error=repr(error))
             return
@@ -209,7 +236,11 @@ class Presence:
         others = self._gateways[gateway]
         others.until = self._now() + FORGET_AFTER_S
         gone: Mapping[str, _Look | None] = dict.fromkeys(others.looks.keys() - looks.keys()) if whole else {}
+        places = {look.place for look in looks.values() if look is not None}
+        self._hints |= {each: projects[each.task_id] for each in places if each.task_id in projects}
         self._change(others, {**gone, **looks})
+        for place in places:
+            self._relocate(place)
 
     def _forget(self) -> None:
         for gateway, others in list(self._gateways.items()):
@@ -236,35 +267,67 @@ class Presence:
             now = self._at(place)
             if not now:
                 del self._users[place]
+                self._hints.pop(place, None)
+            self._relocate(place)
             if now != before_it:
                 shown.add(place)
                 self._show(place)
         return shown
 
+    def _relocate(self, place: Place) -> None:
+        """Note in which project a task is at which somebody looks, for those who follow that, or where it was."""
+        project_id = self._project_of.get(place, self._hints.get(place, "")) if place in self._users else ""
+        listed = Listed(place.workspace_id, project_id) if project_id else None
+        before = self._shown_in.pop(place, None)
+        if listed is not None:
+            self._shown_in[place] = listed
+        if listed != before:
+            self._note(before, place)
+            self._note(listed, place)
+
+    def _note(self, listed: Listed | None, place: Place) -> None:
+        if listed is not None:
+            self._lists.note(listed, place.task_id)
+            self._some.set()
+
+    def _looked_at(self, listed: Listed) -> Mapping[str, list[str]]:
+        """Who looks at tasks of a project, by their ids."""
+        return {place.task_id: self._at(place) for place, where in self._shown_in.items() if where == listed}
+
+    def _users_in(self, listed: Listed, task_id: str) -> list[str]:
+        place = Place(listed.workspace_id, task_id)
+        return self._at(place) if self._shown_in.get(place) == listed else []
+
     def _at(self, place: Place) -> list[str]:
         return sorted(self._users[place]) if place in self._users else []
 
     def _show(self, place: Place) -> None:
-        """Tell those who look at a task who does."""
+        """Tell those who look at a task who does, and soon those who follow its project."""
+        self._note(self._shown_in.get(place), place)
         text = protocol.presence(place.workspace_id, place.task_id, self._at(place))
         for subscriber in self._lookers.get(place, ()):
             subscriber.offer(text)
 
 
-def place_of(frame: Mapping[str, Any]) -> Place | None:
-    """What a client's presence frame says it looks at.
+def said(frame: Mapping[str, Any]) -> tuple[Place | None, Listed | None]:
+    """What a client's presence frame says it looks at, and which project it has before it.
 
     Raises:
         Ended: it says something else.
     """
-    named = (frame.get("workspace_id"), frame.get("task_id"))
-    if named == (None, None):
-        return None
     try:
-        workspace_id, task_id = (str(UUID(each)) for each in named)
+        workspace_id, task_id, project_id = (
+            None if frame.get(name) is None else str(UUID(frame[name]))
+            for name in ("workspace_id", "task_id", "project_id")
+        )
     except (ValueError, TypeError, AttributeError) as error:
         raise protocol.bad_presence() from error
-    return Place(workspace_id, task_id)
+    if (workspace_id is None) != (task_id is None and project_id is None):
+        raise protocol.bad_presence()
+    return (
+        Place(workspace_id, task_id) if workspace_id and task_id else None,
+        Listed(workspace_id, project_id) if workspace_id and project_id else None,
+    )
 
 
 def _written(look: _Look | None) -> list[str] | None:

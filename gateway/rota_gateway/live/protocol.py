@@ -3,7 +3,8 @@
     server: ready {offset, epoch, user_id} · event {event, id, offset, epoch, time, data} · ping
             access {workspace_id, project_id | task_id, visible, offset, epoch}
             reset {reason, offset, epoch} · error {code, detail} · presence {workspace_id, task_id, user_ids}
-    client: auth {token} · pong · presence {workspace_id, task_id}
+            presence {workspace_id, project_id, tasks {task_id, user_ids}}
+    client: auth {token} · pong · presence {workspace_id, task_id, project_id}
 
 An offset is a place in the stream of events, and only means something together with its epoch, the creation of that
 stream. A client keeps the largest offset it has seen and comes back with `?since=<offset>&epoch=<epoch>`; it gets
@@ -24,6 +25,8 @@ from rota_gateway.live.projects import project_before, project_of
 from rota_gateway.live.scope import left_of, projects_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nats.aio.msg import Msg
 
     from rota_gateway.live.projects import Project
@@ -235,6 +238,12 @@ def presence(workspace_id: str, task_id: str, user_ids: list[str]) -> str:
     return _text({"type": "presence", "workspace_id": workspace_id, "task_id": task_id, "user_ids": user_ids})
 
 
+def presence_in_project(workspace_id: str, project_id: str, tasks: Mapping[str, list[str]]) -> str:
+    """The frame that says who is looking at which tasks of a project."""
+    found = [{"task_id": task_id, "user_ids": user_ids} for task_id, user_ids in tasks.items()]
+    return _text({"type": "presence", "workspace_id": workspace_id, "project_id": project_id, "tasks": found})
+
+
 def parse_query(query: bytes) -> Resume | None:
     """Where to resume, by the query of the socket's address; None to begin now.
 
@@ -273,11 +282,11 @@ def parse_frame(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def bad_presence() -> Ended:
-    """The end of a conversation in which a presence frame names no task of a workspace."""
+    """The end of a conversation in which a presence frame names nothing of a workspace."""
     return Ended(
         Close.BAD_FRAME,
         "BAD_FRAME",
-        "A presence frame names a `workspace_id` and a `task_id`, or neither, on /ws/tasks.",
+        "A presence frame names a `workspace_id` and a `task_id`, a `project_id` or both, or nothing.",
     )
 
 

@@ -14,7 +14,7 @@ from starlette.websockets import WebSocketDisconnect
 from rota_gateway.identity import authenticate, bearer_token
 from rota_gateway.live import protocol
 from rota_gateway.live.catchup import catch_up
-from rota_gateway.live.presence import place_of
+from rota_gateway.live.presence import said
 from rota_gateway.live.protocol import Channel, Close, Ended
 from rota_gateway.live.subscriber import Subscriber
 from rota_gateway.metrics import LIVE_CLOSED
@@ -191,7 +191,7 @@ class _Conversation:
             elif frame["type"] == "presence":
                 if self._subscriber.channel is not Channel.TASKS:
                     raise protocol.bad_presence()
-                await self._presence.look(self._subscriber, place_of(frame))
+                await self._presence.look(self._subscriber, *said(frame))
 
     async def _keep_time(self) -> None:
         while True:

@@ -99,7 +99,7 @@ def test_every_live_channel_has_every_frame(document: dict[str, Any]) -> None:
         assert described["address"] == f"/ws/{channel.value}"
         events = {name for name in EVENTS if CHANNEL_OF.get(name.partition(".")[0]) is channel}
         assert events
-        others = {"presence", "access"} if channel is Channel.TASKS else set()
+        others = {"presence", "presence_in_project", "access"} if channel is Channel.TASKS else set()
         assert {name.removeprefix(f"live.{channel.value}.") for name in described["messages"]} == events | others | {
             "ready",
             "ping",
