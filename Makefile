@@ -19,8 +19,11 @@ run: $(VENV)/.run ## install what is needed and start everything on this machine
 	@exec $(BIN)/rota up
 
 test: $(VENV)/.dev ## run every test, on real servers of its own
-	@$(BIN)/pytest --numprocesses=2 --cov --cov-report=term:skip-covered --ignore=tests/e2e
+	@$(BIN)/pytest --numprocesses=2 --ignore=tests/e2e
 	@$(BIN)/pytest tests/e2e
+
+coverage: $(VENV)/.dev ## say which lines no unit or integration test runs
+	@$(BIN)/pytest --numprocesses=2 --cov --cov-report=term:skip-covered --ignore=tests/e2e
 
 test-postgres: $(VENV)/.dev ## run the integration tests on the PostgreSQL server at POSTGRES=postgresql://…, as a superuser
 	@ROTA_TEST_POSTGRES_URL='$(POSTGRES)' $(BIN)/pytest --ignore=chassis/tests/integration/embedded \
@@ -100,4 +103,4 @@ $(VENV)/.python:
 		{ rm -rf $(VENV); echo 'Python cannot make a virtual environment; on Debian `apt install python3-venv` helps.' >&2; exit 1; }
 	@touch $@
 
-.PHONY: help run test test-postgres check lint fmt proto-lint deploy-check bench bench-scheduler bench-tasks chaos-scheduler lock secrets
+.PHONY: help run test coverage test-postgres check lint fmt proto-lint deploy-check bench bench-scheduler bench-tasks chaos-scheduler lock secrets
