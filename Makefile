@@ -26,7 +26,8 @@ coverage: $(VENV)/.dev ## say which lines no unit or integration test runs
 	@$(BIN)/pytest --numprocesses=2 --cov --cov-report=term:skip-covered --ignore=tests/e2e
 
 test-postgres: $(VENV)/.dev ## run the integration tests on the PostgreSQL server at POSTGRES=postgresql://…, as a superuser
-	@ROTA_TEST_POSTGRES_URL='$(POSTGRES)' $(BIN)/pytest --ignore=chassis/tests/integration/embedded \
+	@ROTA_TEST_POSTGRES_URL='$(POSTGRES)' $(BIN)/pytest --numprocesses=2 --dist=loadfile \
+		--ignore=chassis/tests/integration/embedded \
 		chassis/tests/integration $(wildcard services/*/tests/integration)
 
 check: lint proto-lint deploy-check test ## everything CI checks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,22 @@ if TYPE_CHECKING:
 settings.register_profile("rota", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("rota")
 
+_BORROWED = os.environ.get("ROTA_TEST_POSTGRES_URL", "")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
+    """Leave on a borrowed server what was there before: the first process sees to it, when all others are through."""
+    if not _BORROWED or hasattr(session.config, "workerinput"):
+        return (yield)
+    from rota_chassis.testing import servers  # noqa: PLC0415 (unit tests need none of it)
+
+    there = asyncio.run(servers.databases(_BORROWED))
+    try:
+        return (yield)
+    finally:
+        asyncio.run(servers.drop_databases(_BORROWED, but=there))
+
 
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
@@ -34,10 +51,8 @@ async def postgres_url(server_folder: Path) -> AsyncIterator[str]:
     """A PostgreSQL server; the user may create databases. The one that ROTA_TEST_POSTGRES_URL names, if any."""
     from rota_chassis.testing import servers  # noqa: PLC0415 (unit tests need none of it)
 
-    borrowed = os.environ.get("ROTA_TEST_POSTGRES_URL")
-    if borrowed:
-        async with servers.borrowed_postgres(borrowed):
-            yield borrowed
+    if _BORROWED:
+        yield _BORROWED
         return
     async with servers.running(servers.postgres(server_folder)) as server:
         yield server.url

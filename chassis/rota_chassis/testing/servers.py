@@ -65,16 +65,22 @@ async def primary_and_standby(folder: Path) -> AsyncIterator[tuple[Postgres, Pos
         yield primary, standby
 
 
-@asynccontextmanager
-async def borrowed_postgres(url: str) -> AsyncIterator[None]:
-    """A PostgreSQL server that runs already: what databases the block leaves there are dropped at its end."""
+async def databases(url: str) -> frozenset[str]:
+    """The databases of a PostgreSQL server that runs already."""
     connection = await asyncpg.connect(url)
     try:
-        there = {row["datname"] for row in await connection.fetch("SELECT datname FROM pg_database")}
-        yield
-        for row in await connection.fetch("SELECT datname FROM pg_database"):
-            if row["datname"] not in there:
-                await connection.execute(f'DROP DATABASE "{row["datname"]}" WITH (FORCE)')
+        return frozenset(row["datname"] for row in await connection.fetch("SELECT datname FROM pg_database"))
+    finally:
+        await connection.close()
+
+
+async def drop_databases(url: str, *, but: frozenset[str]) -> None:
+    """Drop all databases of the server but these."""
+    found = await databases(url)
+    connection = await asyncpg.connect(url)
+    try:
+        for name in found - but:
+            await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     finally:
         await connection.close()
 

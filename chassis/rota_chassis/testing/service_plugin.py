@@ -28,10 +28,12 @@ async def make_database(postgres_url: str) -> AsyncIterator[MakeDatabase]:
     from rota_chassis.settings import database_url  # noqa: PLC0415
 
     migrated: set[str] = set()
+    # Other processes of the tests may use the same server, and nobody may be connected to what is copied.
+    of_process = secrets.token_hex(4)
     connection = await asyncpg.connect(postgres_url)
 
     async def make(service: str) -> str:
-        template = f"template_{service}"
+        template = f"template_{service}_{of_process}"
         if service not in migrated:
             await migrate(service, postgres_url, database=template)
             migrated.add(service)

@@ -315,4 +315,5 @@ async def test_migrations_at_the_same_time_take_turns(postgres_url: str) -> None
 
 async def test_migrations_take_an_address_as_any_client_does(postgres_url: str) -> None:
     name = f"migrated_{secrets.token_hex(4)}"
-    await migrate("tasks", postgres_url.replace("postgresql://", "postgres://") + "&sslmode=prefer", database=name)
+    address = postgres_url.replace("postgresql://", "postgres://")
+    await migrate("tasks", f"{address}{'&' if '?' in address else '?'}sslmode=prefer", database=name)

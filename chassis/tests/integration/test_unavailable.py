@@ -12,6 +12,7 @@ from rota_chassis.errors import RotaError, Unavailable
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.database import Database
 from rota_chassis.postgres.statements import statement
+from rota_chassis.settings import database_url
 from rota_chassis.testing.waiting import eventually
 from sqlalchemy import bindparam
 
@@ -154,7 +155,7 @@ async def test_a_server_that_is_gone_is_unavailable_until_it_is_back(own_postgre
 
 
 async def test_a_database_that_does_not_exist_is_unavailable(postgres_url: str) -> None:
-    await unavailable(Database.connect(postgres_url.replace("/postgres?", "/missing?")))
+    await unavailable(Database.connect(database_url(postgres_url, "missing")))
 
 
 async def test_closing_waits_for_what_is_under_way(tables_url: str) -> None:
