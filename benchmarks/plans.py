@@ -296,7 +296,8 @@ async def run(number: int) -> int:
 
 _HEAD = """# Queries
 
-What the hot queries of the tasks service cost in one workspace of {tasks} tasks. This page is written by
+What the hot queries of the tasks service cost in one workspace of {tasks} tasks, for a member from whom five projects
+are hidden. This page is written by
 `python benchmarks/plans.py > docs/queries.md`; `services/tasks/tests/integration/test_plans.py` fails when one of these
 queries reads a whole large table.
 
@@ -304,9 +305,10 @@ queries reads a whole large table.
   leaves few, PostgreSQL begins with an index on what is filtered, and sorts. To choose it needs to know the values.
   So these queries are planned anew each time (`replan`), and the labels that a filter names are looked up first.
 - Search ranks the newest 500 matches of each workspace. A sample of the newest 1,000 tasks says how common the words
-  are. Common ones (2.5 % and more) are found by walking the newest tasks until there are enough; rare ones by the
-  index of words. Where the words are common and a filter leaves a part of the tasks, the newest of that part are
-  walked. So what a common word finds is in the order of the best among its newest 500 matches, not among all.
+  are, and what a filter and the projects hidden from the user leave. Common words (2.5 % and more) are found by walking
+  the newest until there are enough: the documents, where clearly more is let through than has the words, otherwise the
+  tasks that are let through; rare ones by the index of words. So what a common word finds is in the order of the best
+  among its newest 500 matches, not among all.
 - Boards take a page of each column from an index in manual order, and count the columns in the same index.
 - What a row shows of other tasks (labels, subtasks, blockers, checklist, favourite) is read by index for the rows of
   the page alone; the plans leave it out.
