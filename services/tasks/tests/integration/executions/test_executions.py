@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 import asyncpg
 import grpc.aio
@@ -168,6 +169,21 @@ async def test_a_task_that_nothing_has_blocked_waits_and_an_action_given_late_is
     await patch(stage, late.id, action=SAYS, run_when=UNBLOCKED)
     await ended(stage, late.id)
     assert not (await get(stage, waiting.id)).HasField("run")
+
+
+async def test_a_waiting_task_that_cannot_be_read_does_not_keep_the_others_waiting(stage: Stage) -> None:
+    broken, task = [await stage.create(action=SAYS, run_when=UNBLOCKED) for _ in range(2)]
+    blocker = await stage.create("blocker")
+    await block(stage, blocker, broken)
+    await block(stage, blocker, task)
+    connection = await asyncpg.connect(stage.database_url)
+    await connection.execute(
+        """UPDATE tasks SET execution = execution || '{"given_by": "nobody"}' WHERE id = $1""", UUID(broken.id)
+    )
+    await complete(stage, blocker.id)
+    assert (await ended(stage, task.id)).status == DONE
+    await eventually(lambda: connection.fetchval("SELECT count(*) = 0 FROM unblockings"))
+    await connection.close()
 
 
 async def test_a_task_that_is_blocked_again_waits_again(stage: Stage, clock: ManualClock) -> None:
