@@ -144,6 +144,8 @@ async def _make_month(database: Database, start: datetime, end: datetime) -> Non
             return
         run = work.connection.execute
         await run("SET LOCAL lock_timeout = '1s'")
+        # Whoever ends a run meanwhile waits for this, and then finds its month; on its way to the rest it is refused.
+        await run("LOCK TABLE run_history IN SHARE ROW EXCLUSIVE MODE")
         await run(f"CREATE TABLE {name} (LIKE run_history INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
         await run(
             f"WITH moved AS (DELETE FROM {_REST} WHERE finished_at >= $1 AND finished_at < $2 RETURNING *)"  # noqa: S608

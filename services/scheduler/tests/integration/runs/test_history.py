@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from rota_chassis.postgres.statements import statement
+from rota_chassis.testing.waiting import eventually
 from rota_scheduler.runs import claims, holding, store
 from rota_scheduler.runs.domain import LEASE, End, Run, Status
 from rota_scheduler.runs.history import tend_history
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 ACTION = {"create_task": {"title": "Water the plants"}}
 WHERE = statement(text("SELECT CAST(CAST(tableoid AS regclass) AS text) AS name FROM run_history ORDER BY finished_at"))
 UNFINISHED = statement(text("SELECT count(*) AS n FROM runs"))
+IN_THE_REST = statement(text("SELECT count(*) FROM run_history_rest"))
+WAITING = statement(
+    text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+)
 # As replicas of the version before this one do it.
 END_IN_PLACE = statement(
     text("UPDATE runs SET status = 'succeeded', available_at = NULL, finished_at = CAST(:finished_at AS timestamptz)")
@@ -46,13 +51,21 @@ async def add(database: Database, *runs: Run) -> int:
         return await store.add(work, runs)
 
 
-async def end(database: Database, runs: Sequence[Run], finished_at: datetime) -> None:
-    await add(database, *(replace(run, available_at=finished_at) for run in runs))
+async def claim(database: Database, runs: Sequence[Run], now: datetime) -> Sequence[Run]:
+    await add(database, *(replace(run, available_at=now) for run in runs))
     async with database.transaction() as work:
-        claimed = await claims.claim(work, now=finished_at, lease_until=finished_at + LEASE, limit=len(runs))
-        assert len(claimed.runs) == len(runs)
-        done = [(run, End(Status.SUCCEEDED)) for run in claimed.runs]
-        await holding.finish(work, done, finished_at=finished_at)
+        claimed = await claims.claim(work, now=now, lease_until=now + LEASE, limit=len(runs))
+    assert len(claimed.runs) == len(runs)
+    return claimed.runs
+
+
+async def finish(database: Database, runs: Sequence[Run], now: datetime) -> None:
+    async with database.transaction() as work:
+        await holding.finish(work, [(run, End(Status.SUCCEEDED)) for run in runs], finished_at=now)
+
+
+async def end(database: Database, runs: Sequence[Run], now: datetime) -> None:
+    await finish(database, await claim(database, runs, now), now)
 
 
 async def test_what_has_ended_is_no_longer_among_what_has_not(
@@ -157,6 +170,25 @@ async def test_months_are_made_ahead_take_over_what_waits_for_them_and_are_dropp
     assert [row["name"] for row in await database.fetch(WHERE)] == ["run_history_2027_01", "run_history_2027_02"]
     found = await store.get(database, workspace_id=before_any_month.workspace_id, run_id=before_any_month.id)
     assert found is None
+
+
+async def test_a_run_that_ends_while_its_month_is_made_is_in_it(
+    replicas: Sequence[Database], clock: ManualClock, make_run: MakeRun
+) -> None:
+    database, other = replicas[:2]
+    claimed = await claim(database, [make_run(ACTION)], clock.now())
+    async with other.transaction() as reading:
+        await reading.fetch(IN_THE_REST)
+        making = asyncio.create_task(tend_history(database, clock, days=90))
+        await eventually(lambda: _waiting(database, 1))
+        ending = asyncio.create_task(finish(database, claimed, clock.now()))
+        await eventually(lambda: _waiting(database, 2))
+    await asyncio.gather(making, ending)
+    assert [row["name"] for row in await database.fetch(WHERE)] == [f"run_history_{clock.now():%Y_%m}"]
+
+
+async def _waiting(database: Database, count: int) -> bool:
+    return await database.fetch_value(WAITING) == count
 
 
 async def test_what_no_month_was_made_for_is_forgotten_too(
