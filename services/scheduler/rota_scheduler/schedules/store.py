@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rota_chassis.memberships import MEMBERSHIPS, newest_visible, visible_workspaces
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import (
-    Boolean,
-    Column,
     DateTime,
     Integer,
-    MetaData,
-    SmallInteger,
-    Table,
     Text,
     and_,
     bindparam,
@@ -31,69 +25,25 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_scheduler.calendars import store as calendars
-from rota_scheduler.runs.allocation import ConcurrencyPolicy
-from rota_scheduler.schedules.catchup import due_at
 from rota_scheduler.schedules.days_off import days_left_out
-from rota_scheduler.schedules.domain import Schedule
-from rota_scheduler.schedules.local import DstFold, DstGap
-from rota_scheduler.schedules.policies import Misfire, Overlap, Policies
-from rota_scheduler.schedules.timing import Timing
+from rota_scheduler.schedules.tables import FIELDS, SCHEDULES, columns_of, delayed_until, schedule_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
 
     from rota_chassis.postgres.database import Reader, UnitOfWork
 
-SCHEDULES = Table(
-    "schedules",
-    MetaData(),
-    Column("workspace_id", PgUUID, primary_key=True),
-    Column("id", PgUUID, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("spec", JSONB, nullable=False),
-    Column("timezone", Text, nullable=False),
-    Column("dst_gap", Text, nullable=False),
-    Column("dst_fold", Text, nullable=False),
-    Column("action", JSONB, nullable=False),
-    Column("overlap", Text, nullable=False),
-    Column("catch_up_s", Integer, nullable=False),
-    Column("misfire", Text, nullable=False),
-    Column("jitter_s", Integer, nullable=False),
-    Column("starts_at", DateTime(timezone=True)),
-    Column("ends_at", DateTime(timezone=True)),
-    Column("max_runs", Integer),
-    Column("pause_after_failures", Integer),
-    Column("priority", SmallInteger, nullable=False),
-    Column("concurrency_key", Text),
-    Column("concurrency_limit", Integer, nullable=False),
-    Column("concurrency_policy", Text),
-    Column("concurrency_group", Text),
-    Column("rate_limit", JSONB),
-    Column("resources", JSONB),
-    Column("unique", JSONB),
-    Column("next_fire_at", DateTime(timezone=True)),
-    Column("delayed_until", DateTime(timezone=True)),
-    Column("paused", Boolean, nullable=False),
-    Column("pause_note", Text),
-    Column("runs_started", Integer, nullable=False),
-    Column("failures_in_row", Integer, nullable=False),
-    Column("created_by", PgUUID, nullable=False),
-    Column("created_at", DateTime(timezone=True), nullable=False),
-    Column("updated_at", DateTime(timezone=True), nullable=False),
-    Column("version", Integer, nullable=False),
-)
-_FIELDS = tuple(column.name for column in SCHEDULES.c)
-_OF_TIMING = ("spec", "timezone", "dst_gap", "dst_fold")
-_OF_POLICIES = tuple(each.name for each in fields(Policies))
-_SAME = tuple(name for name in _FIELDS if name not in {*_OF_TIMING, *_OF_POLICIES, "delayed_until"})
+    from rota_scheduler.schedules.domain import Schedule
+
 _ID = bindparam("id", type_=PgUUID)
 
-_INSERT = statement(insert(SCHEDULES).values({name: bindparam(name) for name in _FIELDS}))
-_INSERT_NEW = statement(insert(SCHEDULES).values({name: bindparam(name) for name in _FIELDS}).on_conflict_do_nothing())
+_INSERT = statement(insert(SCHEDULES).values({name: bindparam(name) for name in FIELDS}))
+_INSERT_NEW = statement(insert(SCHEDULES).values({name: bindparam(name) for name in FIELDS}).on_conflict_do_nothing())
 _GET = statement(select(SCHEDULES).where(SCHEDULES.c.id == _ID, SCHEDULES.c.workspace_id.in_(visible_workspaces())))
 _LOCK = statement(
     select(SCHEDULES, MEMBERSHIPS.c.role)
@@ -104,7 +54,7 @@ _LOCK = statement(
 _UPDATE = statement(
     update(SCHEDULES)
     .where(SCHEDULES.c.workspace_id == bindparam("of_workspace"), SCHEDULES.c.id == bindparam("of_id"))
-    .values({name: bindparam(name) for name in _FIELDS if name not in {"workspace_id", "id"}})
+    .values({name: bindparam(name) for name in FIELDS if name not in {"workspace_id", "id"}})
 )
 _LOCK_ALONE = statement(
     select(SCHEDULES)
@@ -228,17 +178,17 @@ _NEXT = statement(select(func.min(_DUE_AT)).where(_DUE_AT.is_not(None)))
 
 async def add(work: UnitOfWork, schedule: Schedule) -> None:
     """Write a new schedule."""
-    await work.execute(_INSERT, **_columns(schedule))
+    await work.execute(_INSERT, **columns_of(schedule))
 
 
 async def add_unless_there(work: UnitOfWork, schedule: Schedule) -> bool:
     """Write a schedule whose id is known beforehand; returns whether there was none."""
-    return bool(await work.execute(_INSERT_NEW, **_columns(schedule)))
+    return bool(await work.execute(_INSERT_NEW, **columns_of(schedule)))
 
 
 async def save(work: UnitOfWork, schedule: Schedule) -> None:
     """Write a locked schedule as it is now."""
-    columns = _columns(schedule)
+    columns = columns_of(schedule)
     workspace_id, schedule_id = columns.pop("workspace_id"), columns.pop("id")
     await work.execute(_UPDATE, of_workspace=workspace_id, of_id=schedule_id, **columns)
 
@@ -288,7 +238,7 @@ async def page(
 ) -> Sequence[Schedule]:
     """The newest schedules that the user may see, at most `limit`, older than `before`; without their days off."""
     rows = await reader.fetch(_LIST, user_id=user_id, limit=limit, before=before, workspace_id=workspace_id)
-    return [_schedule(row) for row in rows]
+    return [schedule_of(row) for row in rows]
 
 
 async def remove(work: UnitOfWork, schedule: Schedule) -> None:
@@ -365,7 +315,7 @@ async def advance(work: UnitOfWork, moves: Sequence[tuple[Schedule, datetime | N
                 "id": schedule.id,
                 "cursor": schedule.next_fire_at,
                 "next_fire_at": next_fire_at,
-                "delayed_until": _delayed_until(moved),
+                "delayed_until": delayed_until(moved),
                 "runs_started": schedule.runs_started + started,
             }
         )
@@ -385,7 +335,7 @@ async def _whole_one(reader: Reader, row: Mapping[str, Any]) -> Schedule:
 
 async def whole(reader: Reader, rows: Sequence[Mapping[str, Any]]) -> list[Schedule]:
     """The schedules in rows with their days off: one query more, if any of them keeps to a calendar."""
-    schedules = [_schedule(row) for row in rows]
+    schedules = [schedule_of(row) for row in rows]
     keys = {(each.workspace_id, calendar_id) for each in schedules for calendar_id in each.timing.calendar_ids}
     if not keys:
         return schedules
@@ -399,57 +349,3 @@ async def whole(reader: Reader, rows: Sequence[Mapping[str, Any]]) -> list[Sched
         }
         whole.append(replace(each, days_off=days_left_out(each.timing, of_workspace)) if of_workspace else each)
     return whole
-
-
-def _schedule(row: Mapping[str, Any]) -> Schedule:
-    same = {name: row[name] for name in _SAME}
-    policies = {name: row[name] for name in _OF_POLICIES}
-    policies |= {"overlap": Overlap(row["overlap"]), "misfire": Misfire(row["misfire"])}
-    policies["concurrency_policy"] = ConcurrencyPolicy(row["concurrency_policy"] or ConcurrencyPolicy.QUEUE)
-    return Schedule(**same, timing=_timing(row), policies=Policies(**policies))
-
-
-def _columns(schedule: Schedule) -> dict[str, Any]:
-    same = {name: getattr(schedule, name) for name in _SAME}
-    policies = {name: getattr(schedule.policies, name) for name in _OF_POLICIES}
-    return {**same, **policies, **_timing_columns(schedule.timing), "delayed_until": _delayed_until(schedule)}
-
-
-def _delayed_until(schedule: Schedule) -> datetime | None:
-    """When to look at it, if that is later than its cursor."""
-    if schedule.next_fire_at is None or schedule.policies.jitter_s == 0:
-        return None
-    return due_at(schedule, schedule.next_fire_at)
-
-
-def _timing_columns(timing: Timing) -> dict[str, Any]:
-    return {
-        "spec": _spec_json(timing),
-        "timezone": timing.timezone,
-        "dst_gap": timing.dst_gap.value,
-        "dst_fold": timing.dst_fold.value,
-    }
-
-
-def _spec_json(timing: Timing) -> dict[str, Any]:
-    if timing.spec is not None:
-        return {"spec": timing.spec}
-    if timing.at is not None:
-        return {"at": timing.at.isoformat()}
-    if timing.interval_s is not None:
-        return {"interval_s": timing.interval_s}
-    return {"cron": timing.cron}
-
-
-def _timing(row: Mapping[str, Any]) -> Timing:
-    spec = row["spec"]
-    at = spec.get("at")
-    return Timing(
-        cron=spec.get("cron"),
-        interval_s=spec.get("interval_s"),
-        at=None if at is None else datetime.fromisoformat(at),
-        spec=spec.get("spec"),
-        timezone=row["timezone"],
-        dst_gap=DstGap(row["dst_gap"]),
-        dst_fold=DstFold(row["dst_fold"]),
-    )

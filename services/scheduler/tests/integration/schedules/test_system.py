@@ -29,8 +29,8 @@ from rota_scheduler.actions.cleanup import CleanUp, Kept
 from rota_scheduler.bootstrap import SERVICE
 from rota_scheduler.runs.domain import Succeeded
 from rota_scheduler.schedules.domain import SYSTEM_WORKSPACE
-from rota_scheduler.schedules.store import SCHEDULES
 from rota_scheduler.schedules.system import IDS, ensure_system_schedules
+from rota_scheduler.schedules.tables import SCHEDULES
 from sqlalchemy import select, text
 
 if TYPE_CHECKING:
