@@ -19,6 +19,7 @@ from rota_chassis.testing.waiting import eventually
 from rota_tasks.rebuild import rebuild
 from rota_tasks.search import documents as documents_module
 from rota_tasks.search import store
+from rota_tasks.search.domain import Way
 from rota_tasks.tasks.filtering import filter_of
 from searching import make_anew
 
@@ -233,8 +234,8 @@ async def test_each_way_to_the_newest_matches_finds_the_same(stage: Stage) -> No
     for text, only in (("roses", None), ("roses", where), ("roses -water ", where), ("mow 5", where), ("weed", None)):
         found = []
         for way in (
-            store.Way(),
-            *(store.Way(by_filter, newest) for by_filter in (False, True) for newest in (0, 3, 99)),
+            Way(),
+            *(Way(by_filter, newest) for by_filter in (False, True) for newest in (0, 3, 99)),
         ):
             query = statement(store.page_query(store.Asked(text), only, None, None, way))
             rows = await database.fetch(query, user_id=stage.ada.id, limit=30)
@@ -242,29 +243,3 @@ async def test_each_way_to_the_newest_matches_finds_the_same(stage: Stage) -> No
         assert all(each == found[0] for each in found)
         assert bool(found[0]) == (text != "weed")
     await database.close()
-
-
-@pytest.mark.parametrize(
-    ("sample", "way"),
-    [
-        (store.Sample(), store.Way()),
-        (store.Sample(words=0.001, passing=1.0, both=0.001), store.Way()),
-        (store.Sample(words=1.0, passing=1.0, both=1.0), store.Way(newest=1_500)),
-        (store.Sample(words=1.0, passing=0.5, both=0.5), store.Way(by_filter=True, newest=1_500)),
-        # Fewer have the words than are let through: of these the tasks are looked up.
-        (store.Sample(words=0.05, passing=0.2, both=0.01), store.Way(newest=150_000)),
-        # As many are let through as have the words: of these the documents are looked up.
-        (store.Sample(words=0.2, passing=0.2, both=0.04), store.Way(by_filter=True, newest=7_500)),
-        # Everybody sees nearly all.
-        (store.Sample(words=1.0, passing=0.95, both=0.95), store.Way(newest=1_578)),
-        # The newest are hidden.
-        (store.Sample(words=1.0, passing=0.0, both=0.0, some_hidden=True), store.Way(by_filter=True, newest=1_500)),
-        # None of the sample is let through: a rare label.
-        (store.Sample(words=0.5, passing=0.0, both=0.0), store.Way(by_filter=True, newest=3_000)),
-        # Those that the filter lets through hardly have the words.
-        (store.Sample(words=0.1, passing=0.5, both=0.0), store.Way(by_filter=True)),
-    ],
-    ids=str,
-)
-def test_the_sample_says_what_is_least_to_look_at(sample: store.Sample, way: store.Way) -> None:
-    assert sample.way == way
