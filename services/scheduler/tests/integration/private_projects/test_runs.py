@@ -35,9 +35,13 @@ FAIL = {"notify": {"user_ids": ["${event.data.task.id}"], "title": "${event.data
 _JOIN = statement(insert(MEMBERSHIPS).values({c.name: bindparam(c.name) for c in MEMBERSHIPS.c}))
 
 
+async def listed(world: World, user: User) -> list[str]:
+    return [each.id for each in (await world.page(user, page_size=200)).runs]
+
+
 async def seen(world: World, user: User) -> list[str]:
     """The ids of the runs that are there for a user, by which they are read as well."""
-    ids = [each.id for each in (await world.page(user, page_size=200)).runs]
+    ids = await listed(world, user)
     for run_id in ids:
         assert await world.refused(world.runs.GetRun, runs_pb2.GetRunRequest(id=run_id), user) is None
     return ids
@@ -67,9 +71,10 @@ async def test_who_is_taken_out_sees_the_runs_no_more_and_everybody_does_once_th
 
     async def become(user: User, ids: list[str]) -> None:
         async def same() -> bool:
-            return await seen(world, user) == ids and len((await world.log(rule, user)).entries) == len(ids)
+            return await listed(world, user) == ids and len((await world.log(rule, user)).entries) == len(ids)
 
         await eventually(same, timeout_s=30)
+        assert await seen(world, user) == ids
 
     assert await seen(world, world.alan) == [run.id]
     await world.show(world.vera)
