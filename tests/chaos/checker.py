@@ -5,6 +5,7 @@ It reads rows and lists, and shares no code with the scheduler.
 
 from __future__ import annotations
 
+import statistics
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -154,7 +155,7 @@ class Recovery:
     """How it went on after something had happened.
 
     Attributes:
-        before: Deliveries a second in the time before it.
+        before: Deliveries a second in the time before it, or usually, if that is less: what was held up comes faster.
         lowest: The fewest within one second, while it lasted and afterwards.
         after_s: How long after its end the first second was over that had as many as those before; None when none did
             before the next thing happened.
@@ -174,19 +175,25 @@ def recoveries(delivered: Sequence[Delivery], windows: Sequence[Window]) -> list
         if each.key not in keys:
             keys.add(each.key)
             times.append(each.at.timestamp())
+    usual = _usual(times)
     found = []
     for number, window in enumerate(windows):
         begin, end = window.begin.timestamp(), window.end.timestamp()
         until = (
             windows[number + 1].begin.timestamp() if number + 1 < len(windows) else end + LEFT_BEHIND.total_seconds()
         )
-        before = _within(times, begin - RATE_OVER_S, begin) / RATE_OVER_S
+        before = min(_within(times, begin - RATE_OVER_S, begin) / RATE_OVER_S, usual)
         steps = [end + 1 + step * STEP_S for step in range(int((until - end - 1) / STEP_S))]
         again = next((at - end for at in steps if _within(times, at - 1, at) >= before), None)
         seconds = [begin + 1 + step * STEP_S for step in range(int((until - begin - 1) / STEP_S))]
         lowest = min((_within(times, at - 1, at) for at in seconds), default=0)
         found.append(Recovery(window, before, lowest, again))
     return found
+
+
+def _usual(times: Sequence[float]) -> float:
+    """Deliveries in a second of the whole run, the median of those that had some."""
+    return statistics.median(Counter(int(at) for at in times).values()) if times else 0
 
 
 def _within(times: Sequence[float], after: float, until: float) -> int:

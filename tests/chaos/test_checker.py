@@ -102,6 +102,16 @@ def test_recovery_is_when_a_second_after_the_end_has_as_many_as_those_before() -
     assert 2.5 < found.after_s <= 3.1
 
 
+def test_after_a_rush_it_is_enough_to_be_as_quick_as_usual() -> None:
+    # Ten a second, a hundred for two seconds, none for two, and then ten again.
+    times = [*(n / 10 for n in range(200)), *(20 + n / 100 for n in range(200)), *(24 + n / 10 for n in range(200))]
+    delivered = [Delivery(f"run-{number}", NOON + timedelta(seconds=at)) for number, at in enumerate(times)]
+    (found,) = recoveries(delivered, [window(22, 24)])
+    assert found.before == 10
+    assert found.after_s is not None
+    assert found.after_s <= 1.1
+
+
 def test_what_comes_again_is_no_recovery() -> None:
     delivered = [Delivery(f"run-{tenth % 100}", NOON + timedelta(seconds=tenth / 10)) for tenth in range(300)]
     (found,) = recoveries(delivered, [window(10, 14)])
