@@ -70,7 +70,7 @@ async def stage(redis_url: str, fresh_nats_url: str, issuer: TokenIssuer) -> Asy
             ) as channel:
                 ada = User(issuer)
                 auth.add_user(ada)
-                connection = await asyncpg.connect(database_url(standby.url, "rota_tasks"))
+                connection = await asyncpg.connect(database_url(standby.url, "postgres"))
                 stage = Stage(channel, tasks_pb2_grpc.TaskServiceStub(channel), ada, connection)
                 await stage.create("Water the plants")
                 await eventually(lambda: is_read_from_the_replica(stage))
