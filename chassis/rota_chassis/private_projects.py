@@ -169,9 +169,14 @@ async def ask_tasks(
     try:
         return (await stub.ListPrivateProjects(request, timeout=_TIMEOUT_S)).projects
     except RotaError as error:
-        if isinstance(error.__cause__, AioRpcError) and error.__cause__.code() is StatusCode.UNIMPLEMENTED:
+        if _is_unknown(error):
             return ()  # The release before has none.
         raise
+
+
+def _is_unknown(error: RotaError) -> bool:
+    """Whether whoever was called is of a release that does not have the method."""
+    return isinstance(error.__cause__, AioRpcError) and error.__cause__.code() is StatusCode.UNIMPLEMENTED
 
 
 class PrivateProjects:
@@ -264,10 +269,17 @@ class PrivateProjects:
         return self._located.pop(event.id)
 
     async def _locate(self, event: Event, task_id: str) -> None:
-        answer = await self._locations.LocateTasks(
-            locations_pb2.LocateTasksRequest(workspace_id=str(event.workspace_id), task_ids=[task_id])
-        )
-        self._located[event.id] = answer.locations[0].project_id if answer.locations else None
+        # What else there is to ask for its audience comes before, so that the answer is still new when it is used.
+        await self.settle(event.workspace_id, event.sequence)
+        request = locations_pb2.LocateTasksRequest(workspace_id=str(event.workspace_id), task_ids=[task_id])
+        try:
+            found = (await self._locations.LocateTasks(request, timeout=_TIMEOUT_S)).locations
+        except RotaError as error:
+            if not _is_unknown(error):
+                raise
+            self._located[event.id] = ""  # The release before has no projects that it would have to be hidden for.
+        else:
+            self._located[event.id] = found[0].project_id if found else None
 
     async def settle(self, workspace_id: UUID, sequence: int) -> None:
         """Return once the copy has what there was of a workspace when the event at this place was published.

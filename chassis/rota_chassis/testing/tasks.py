@@ -28,11 +28,13 @@ class SmallTasks(project_members_pb2_grpc.ProjectMemberServiceServicer, location
     Attributes:
         address: Where it listens, for `tasks_address`.
         asked: How many calls it has answered.
+        locates: Whether it says where tasks are; releases without private projects do not.
     """
 
     def __init__(self, address: str) -> None:
         self.address = address
         self.asked = 0
+        self.locates = True
         self._projects: dict[str, dict[str, project_members_pb2.PrivateProject]] = {}
         self._places: dict[str, str] = {}
 
@@ -60,10 +62,12 @@ class SmallTasks(project_members_pb2_grpc.ProjectMemberServiceServicer, location
         )
 
     async def LocateTasks(  # noqa: N802 (named by the contract)
-        self, request: locations_pb2.LocateTasksRequest, _context: Any
+        self, request: locations_pb2.LocateTasksRequest, context: Any
     ) -> locations_pb2.LocateTasksResponse:
         """Where tasks are."""
         self.asked += 1
+        if not self.locates:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED)
         return locations_pb2.LocateTasksResponse(
             locations=[
                 locations_pb2.TaskLocation(task_id=each, project_id=self._places[each])

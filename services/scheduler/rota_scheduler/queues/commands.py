@@ -11,8 +11,9 @@ import asyncio
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from rota_chassis.batches import handle_batch
 from rota_chassis.errors import Conflict
 from rota_chassis.memberships import WRITERS, require_role
 
@@ -20,25 +21,38 @@ from rota_scheduler.queues import store
 from rota_scheduler.runs import calls, completions, holding
 from rota_scheduler.runs.completions import Completion
 from rota_scheduler.runs.domain import Failed, Status, Succeeded
+from rota_scheduler.runs.giving_up import give_up, give_up_waiting
 from rota_scheduler.runs.queries import no_such_run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
+    from rota_chassis.batches import Fault
     from rota_chassis.identity import UserPrincipal
+    from rota_chassis.postgres.database import UnitOfWork
 
     from rota_scheduler.queues.dependencies import Queues
-    from rota_scheduler.queues.store import Place
+    from rota_scheduler.queues.store import Claimed, Place, Taken
     from rota_scheduler.runs.domain import Outcome, Run
+
+Job = TypeVar("Job")
 
 CONTENDED_TRIES = 20
 CONTENDED_S = (0.01, 0.05)
 
 
 async def claim_runs(
-    queues: Queues, user: UserPrincipal, *, place: Place, limit: int, wait_s: float, lease_s: int, worker: str
-) -> Sequence[Run]:
+    queues: Queues,
+    user: UserPrincipal,
+    *,
+    place: Place,
+    limit: int,
+    wait_s: float,
+    lease_s: int,
+    worker: str,
+    told: Callable[[Run], Job],
+) -> Sequence[Job]:
     """Take jobs from a queue; when there is none, wait for one. None are given when there was none in time.
 
     Args:
@@ -49,6 +63,7 @@ async def claim_runs(
         wait_s: How long to wait; no connection to the database is held meanwhile.
         lease_s: How long the leases last.
         worker: Who takes them, for people.
+        told: What the worker is told of a job. One of which it cannot be told fails instead.
 
     Raises:
         NotFound: the workspace does not exist for the user.
@@ -60,10 +75,10 @@ async def claim_runs(
     with queues.waiting.at(place) as something:
         while True:
             something.clear()
-            runs = await _claim(queues, place, limit=limit, said={"lease_s": lease_s, "worker": worker})
+            jobs = await _claim(queues, place, limit=limit, said={"lease_s": lease_s, "worker": worker}, told=told)
             remaining_s = until - loop.time()
-            if runs or remaining_s <= 0:
-                return runs
+            if jobs or remaining_s <= 0:
+                return jobs
             with suppress(TimeoutError):
                 async with asyncio.timeout(remaining_s):
                     await something.wait()
@@ -137,43 +152,80 @@ async def release_run(queues: Queues, user: UserPrincipal, *, run_id: UUID, fenc
     return _as_said(await _find(queues, user, run_id), fence, {Status.PENDING})
 
 
-async def _claim(queues: Queues, place: Place, *, limit: int, said: dict[str, Any]) -> list[Run]:
+async def _claim(
+    queues: Queues, place: Place, *, limit: int, said: dict[str, Any], told: Callable[[Run], Job]
+) -> list[Job]:
     """What can be claimed now, by one look at each lane at most."""
     after = queues.waiting.after.pop(place, "")
     whole = after == ""
     tries = 0
     while True:
-        now = queues.clock.now()
-        async with queues.database.transaction() as work:
-            claimed = await store.claim(
-                work, place, now=now, limit=limit, said={**said, "reported_at": now.isoformat()}, after=after
-            )
+        found = await _look(queues, place, limit=limit, said=said, after=after, told=told)
+        if found is None:
+            continue
+        claimed, jobs = found
         if claimed.ended:
             queues.on_runs()
-        runs = await _within_attempts(queues, claimed.runs)
-        if claimed.contended and not runs and tries < CONTENDED_TRIES:
+        if claimed.contended and not jobs and tries < CONTENDED_TRIES:
             tries += 1
             await asyncio.sleep(queues.jitter(*CONTENDED_S))
             continue
         after = claimed.lane or ""
-        if runs or (whole and not after):
+        if jobs or (whole and not after):
             # Who claims next looks at the lanes that come then, so that each has its turn.
             if after:
                 queues.waiting.after[place] = after
-            return runs
+            return jobs
         whole = whole or not after
 
 
-async def _within_attempts(queues: Queues, runs: Sequence[Run]) -> list[Run]:
-    """Those of claimed runs that may be attempted; the others, whose workers were never heard of again, fail."""
-    batch = [
-        Completion(run, Failed(run.error or "Every attempt ended without a word.", retryable=False), copy_context())
-        for run in runs
-        if run.attempts > run.retry.max_attempts
-    ]
-    if batch:
-        await _settle(queues, batch)
-    return [run for run in runs if run.attempts <= run.retry.max_attempts]
+async def _look(
+    queues: Queues, place: Place, *, limit: int, said: dict[str, Any], after: str, told: Callable[[Run], Job]
+) -> tuple[Claimed, list[Job]] | None:
+    """Claim what the next look finds; None when what nobody can read failed instead, so that there may be more."""
+    now = queues.clock.now()
+    taken: Taken
+
+    async def take(work: UnitOfWork, most: int) -> Sequence[Mapping[str, Any]]:
+        nonlocal taken
+        reported = {**said, "reported_at": now.isoformat()}
+        taken = await store.take(work, place, now=now, limit=most, said=reported, after=after)
+        return taken.rows
+
+    async def begin(work: UnitOfWork, _rows: Sequence[Mapping[str, Any]]) -> tuple[Claimed, list[Job], list[Run]]:
+        claimed = await store.begin(work, taken, now=now)
+        jobs, spent = [], []
+        for run in claimed.runs:
+            if run.attempts <= run.retry.max_attempts:
+                jobs.append(told(run))
+            else:
+                spent.append(run)
+        return claimed, jobs, spent
+
+    async def set_aside(work: UnitOfWork, row: Mapping[str, Any], fault: Fault) -> None:
+        await give_up(work, row, fault, fence=row["fence"] - 1, now=now)
+
+    begun = await handle_batch(queues.database, "run", most=limit, take=take, handle=begin, set_aside=set_aside)
+    if taken.allotted.unreadable:
+        await give_up_waiting(queues.database, taken.allotted.unreadable, now=now)
+    if begun is None:
+        queues.on_runs()
+        return None
+    claimed, jobs, spent = begun
+    await _fail_spent(queues, spent)
+    if taken.allotted.unreadable:
+        queues.on_runs()
+        return (claimed, jobs) if jobs else None
+    return claimed, jobs
+
+
+async def _fail_spent(queues: Queues, runs: Sequence[Run]) -> None:
+    """End claimed runs that may not be attempted again, as their workers were never heard of again."""
+    if runs:
+        lost = "Every attempt ended without a word."
+        await _settle(
+            queues, [Completion(run, Failed(run.error or lost, retryable=False), copy_context()) for run in runs]
+        )
 
 
 async def _end(
@@ -187,11 +239,11 @@ async def _end(
 
 
 async def _settle(queues: Queues, batch: Sequence[Completion]) -> None:
-    async with queues.database.transaction() as work:
-        settled = await completions.settle(work, batch, now=queues.clock.now(), jitter=queues.jitter)
-    settled.count()
-    if settled.frees or settled.again:
-        queues.on_runs()
+    writing = completions.write(
+        queues.database, batch, now=queues.clock.now(), jitter=queues.jitter, on_runs=queues.on_runs
+    )
+    async for _ in writing:
+        pass
 
 
 async def _find(queues: Queues, user: UserPrincipal, run_id: UUID) -> Run:

@@ -34,7 +34,7 @@ class WorkerServicer(workers_pb2_grpc.WorkerServiceServicer):
     async def ClaimRuns(self, request: workers_pb2.ClaimRunsRequest, _context: Any) -> workers_pb2.ClaimRunsResponse:
         user = require_user()
         workspace_id = UUID(request.workspace_id) if request.HasField("workspace_id") else user.workspace_id
-        runs = await commands.claim_runs(
+        jobs = await commands.claim_runs(
             self._queues,
             user,
             place=(workspace_id, request.name),
@@ -42,8 +42,9 @@ class WorkerServicer(workers_pb2_grpc.WorkerServiceServicer):
             wait_s=request.wait_s,
             lease_s=request.lease_s or LEASE_S,
             worker=request.worker,
+            told=claimed_message,
         )
-        return workers_pb2.ClaimRunsResponse(runs=map(claimed_message, runs))
+        return workers_pb2.ClaimRunsResponse(runs=jobs)
 
     async def HeartbeatRun(
         self, request: workers_pb2.HeartbeatRunRequest, _context: Any

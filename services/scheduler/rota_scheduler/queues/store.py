@@ -5,7 +5,7 @@ The column `queue` of `runs` is made of the action by the database; it is NULL f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -139,6 +139,21 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """What `take` has found, as `begin` needs it.
+
+    Attributes:
+        rows: Of the jobs that are now held; nobody has looked at what they hold.
+        allotted: Which of them share something.
+        claimed: All else that `begin` returns.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    allotted: Allotted
+    claimed: Claimed
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """What is in a queue.
 
@@ -152,10 +167,10 @@ class Found:
     next_at: datetime | None
 
 
-async def claim(
+async def take(
     work: UnitOfWork, place: Place, *, now: datetime, limit: int, said: Mapping[str, Any], after: str
-) -> Claimed:
-    """Take at most `limit` jobs of a queue that are available and that nobody else is taking (see `runs.claims.claim`).
+) -> Taken:
+    """Take at most `limit` jobs of a queue that are available and that nobody else is taking (see `runs.claims.take`).
 
     Args:
         work: The transaction.
@@ -185,15 +200,16 @@ async def claim(
         **of_queue,
         **allotted_columns(allotted),
     )
-    runs = [run_of(row) for row in rows]
+    lane = lanes[-1].name if len(lanes) == LANES_AT_ONCE else None
+    return Taken(rows, allotted, Claimed((), lane, ended, contended=bool(lanes) and not mine))
+
+
+async def begin(work: UnitOfWork, taken: Taken, *, now: datetime) -> Claimed:
+    """The jobs that were taken; tasks are told of those of their actions that begin by it."""
+    runs = [run_of(row) for row in taken.rows]
     work.append(*task_runs_started(runs))
-    await allotting.note(work, allotted, runs, now=now)
-    return Claimed(
-        runs,
-        lanes[-1].name if len(lanes) == LANES_AT_ONCE else None,
-        ended,
-        contended=bool(lanes) and not mine,
-    )
+    await allotting.note(work, taken.allotted, runs, now=now)
+    return replace(taken.claimed, runs=runs)
 
 
 async def keep(work: UnitOfWork, run: Run, *, fence: int, now: datetime, said: Mapping[str, Any]) -> datetime | None:

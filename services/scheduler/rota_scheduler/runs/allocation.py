@@ -29,6 +29,7 @@ SHARES = frozenset(
     }
 )
 """The members of rota.scheduler.v1.CreateRunRequest that say what a run shares with others."""
+_MOST = 2**31 - 1
 SUPERSEDED = "A run of its concurrency key that was meant for a later time has taken its place."
 NO_PLACE = "As many runs of its concurrency key were running as may."
 
@@ -84,6 +85,31 @@ def allocation_of(
         return None
     shared = repr((allocation.get("policy"), allocation.get("group"), sorted(allocation.get("resources", ()))))
     return {**allocation, "lane": hashlib.blake2b(shared.encode(), digest_size=8).hexdigest()}
+
+
+def shares_of(allocation: Any) -> dict[str, Any]:
+    """The fields of `Candidate` that `allocation_of` has written.
+
+    Raises:
+        ValueError: it is nothing that this has ever written.
+    """
+    try:
+        found = dict(allocation or {})
+        rate = found.get("rate")
+        return {
+            "rate": RateLimit(_whole(rate["limit"]), _whole(rate["period_s"])) if rate else None,
+            "policy": ConcurrencyPolicy(found.get("policy") or ConcurrencyPolicy.QUEUE),
+            "group": "".join(found.get("group") or ""),
+            "resources": {name: _whole(units) for name, units in dict(found.get("resources") or {}).items()},
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"its allocation cannot be read: {error!r}") from error
+
+
+def _whole(number: Any) -> int:
+    if not isinstance(number, int) or not 0 <= number <= _MOST:
+        raise ValueError(f"{number!r} is no number")
+    return number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,10 +187,15 @@ class Cancelled(NamedTuple):
 
 @dataclass(slots=True)
 class Allotted:
-    """Which runs start, in their order, and which end for it."""
+    """Which runs start, in their order, and which end for it.
+
+    Attributes:
+        unreadable: Rows of runs that could not be considered, since nobody can tell what they share; and why.
+    """
 
     starts: dict[UUID, Candidate] = field(default_factory=dict)
     cancelled: list[Cancelled] = field(default_factory=list)
+    unreadable: Sequence[tuple[Mapping[str, Any], Exception]] = ()
 
 
 def allot(

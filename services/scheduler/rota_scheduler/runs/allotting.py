@@ -7,6 +7,7 @@ counted from the running runs themselves, so nothing can be left over by who die
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
@@ -15,7 +16,16 @@ from sqlalchemy import DateTime, Integer, bindparam, func, literal_column, selec
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_scheduler.runs import allocation, store
-from rota_scheduler.runs.allocation import Allotted, Candidate, ConcurrencyPolicy, Holder, RateLimit, Usage, allot
+from rota_scheduler.runs.allocation import (
+    Allotted,
+    Candidate,
+    ConcurrencyPolicy,
+    Holder,
+    RateLimit,
+    Usage,
+    allot,
+    shares_of,
+)
 from rota_scheduler.runs.messages import run_ended
 from rota_scheduler.runs.tables import RANK
 from rota_scheduler.schedules import store as schedules
@@ -69,7 +79,7 @@ def candidates(whose: str) -> Statement:
         CROSS JOIN LATERAL (
             SELECT *, row_number() OVER (ORDER BY rank, id) AS place
             FROM (
-                SELECT workspace_id, id, schedule_id, nominal_time, attempts, concurrency_limit, allocation,
+                SELECT workspace_id, id, schedule_id, nominal_time, fence, attempts, concurrency_limit, allocation,
                     {RANK} AS rank
                 FROM runs
                 WHERE workspace_id = lane.workspace_id AND lane = lane.name AND {whose} AND available_at <= :now
@@ -130,14 +140,14 @@ _TURNS = statement(
 )
 _POOLS = statement(
     text("""
-    SELECT pool.workspace_id, pool.name, pool.units, coalesce(taken.units, 0) AS taken
+    SELECT pool.workspace_id, pool.name, pool.units, taken.units AS taken
     FROM unnest(CAST(:workspaces AS uuid[]), CAST(:names AS text[])) AS asked (workspace_id, name)
     JOIN resource_pools AS pool USING (workspace_id, name)
     CROSS JOIN LATERAL (
-        SELECT CAST(sum(CAST(allocation -> 'resources' ->> asked.name AS integer)) AS integer) AS units
-        FROM runs
+        SELECT CAST(least(coalesce(sum(CAST(share AS numeric)), 0), 2147483647) AS integer) AS units
+        FROM runs CROSS JOIN LATERAL (SELECT allocation -> 'resources' -> asked.name AS share) AS of_pool
         WHERE workspace_id = asked.workspace_id AND allocation IS NOT NULL AND status = 'running'
-            AND available_at > :now
+            AND available_at > :now AND jsonb_typeof(share) = 'number'
     ) AS taken
     """).bindparams(_NOW)
 )
@@ -190,11 +200,17 @@ async def choose(
         keys=[lane.concurrency_key for lane in lanes],
         **(of_statement or {}),
     )
-    runs = [_candidate(row) for row in rows]
+    runs: list[Candidate] = []
+    unreadable: list[tuple[Mapping[str, Any], Exception]] = []
+    for row in rows:
+        try:
+            runs.append(_candidate(row))
+        except ValueError as error:
+            unreadable.append((row, error))
     usage = await usage_of(work, runs, now=now)
     for row in rows:
         usage.running[row["workspace_id"], row["key"] or ""] = row["running"]
-    return allot(runs, usage, limit=limit, held=held)
+    return replace(allot(runs, usage, limit=limit, held=held), unreadable=unreadable)
 
 
 async def usage_of(reader: Reader, runs: Sequence[Candidate], *, now: datetime) -> Usage:
@@ -261,10 +277,9 @@ async def note(work: UnitOfWork, allotted: Allotted, claimed: Sequence[Run], *, 
 
 
 def _candidate(row: Mapping[str, Any]) -> Candidate:
-    shared = row["allocation"] or {}
-    rate = shared.get("rate")
-    said = RateLimit(rate["limit"], rate["period_s"]) if rate else None
-    stored = None if row["rate_limit"] is None else RateLimit(row["rate_limit"], row["rate_period_s"])
+    shared = shares_of(row["allocation"])
+    if row["rate_limit"] is not None:
+        shared["rate"] = RateLimit(row["rate_limit"], row["rate_period_s"])
     return Candidate(
         workspace_id=row["workspace_id"],
         id=row["id"],
@@ -274,10 +289,7 @@ def _candidate(row: Mapping[str, Any]) -> Candidate:
         has_begun=row["attempts"] > 0,
         key=row["key"],
         limit=row["most"],
-        rate=stored or said,
-        policy=ConcurrencyPolicy(shared.get("policy") or ConcurrencyPolicy.QUEUE),
-        group=shared.get("group") or "",
-        resources=shared.get("resources") or {},
+        **shared,
     )
 
 

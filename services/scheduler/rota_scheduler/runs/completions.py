@@ -34,7 +34,7 @@ from rota_scheduler.schedules.messages import event_of
 from rota_scheduler.schedules.rearming import rearm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Sequence
     from datetime import datetime
 
     from rota_chassis.clock import Clock
@@ -144,34 +144,10 @@ class Completions:
 
     async def _write(self, batch: Sequence[Completion]) -> None:
         """Write the first of what waits; what is written, or cannot be, waits no more."""
-        if not batch:
-            return
-        try:
-            await self._settle(batch)
-        except Exception as error:
-            if not follows_from_data(error):
-                raise
-            if len(batch) > 1:
-                middle = len(batch) // 2
-                await self._write(batch[:middle])
-                await self._write(batch[middle:])
-                return
-            await self._give_up(batch[0].run, error)
-        del self._waiting[: len(batch)]
-
-    async def _give_up(self, run: Run, error: Exception) -> None:
-        """Let a run fail of which nobody can write what came of it, rather than execute it again for ever."""
-        set_aside = partial(give_up, fence=run.fence, now=self._clock.now())
-        row = {"workspace_id": run.workspace_id, "id": run.id, "schedule_id": run.schedule_id}
-        await put_aside(self._database, "run", row, error, set_aside, workspace_id=run.workspace_id, id=run.id)
-        self._on_runs()
-
-    async def _settle(self, batch: Sequence[Completion]) -> None:
-        async with self._database.transaction() as work:
-            settled = await settle(work, batch, now=self._clock.now(), jitter=self._jitter)
-        settled.count()
-        if settled.frees:
-            self._on_runs()
+        async for written in write(
+            self._database, batch, now=self._clock.now(), jitter=self._jitter, on_runs=self._on_runs
+        ):
+            del self._waiting[:written]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +167,8 @@ class Settled:
 
     @property
     def frees(self) -> bool:
-        """Whether other runs may have become available by it."""
-        return self.released > 0 or any(each.run.is_allotted for each in self.batch)
+        """Whether runs may have become available by it, or will."""
+        return self.released > 0 or bool(self.again) or any(each.run.is_allotted for each in self.batch)
 
     def count(self) -> None:
         """Let the metrics know, once it is committed."""
@@ -208,6 +184,58 @@ class Settled:
             ends[end] = ends.get(end, 0) + 1
         for end, count in ends.items():
             ATTEMPTS.labels(end).inc(count)
+
+
+async def write(
+    database: Database,
+    batch: Sequence[Completion],
+    *,
+    now: datetime,
+    jitter: Callable[[float, float], float],
+    on_runs: Callable[[], None],
+) -> AsyncIterator[int]:
+    """Write what came of attempts; a run of which nobody can fails, rather than be executed again for ever.
+
+    Args:
+        database: Where the runs are.
+        batch: In one transaction, or in several when something of it cannot be written.
+        now: When they ended.
+        jitter: For the delay before another attempt.
+        on_runs: Called when runs may have become available by it.
+
+    Yields:
+        How many more are done with, in their order.
+
+    Raises:
+        Unavailable: the database is away.
+    """
+    if not batch:
+        return
+    try:
+        async with database.transaction() as work:
+            settled = await settle(work, batch, now=now, jitter=jitter)
+    except Exception as error:
+        if not follows_from_data(error):
+            raise
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            for half in (batch[:middle], batch[middle:]):
+                async for written in write(database, half, now=now, jitter=jitter, on_runs=on_runs):
+                    yield written
+            return
+        await _give_up(database, batch[0].run, error, now)
+        on_runs()
+    else:
+        settled.count()
+        if settled.frees:
+            on_runs()
+    yield len(batch)
+
+
+async def _give_up(database: Database, run: Run, error: Exception, now: datetime) -> None:
+    row = {"workspace_id": run.workspace_id, "id": run.id, "schedule_id": run.schedule_id}
+    set_aside = partial(give_up, fence=run.fence, now=now)
+    await put_aside(database, "run", row, error, set_aside, workspace_id=run.workspace_id, id=run.id)
 
 
 async def settle(

@@ -208,6 +208,16 @@ _FAIL = statement(
         .cte("ended")
     ).returning(*(HISTORY.c[name] for name in FIELDS))
 )
+_REWRITE = statement(
+    update(HISTORY)
+    .where(
+        HISTORY.c.workspace_id == bindparam("of_workspace", type_=PgUUID),
+        HISTORY.c.id == bindparam("of_id", type_=PgUUID),
+        HISTORY.c.finished_at == bindparam("ended_at", type_=_INSTANT),
+    )
+    .values({name: bindparam("of_" + name, type_=HISTORY.c[name].type) for name in ("action", "allocation", "work")})
+    .returning(*(HISTORY.c[name] for name in FIELDS))
+)
 _NOMINAL_TIMES = statement(
     _in_both(
         ["nominal_time"],
@@ -347,6 +357,14 @@ async def fail(
     return await work.fetch_one(
         _FAIL, workspace_id=workspace_id, run_id=run_id, of_fence=fence, error=error, finished_at=finished_at
     )
+
+
+async def rewrite(work: UnitOfWork, row: Mapping[str, Any], changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Change `action`, `allocation` or `work` of a run that has just ended; its row then."""
+    columns = {"of_" + name: changes.get(name, row[name]) for name in ("action", "allocation", "work")}
+    ended = {"of_workspace": row["workspace_id"], "of_id": row["id"], "ended_at": row["finished_at"]}
+    (found,) = await work.fetch(_REWRITE, **ended, **columns)
+    return dict(found)
 
 
 async def nominal_times(

@@ -21,7 +21,7 @@ from rota_scheduler.runs import claims, holding
 from rota_scheduler.runs.completions import Completions
 from rota_scheduler.runs.deadlines import Deadlines
 from rota_scheduler.runs.domain import LEASE, PREFETCHED_S, RENEW_EVERY, Failed
-from rota_scheduler.runs.giving_up import give_up
+from rota_scheduler.runs.giving_up import give_up, give_up_waiting
 from rota_scheduler.runs.turns import Turns
 from rota_scheduler.ticker import Ticker, next_tick
 
@@ -43,6 +43,7 @@ MOST_PREFETCHED = 500
 PACE_S = 0.02
 MOST_UNWRITTEN = 2_000
 _LATENESS = LATENESS_SECONDS.labels("run")
+_CRASHED = Failed("Something went wrong on our side; it has been logged.", retryable=False)
 _LOG = logger(__name__)
 
 
@@ -149,7 +150,11 @@ class Worker:
         async def set_aside(work: UnitOfWork, row: Mapping[str, Any], fault: Fault) -> None:
             await give_up(work, row, fault, fence=row["fence"] - 1, now=now)
 
-        return await handle_batch(self._database, "run", most=room, take=take, handle=begin, set_aside=set_aside)
+        claimed = await handle_batch(self._database, "run", most=room, take=take, handle=begin, set_aside=set_aside)
+        if taken.allotted.unreadable:
+            await give_up_waiting(self._database, taken.allotted.unreadable, now=now)
+            self._released()
+        return claimed
 
     def room(self) -> int:
         """How many new runs could begin now, none of which would overtake others that it knows of."""
@@ -203,8 +208,8 @@ class Worker:
     def _ended(self, task: asyncio.Task[None]) -> None:
         run = self._executing.pop(task)
         if not task.cancelled() and task.exception() is not None:
-            # Its lease will end, and it will be claimed again.
-            _LOG.error("run.abandoned", run_id=run.id, exc_info=task.exception())
+            _LOG.error("run.crashed", run_id=run.id, exc_info=task.exception())
+            self._completions.put(run, _CRASHED)
         self._pace.ended += 1
         self._start()
         if len(self._waiting) <= self._prefetched // 2:
@@ -254,7 +259,7 @@ class Worker:
             return Failed(f"The attempt took longer than {most_s:g} s.", retryable=True, cause="timeout")
         except Exception:  # noqa: BLE001 (whatever an action raises, the run ends and says so)
             _LOG.exception("run.crashed", run_id=run.id, action=kind)
-            return Failed("Something went wrong on our side; it has been logged.", retryable=False)
+            return _CRASHED
 
     async def _stop(self) -> None:
         self._stopping = True

@@ -230,13 +230,18 @@ async def retry(
         NotFound: the run does not exist, or not for the user; or it has no such step (code WORKFLOW_STEP_NOT_FOUND).
         PermissionDenied: the user's role does not allow writing.
         Conflict: the run goes on (code WORKFLOW_RUN_GOES_ON), has succeeded (WORKFLOW_RUN_SUCCEEDED), or what a step
-            did that would not be done again has been undone (WORKFLOW_STEPS_UNDONE).
+            did that would not be done again has been undone (WORKFLOW_STEPS_UNDONE), too many go on in its tree
+            (WORKFLOW_TREE_FULL), or what it has done, or its definition, cannot be read (WORKFLOW_RUN_LOST).
     """
     key = f"retry/{user.user_id}/{request_id}" if request_id else None
     try:
         return await _advance(workflows, user, run_id, Retry(step), key)
     except RefusedRetry as error:
         raise Conflict(str(error), code=error.code) from error
+    except RefusedDefinition as error:
+        raise Conflict(
+            f"The run's definition cannot be read ({error}); start another.", code="WORKFLOW_RUN_LOST"
+        ) from error
 
 
 async def _advance(

@@ -82,6 +82,8 @@ def parse(content: Mapping[str, Any], kinds: Iterable[str]) -> Definition:
     Raises:
         RefusedDefinition: it will not do.
     """
+    if not isinstance(content, dict):
+        raise RefusedDefinition("definition", "must be an object")
     if len(orjson.dumps(content)) > MAX_BYTES:
         raise RefusedDefinition("definition", f"is larger than {MAX_BYTES} bytes")
     check_known(content, frozenset({"steps", "output"}), "definition")

@@ -253,6 +253,8 @@ def _retried(definition: Definition, state: State, retry: Retry) -> State:
         raise RefusedRetry("WORKFLOW_RUN_GOES_ON", "The run goes on; wait for its end, or cancel it.")
     if state.status not in _RETRIED:
         raise RefusedRetry("WORKFLOW_RUN_SUCCEEDED", "The run has succeeded; start another.")
+    if not state.steps:
+        raise RefusedRetry("WORKFLOW_RUN_LOST", "What the run has done could not be read any more; start another.")
     again = {name for name, step in state.steps.items() if step.status not in DONE}
     if retry.step is not None:
         begins = definition.after(frozenset({retry.step}))

@@ -25,12 +25,12 @@ from rota_scheduler.actions.contract import KINDS
 from rota_scheduler.runs import store as runs
 from rota_scheduler.runs.messages import run_finished
 from rota_scheduler.ticker import next_tick
-from rota_scheduler.workflows import store, waiters
+from rota_scheduler.workflows import store, trees, waiters
 from rota_scheduler.workflows.definition import check_where, parse
-from rota_scheduler.workflows.domain import advance, busy
+from rota_scheduler.workflows.domain import RefusedRetry, advance, busy
 from rota_scheduler.workflows.messages import event_of
 from rota_scheduler.workflows.orders import carry_out
-from rota_scheduler.workflows.state import FINISHED, ActionEnded, Order
+from rota_scheduler.workflows.state import FINISHED, ActionEnded, Order, Retry
 from rota_scheduler.workflows.tables import run_of
 from rota_scheduler.workflows.waits import DECISIONS
 from rota_scheduler.workflows.waits import waiters as waiters_of
@@ -69,7 +69,10 @@ async def apply(workflows: Workflows, work: UnitOfWork, run: WorkflowRun, event:
     waited = frozenset(waiters_of(definition, state))
     events = deque([event])
     while events:
-        state, commands = advance(definition, state, events.popleft(), now)
+        told = events.popleft()
+        state, commands = advance(definition, state, told, now)
+        if isinstance(told, Retry):
+            await _take_place(workflows, work, run)
         events.extend(await carry_out(workflows, work, replace(run, state=state), definition, commands))
         if not events:
             events.extend(await _deaf(work, run, frozenset(waiters_of(definition, state)) - waited))
@@ -86,6 +89,19 @@ async def apply(workflows: Workflows, work: UnitOfWork, run: WorkflowRun, event:
     elif run.finished_at is not None:
         work.append(event_of(events_pb2.WorkflowRunRetried, advanced, now))
     return advanced
+
+
+async def _take_place(workflows: Workflows, work: UnitOfWork, run: WorkflowRun) -> None:
+    """Let a run that had finished count in its tree again, before what it starts there does.
+
+    Raises:
+        RefusedRetry: the tree has no room for it.
+    """
+    if run.root_id is None:
+        return
+    await store.reopen(work, run)
+    if await trees.room(work, workflows.limits, workspace_id=run.workspace_id, root_id=run.root_id) < 0:
+        raise RefusedRetry("WORKFLOW_TREE_FULL", workflows.limits.full)
 
 
 async def _deaf(work: UnitOfWork, run: WorkflowRun, new: Collection[Waiter]) -> list[DomainEvent]:

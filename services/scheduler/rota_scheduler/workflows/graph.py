@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rota_scheduler.workflows.state import Item, StepStatus
+from rota_scheduler.workflows.state import Item, StepState, StepStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rota_scheduler.workflows.state import State, StepState
+    from rota_scheduler.workflows.state import State
     from rota_scheduler.workflows.steps import Definition
 
 _WIDTH, _HEIGHT, _GAP = 180, 48, 36
@@ -43,7 +43,7 @@ class Graph:
     @classmethod
     def of(cls, definition: Definition, state: State) -> Graph:
         """The graph of a run."""
-        steps = {name: state.steps[name] for name in definition.steps}
+        steps = {name: state.steps.get(name, StepState()) for name in definition.steps}
         return cls(steps, [(need, step.id) for step in definition.steps.values() for need in step.needs])
 
     def mermaid(self) -> str:

@@ -10,6 +10,7 @@ from rota_chassis import codec
 from rota_chassis.events.log import NewEvent
 
 from rota_scheduler.actions.contract import KINDS
+from rota_scheduler.actions.templates import RefusedDefinition
 from rota_scheduler.workflows.definition import parse, shown
 from rota_scheduler.workflows.graph import Graph
 from rota_scheduler.workflows.schema import SCHEMA
@@ -54,6 +55,12 @@ def schema_message() -> workflows_pb2.GetWorkflowSchemaResponse:
 
 def run_message(run: WorkflowRun) -> workflows_pb2.WorkflowRun:
     """The run as the API shows it."""
+    message = _without_steps(run)
+    message.steps.extend(_steps(run))
+    return message
+
+
+def _without_steps(run: WorkflowRun) -> workflows_pb2.WorkflowRun:
     state = run.state
     message: workflows_pb2.WorkflowRun = _decode_run(
         {
@@ -74,19 +81,16 @@ def run_message(run: WorkflowRun) -> workflows_pb2.WorkflowRun:
     message.created_at.FromDatetime(run.created_at)
     if run.finished_at is not None:
         message.finished_at.FromDatetime(run.finished_at)
-    message.steps.extend(_steps(run))
     return message
 
 
 def event_of(message: Any, run: WorkflowRun, now: datetime) -> NewEvent:
     """An event of `rota.events.v1` about a run as it now is; its steps would make it larger than events may be."""
-    told = run_message(run)
-    told.ClearField("steps")
     return NewEvent(
         workspace_id=run.workspace_id,
         aggregate_id=run.id,
         aggregate_version=run.version,
-        data=message(workflow_run=told),
+        data=message(workflow_run=_without_steps(run)),
         time=now,
         causation_depth=run.causation_depth,
     )
@@ -118,12 +122,18 @@ def graph_message(run: WorkflowRun, *, with_svg: bool) -> workflows_pb2.GetWorkf
 
 
 def _steps(run: WorkflowRun) -> list[workflows_pb2.WorkflowStep]:
-    return [_step(run, step, run.state.steps[step.id]) for step in parse(run.definition, KINDS).steps.values()]
+    states = run.state.steps
+    try:
+        steps = parse(run.definition, KINDS).steps
+    except RefusedDefinition:
+        # It was set aside for that, or a newer release began it: what is known of its steps is shown all the same.
+        return [_step(run, name, None, state) for name, state in states.items()]
+    return [_step(run, name, step, states[name]) for name, step in steps.items() if name in states]
 
 
-def _step(run: WorkflowRun, step: Step, state: StepState) -> workflows_pb2.WorkflowStep:
+def _step(run: WorkflowRun, name: str, step: Step | None, state: StepState) -> workflows_pb2.WorkflowStep:
     content: dict[str, Any] = {
-        "name": step.id,
+        "name": name,
         "status": state.status.value,
         "error": state.error,
         "attempt": state.attempt,
@@ -139,8 +149,8 @@ def _step(run: WorkflowRun, step: Step, state: StepState) -> workflows_pb2.Workf
             "failed": state.items.count(Item.FAILED),
             "compensated": state.items.count(Item.COMPENSATED),
         }
-    if step.workflow is not None and step.for_each is None and state.started_at is not None:
-        content["workflow_run_id"] = str(uuid5(run.id, str(Key(step.id, state.attempt))))
+    if step and step.workflow is not None and step.for_each is None and state.started_at is not None:
+        content["workflow_run_id"] = str(uuid5(run.id, str(Key(name, state.attempt))))
     message: workflows_pb2.WorkflowStep = _decode_step(content)
     waits_until = state.until if state.status is StepStatus.WAITING else None
     for field, moment in (

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from rota_chassis.memberships import MEMBERSHIPS, newest_visible, visible_workspaces
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import DateTime, Integer, Text, bindparam, func, null, or_, select, update
+from sqlalchemy import DateTime, Integer, bindparam, func, null, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_scheduler.access import is_visible
 from rota_scheduler.runs.tables import by_column, given
-from rota_scheduler.workflows.state import RunStatus
 from rota_scheduler.workflows.tables import (
     ACTIONS,
     RUNS,
     SIGNALS,
     VERSIONS,
     WORKFLOWS,
+    failed_json,
     run_of,
     state_json,
     state_of_json,
@@ -139,12 +139,11 @@ _FAIL = statement(
         wake_at=null(),
         finished_at=_NOW,
         version=RUNS.c.version + 1,
-        state=RUNS.c.state.op("||")(
-            func.jsonb_build_object("status", RunStatus.FAILED.value, "error", bindparam("error", type_=Text))
-        ),
+        state=bindparam("state", type_=RUNS.c.state.type),
     )
     .returning(RUNS)
 )
+_REOPEN = statement(update(RUNS).where(RUNS.c.workspace_id == _WORKSPACE, RUNS.c.id == _ID).values(finished_at=null()))
 _NEXT = statement(select(func.min(RUNS.c.wake_at)).where(RUNS.c.wake_at.is_not(None)))
 _NEW_ACTION = given("action", **{column.name: column.type for column in ACTIONS.c})
 _ADD_ACTIONS = statement(
@@ -234,6 +233,11 @@ async def save_run(work: UnitOfWork, run: WorkflowRun) -> None:
     )
 
 
+async def reopen(work: UnitOfWork, run: WorkflowRun) -> None:
+    """Let a locked run that had finished count as one that goes on; `save_run` writes the rest."""
+    await work.execute(_REOPEN, workspace_id=run.workspace_id, id=run.id)
+
+
 async def get_run(reader: Reader, *, user_id: UUID, run_id: UUID) -> WorkflowRun | None:
     """The run, if the user may see it."""
     row = await reader.fetch_one(_GET_RUN, user_id=user_id, id=run_id)
@@ -291,9 +295,9 @@ async def take_due(work: UnitOfWork, *, now: datetime, limit: int) -> Sequence[M
 
 
 async def fail(work: UnitOfWork, row: Mapping[str, Any], *, error: str, now: datetime) -> Mapping[str, Any] | None:
-    """End a run as it was taken, whatever its state is; its row as it then is."""
+    """End a run as it was taken, whatever its state is; its row as it then is, which can be read."""
     taken = {"of_workspace": row["workspace_id"], "of_id": row["id"], "of_version": row["version"]}
-    return await work.fetch_one(_FAIL, **taken, error=error, now=now)
+    return await work.fetch_one(_FAIL, **taken, state=failed_json(row["state"], error=error), now=now)
 
 
 async def next_due(reader: Reader) -> datetime | None:

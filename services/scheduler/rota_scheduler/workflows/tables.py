@@ -125,6 +125,18 @@ def state_of_json(stored: Mapping[str, Any]) -> State:
     return State(**{**stored, "status": RunStatus(stored["status"]), "steps": steps, "signals": signals})
 
 
+def failed_json(stored: Any, *, error: str) -> dict[str, Any]:
+    """What becomes of a state that was kept when its run fails, whatever it holds.
+
+    One that cannot be read is given up: what was done is not known then, so that the run has no steps.
+    """
+    try:
+        state_of_json(stored)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        stored = {"steps": {}, "signals": []}
+    return {**stored, "status": RunStatus.FAILED.value, "error": error}
+
+
 def _instants(step: Mapping[str, Any]) -> dict[str, datetime | None]:
     names = ("until", "started_at", "finished_at")
     return {name: datetime.fromisoformat(step[name]) if step[name] else None for name in names}

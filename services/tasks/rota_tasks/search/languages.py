@@ -21,6 +21,8 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
     from uuid import UUID
 
     from rota_chassis.postgres.database import Reader, UnitOfWork
@@ -103,6 +105,13 @@ _BEGIN = statement(
         """
     ).bindparams(_OWN, _USER)
 )
+_IS_UNKNOWN = """
+    NOT EXISTS (
+        SELECT FROM pg_ts_config
+        WHERE cfgname = language AND cfgnamespace = CAST('pg_catalog' AS regnamespace))
+"""
+_FORGET = statement(text(f"DELETE FROM search_languages WHERE {_IS_UNKNOWN} RETURNING workspace_id, language"))  # noqa: S608 (the constant above)
+_FORGET_SETTINGS = statement(text(f"DELETE FROM search_settings WHERE {_IS_UNKNOWN}"))  # noqa: S608 (the constant above)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,3 +160,9 @@ async def set_language(work: UnitOfWork, *, own_workspace_id: UUID, user_id: UUI
 async def begin(work: UnitOfWork, *, own_workspace_id: UUID, user_id: UUID) -> None:
     """Let the workspaces of a user be prepared for their language; those that are, or have begun, stay as they are."""
     await work.execute(_BEGIN, own_workspace_id=own_workspace_id, user_id=user_id)
+
+
+async def forget_unknown(work: UnitOfWork) -> Sequence[Mapping[str, Any]]:
+    """Forget the languages that PostgreSQL does not have, for which no document can be written; which they were."""
+    await work.execute(_FORGET_SETTINGS)
+    return await work.fetch(_FORGET)

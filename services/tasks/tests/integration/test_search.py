@@ -210,7 +210,7 @@ async def test_dying_while_documents_are_made_anew_loses_no_rename(
         )
     async with database.transaction() as work:
         await documents_module.write_of_label(work, workspace_id=workspace_id, label_id=label_id)
-    await make_anew(database, documents_module.refresh)
+    await make_anew(database, documents_module.next_of_note, documents_module.go_on_with_note)
     async with database.connection() as connection:
         query = "SELECT count(*) FROM search_documents WHERE document @@ to_tsquery('simple', 'garden')"
         assert await connection.fetchval(query) == 2 * documents_module.AT_ONCE + 1

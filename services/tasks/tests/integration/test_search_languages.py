@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from prometheus_client import REGISTRY
 from rota.tasks.v1 import comments_pb2, projects_pb2, search_pb2
 from rota_chassis.errors import InvalidArgument
 from rota_chassis.ids import uuid7
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from conftest import Stage
     from rota_chassis.testing.service_plugin import MakeDatabase
     from rota_chassis.testing.services import User
+
+
+def set_aside(what: str) -> float:
+    """How many rows of a kind this process has set aside."""
+    return REGISTRY.get_sample_value("rota_rows_set_aside_total", {"what": what}) or 0.0
 
 
 async def found(stage: Stage, q: str, *, user: User | None = None, **fields: Any) -> list[str]:
@@ -191,12 +197,9 @@ async def test_documents_are_made_anew_when_all_have_ended_who_may_not_know_the_
     await database.close()
 
 
-async def test_dying_while_documents_are_made_anew_and_two_at_once_leave_none_out(make_database: MakeDatabase) -> None:
-    database = await Database.connect(await make_database("tasks"), size=4)
-    own, user_id = uuid7(), uuid7()
-    whose = {"own_workspace_id": own, "user_id": user_id}
+async def many_tasks(database: Database, workspace_id: UUID, count: int) -> None:
+    """Tasks whose documents are empty still."""
     async with database.connection() as connection:
-        await connection.execute("INSERT INTO memberships VALUES ($1, $2, 'member', 1, false)", own, user_id)
         await connection.execute(
             """
             INSERT INTO tasks (workspace_id, id, title, description, status, priority, created_by, created_at,
@@ -204,15 +207,24 @@ async def test_dying_while_documents_are_made_anew_and_two_at_once_leave_none_ou
             SELECT $1, gen_random_uuid(), 'Planting', '', 'todo', 'none', $1, now(), now(), 1, '{}', '{}'
             FROM generate_series(1, $2)
             """,
-            own,
-            2 * documents.AT_ONCE + 1,
+            workspace_id,
+            count,
         )
         await connection.execute("INSERT INTO search_documents SELECT workspace_id, id, '' FROM tasks")
+
+
+async def test_dying_while_documents_are_made_anew_and_two_at_once_leave_none_out(make_database: MakeDatabase) -> None:
+    database = await Database.connect(await make_database("tasks"), size=4)
+    own, user_id = uuid7(), uuid7()
+    whose = {"own_workspace_id": own, "user_id": user_id}
+    await many_tasks(database, own, 2 * documents.AT_ONCE + 1)
+    async with database.connection() as connection:
+        await connection.execute("INSERT INTO memberships VALUES ($1, $2, 'member', 1, false)", own, user_id)
     async with database.transaction() as work:
         await languages.set_language(work, **whose, language="en")
         await languages.begin(work, **whose)
     assert await refreshing.prepare(database)
-    await make_anew(database, documents.prepare)
+    await make_anew(database, documents.next_of_language, documents.go_on_with_language)
     async with database.connection() as connection:
         query = "SELECT count(*) FROM search_documents WHERE document @@ to_tsquery('english', 'plants')"
         assert await connection.fetchval(query) == 2 * documents.AT_ONCE + 1
@@ -252,3 +264,60 @@ async def test_a_task_that_is_created_while_a_language_is_begun_has_it_or_is_mad
     request = search_pb2.SearchTasksRequest(q="plants", page_size=100)
     answer = await stage.search.SearchTasks(request, metadata=stage.ada.metadata)
     assert len(answer.results) == 60
+
+
+async def test_a_document_that_cannot_be_made_stays_as_it_was_and_the_others_are_made(
+    make_database: MakeDatabase,
+) -> None:
+    database = await Database.connect(await make_database("tasks"), size=2)
+    own, user_id = uuid7(), uuid7()
+    whose = {"own_workspace_id": own, "user_id": user_id}
+    await many_tasks(database, own, documents.AT_ONCE + 2)
+    async with database.connection() as connection:
+        await connection.execute("INSERT INTO memberships VALUES ($1, $2, 'member', 1, false)", own, user_id)
+        # More words than a document may have, in the last of the first batch and in the last of all.
+        await connection.execute(
+            """
+            UPDATE tasks SET description = (SELECT string_agg('word' || n, ' ') FROM generate_series(1, 200000) n)
+            WHERE id IN (
+                (SELECT id FROM tasks ORDER BY id OFFSET $1 LIMIT 1), (SELECT id FROM tasks ORDER BY id DESC LIMIT 1))
+            """,
+            documents.AT_ONCE - 1,
+        )
+    async with database.transaction() as work:
+        await languages.set_language(work, **whose, language="en")
+        await languages.begin(work, **whose)
+    before = set_aside("search_document")
+    while await refreshing.prepare(database):
+        pass
+    assert set_aside("search_document") - before == 2
+    assert (await languages.setting_of(database, **whose)).ready
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM search_documents WHERE document <> ''") == (
+            documents.AT_ONCE
+        )
+    await database.close()
+
+
+async def test_a_language_that_postgresql_does_not_have_is_forgotten_and_the_others_are_prepared(
+    make_database: MakeDatabase,
+) -> None:
+    database = await Database.connect(await make_database("tasks"), size=2)
+    own, user_id = uuid7(), uuid7()
+    whose = {"own_workspace_id": own, "user_id": user_id}
+    await many_tasks(database, own, 1)
+    async with database.connection() as connection:
+        await connection.execute("INSERT INTO memberships VALUES ($1, $2, 'member', 1, false)", own, user_id)
+        await connection.execute("INSERT INTO search_languages VALUES ($1, 'klingon')", own)
+        await connection.execute("INSERT INTO search_settings VALUES ($1, $2, 'klingon')", own, uuid7())
+    async with database.transaction() as work:
+        await languages.set_language(work, **whose, language="en")
+        await languages.begin(work, **whose)
+    before = set_aside("search_language")
+    while await refreshing.prepare(database):
+        pass
+    assert set_aside("search_language") - before == 1
+    assert await languages.setting_of(database, **whose) == languages.Setting("english")
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM search_settings") == 1
+    await database.close()

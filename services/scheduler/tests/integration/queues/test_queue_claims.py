@@ -74,6 +74,7 @@ class Claimers:
             wait_s=0,
             lease_s=lease_s,
             worker="",
+            told=lambda run: run,
         )
 
     async def claim_here(self, *, limit: int = 100) -> Sequence[Run]:

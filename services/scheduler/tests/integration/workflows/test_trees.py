@@ -128,3 +128,53 @@ async def test_one_that_is_too_deep_is_refused(small: Sequence[Workflows], user:
     with pytest.raises(Conflict, match="at most 3 deep") as refused:
         await start(small[0], user, waiting, within=run.id)
     assert refused.value.code == "WORKFLOW_TREE_TOO_DEEP"
+
+
+async def test_runs_that_are_retried_at_once_find_no_more_room_than_there_is(
+    database: Database, small: Sequence[Workflows], user: UserPrincipal
+) -> None:
+    waiting = await create(small[0], user, WAIT)
+    root = await start(small[0], user, waiting)
+    inner = [await start(small[0], user, waiting, within=root.id) for _ in range(6)]
+    ended = inner[:3]
+    for run in ended:
+        await commands.order(small[0], user, run_id=run.id, given=Order.CANCEL)
+    for _ in range(2):
+        await start(small[0], user, waiting, within=root.id)
+    outcomes = await asyncio.gather(
+        *(
+            commands.retry(workflows, user, run_id=run.id, step=None)
+            for workflows, run in zip(small, ended, strict=True)
+        ),
+        return_exceptions=True,
+    )
+    refused = [each for each in outcomes if isinstance(each, Conflict)]
+    assert [each.code for each in refused] == ["WORKFLOW_TREE_FULL"] * 2
+    assert len(await going_on(database, root)) == 6
+    left = next(run for run, outcome in zip(ended, outcomes, strict=True) if isinstance(outcome, Conflict))
+    kept = await queries.get_run(small[0], user, run_id=left.id)
+    assert (kept.state.status, kept.state.attempt) == (RunStatus.CANCELLED, 1)
+    assert kept.finished_at is not None
+    # An end makes room; the outermost run is not one of those within it.
+    await commands.order(small[1], user, run_id=inner[5].id, given=Order.CANCEL)
+    assert (await commands.retry(small[1], user, run_id=left.id, step=None)).finished_at is None
+    await commands.order(small[0], user, run_id=root.id, given=Order.CANCEL)
+    await commands.retry(small[0], user, run_id=root.id, step=None)
+
+
+async def test_a_run_that_is_retried_takes_its_place_before_those_that_it_starts(
+    database: Database, small: Sequence[Workflows], user: UserPrincipal
+) -> None:
+    waiting = await create(small[0], user, WAIT)
+    grows = await create(small[0], user, over(waiting, 2))
+    root = await start(small[0], user, waiting)
+    run = await start(small[0], user, grows, within=root.id)
+    for each in await going_on(database, root):
+        await commands.order(small[0], user, run_id=each.id, given=Order.CANCEL)
+    for _ in range(4):
+        await start(small[0], user, waiting, within=root.id)
+    again = await commands.retry(small[0], user, run_id=run.id, step=None)
+    assert again.state.status is RunStatus.RUNNING
+    assert len(await going_on(database, root)) == 6
+    found = await queries.list_items(small[0], user, run_id=run.id, step="grow", limit=9, after=-1, status=None)
+    assert [each.error for each in found] == [None, Limits(runs=6).full]
