@@ -135,9 +135,8 @@ def may_take(definition: Definition, state: State, signal: Signalled) -> bool:
 
 def waiters(definition: Definition, state: State) -> Iterator[Waiter]:
     """The steps that events may concern."""
-    for step in definition.steps.values():
-        here = state.steps[step.id]
-        key = str(Key(step.id, here.attempt))
+    for name, here in state.steps.items():
+        step, key = definition.steps[name], str(Key(name, here.attempt))
         if step.approval is not None and here.status in {StepStatus.RUNNING, StepStatus.WAITING}:
             yield Waiter(key=key, event_type=DECISIONS, subject=here.task_id)
         elif step.wait is not None and step.wait.event is not None and here.status is StepStatus.WAITING:

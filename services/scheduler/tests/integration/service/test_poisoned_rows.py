@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import REGISTRY
 from rota.events.v1 import events_pb2
 from rota.scheduler.v1 import schedules_pb2
-from rota_chassis.errors import Unavailable
+from rota_chassis.errors import Conflict, Unavailable
 from rota_chassis.events.log import NewEvent
 from rota_chassis.identity import UserPrincipal
 from rota_chassis.ids import uuid7
@@ -25,7 +25,7 @@ from rota_scheduler.actions.egress import EgressPolicy
 from rota_scheduler.executions import store as executions
 from rota_scheduler.executions.domain import Armed
 from rota_scheduler.executions.firing import Executions, fire_task_actions
-from rota_scheduler.queues.commands import claim_runs
+from rota_scheduler.queues.commands import claim_runs, complete_run
 from rota_scheduler.queues.dependencies import Queues
 from rota_scheduler.queues.messages import claimed_message
 from rota_scheduler.queues.waiting import Waiting
@@ -562,6 +562,38 @@ async def test_a_job_that_no_worker_can_be_told_of_fails_and_the_others_are_give
     assert run is not None
     assert run.status is Status.FAILED
     assert (listed(run).error).startswith("It could not be run (")
+
+
+async def test_a_job_whose_end_cannot_be_written_fails_instead_of_being_given_out_for_ever(
+    database: Database, clock: ManualClock, make_run: MakeRun
+) -> None:
+    run = make_run(JOB)
+    user = UserPrincipal(uuid7(), run.workspace_id, "user", None)
+    async with database.transaction() as work:
+        await runs.add(work, [run])
+        await work.execute(
+            _JOIN, workspace_id=run.workspace_id, user_id=user.user_id, role="member", version=1, removed=False
+        )
+        # There is an event of its end already, as when a database was restored from before.
+        said = events_pb2.RunFinished(run=schedules_pb2.Run(id=str(run.id)))
+        work.append(NewEvent(run.workspace_id, run.id, 1, said, clock.now()))
+    memberships = Memberships(database, grpc.aio.insecure_channel("unix:/nowhere"))
+    queues = Queues(database, memberships, clock, Waiting(database, clock), random.uniform, on_runs=lambda: None)
+    (job,) = await claim_runs(
+        queues,
+        user,
+        place=(user.workspace_id, "ovens"),
+        limit=3,
+        wait_s=0,
+        lease_s=60,
+        worker="",
+        told=claimed_message,
+    )
+    before = set_aside("run")
+    with pytest.raises(Conflict):
+        await complete_run(queues, user, run_id=run.id, fence=job.fence, result=None)
+    assert set_aside("run") - before == 1
+    await ended_as(database, [run], failed=run)
 
 
 async def test_what_the_server_is_at_fault_for_sets_nothing_aside(

@@ -13,7 +13,7 @@ from rota_scheduler.workflows import commands, engine, queries
 from rota_scheduler.workflows.state import Order, RunStatus
 from rota_scheduler.workflows.tables import RUNS, run_of
 from rota_scheduler.workflows.trees import Limits
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -178,3 +178,18 @@ async def test_a_run_that_is_retried_takes_its_place_before_those_that_it_starts
     assert len(await going_on(database, root)) == 6
     found = await queries.list_items(small[0], user, run_id=run.id, step="grow", limit=9, after=-1, status=None)
     assert [each.error for each in found] == [None, Limits(runs=6).full]
+
+
+@pytest.mark.parametrize("spoilt", ["definition = '{}'", "definition = '[7]'", "state = '[]'"])
+async def test_a_run_that_cannot_be_read_is_not_retried_and_says_so(
+    database: Database, clock: ManualClock, small: Sequence[Workflows], user: UserPrincipal, spoilt: str
+) -> None:
+    run = await start(small[0], user, await create(small[0], user, {"steps": {"wait": {"wait": {"for_s": 60}}}}))
+    async with database.transaction() as work:
+        await work.execute(statement(text(f"UPDATE workflow_runs SET {spoilt}")))  # noqa: S608 (of this test)
+    clock.advance(60)
+    await engine.wake_runs(small[0])
+    with pytest.raises(Conflict, match="start another") as refused:
+        await commands.retry(small[0], user, run_id=run.id, step=None)
+    assert refused.value.code == "WORKFLOW_RUN_LOST"
+    assert (await queries.get_run(small[0], user, run_id=run.id)).state.status is RunStatus.FAILED
