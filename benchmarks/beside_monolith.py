@@ -4,9 +4,11 @@ Both serve the same rows from the same PostgreSQL server to `wrk`, which reads r
 change in the machine's speed meets both. Each may use every core: Rota is a gateway and a tasks process, the monolith
 has a worker for each core. Prints requests a second, latency, and CPU time a request (the service's processes, without
 PostgreSQL and wrk); quote the ratios. What Rota does for a created task counts: its event, which is published, received
-by the gateway for live clients, and its search document.
+by the gateway for live clients, and its search document. At last, what all processes of Rota use for a created task,
+those included that are told of it, until they have handled it.
 
-Needs `wrk` (Debian: `apt install wrk`). Usage: python benchmarks/beside_monolith.py [--rounds 3] [--seconds 8]
+Needs `wrk` (Debian: `apt install wrk`).
+Usage: python benchmarks/beside_monolith.py [--rounds 3] [--seconds 8] [--only read|create|everywhere]
 """
 
 from __future__ import annotations
@@ -69,6 +71,8 @@ class Peer:
     url: str
     pids: list[int]
     token: str
+    run: Path | None = None
+    """The folder with the names and numbers of all processes, of Rota."""
 
     def cpu_s(self) -> float:
         """CPU time that its processes have used so far."""
@@ -82,16 +86,59 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=8)
+    parser.add_argument("--only", choices=[*SCRIPTS, "everywhere"])
     options = parser.parse_args()
     if shutil.which("wrk") is None:
         sys.exit("This benchmark needs wrk; on Debian `apt install wrk`.")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rota-bench-")))
         rota, ids = stack.enter_context(running_rota(folder))
-        monolith = stack.enter_context(running_monolith(folder))
         (folder / "ids").write_text("\n".join(ids))
         for what in SCRIPTS:
-            compare(what, (rota, monolith), folder, options.rounds, options.seconds)
+            if options.only in (None, what):
+                with running_monolith(folder) as monolith:
+                    compare(what, (rota, monolith), folder, options.rounds, options.seconds)
+        if options.only in (None, "everywhere"):
+            everywhere(rota, folder, options.rounds, options.seconds)
+
+
+def everywhere(rota: Peer, folder: Path, rounds: int, seconds: int) -> None:
+    """Print what each process uses for a created task."""
+    load("create", rota, folder, 2)
+    found: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        time.sleep(2)
+        before = cpu_by_process(rota)
+        requests_per_s, *_ = load("create", rota, folder, seconds)
+        # What those do who are told of it belongs to it.
+        time.sleep(2)
+        for name, used_s in cpu_by_process(rota).items():
+            used_us = (used_s - before.get(name, 0)) * 1e6 / (requests_per_s * seconds)
+            found.setdefault(name, []).append(used_us)
+    medians = {name: statistics.median(each) for name, each in found.items()}
+    print("CPU us of all processes for a created task")
+    for name, used_us in sorted(medians.items(), key=lambda each: -each[1]):
+        if used_us >= 1:
+            print(f"{name:32} {used_us:7.0f}")
+    print(f"{'together':32} {sum(medians.values()):7.0f}\n", flush=True)
+
+
+def cpu_by_process(rota: Peer) -> dict[str, float]:
+    """CPU time that each process of Rota has used so far; of PostgreSQL's by their databases, or what they do."""
+    found: dict[str, float] = {}
+    assert rota.run is not None
+    for file in rota.run.glob("*.pid"):
+        process = psutil.Process(int(file.read_text().split()[0]))
+        for each in (process, *process.children(recursive=True)):
+            try:
+                title = each.cmdline()[0] if file.stem == "postgres" and each is not process else ""
+                times = each.cpu_times()
+            except psutil.NoSuchProcess:
+                continue
+            database = re.search(r"rota_\w+", title)
+            name = f"postgres {database[0] if database else title.removeprefix('postgres: ')}" if title else file.stem
+            found[name] = found.get(name, 0) + times.user + times.system
+    return found
 
 
 def compare(what: str, peers: tuple[Peer, Peer], folder: Path, rounds: int, seconds: int) -> None:
@@ -159,7 +206,7 @@ def running_rota(folder: Path) -> Iterator[tuple[Peer, list[str]]]:
                 for number in range(TASKS)
             ]
         pids = [int((data / "run" / f"{name}.pid").read_text().split()[0]) for name in ("gateway", "tasks")]
-        yield Peer("rota", url, pids, token), ids
+        yield Peer("rota", url, pids, token, data / "run"), ids
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=60)

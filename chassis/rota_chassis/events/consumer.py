@@ -2,6 +2,8 @@
 
 - The inbox row and the effect commit together; a second delivery finds the row and is only acknowledged. The process
   may die at any instruction: before the commit nothing happened, after it the redelivery does nothing.
+- The inbox row is the first thing in the transaction, which begins when the handler first uses it. An event that a
+  handler has nothing to do about leaves nothing behind, and one that is delivered again finds as little to do.
 - Events of one aggregate are handled in order, those of different aggregates side by side. A delivery that failed
   comes again after its successors may have been handled: handlers compare `aggregate_version` where order matters.
 - A failing event is tried again with growing delays; after the last, JetStream's advisory lands in the dead-letter
@@ -34,6 +36,7 @@ from rota_chassis.telemetry import EVENTS_HANDLED, TRACER, extract
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
+    import asyncpg
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
@@ -62,6 +65,11 @@ _RECEIVE = statement(
     .values(workspace_id=bindparam("workspace_id"), consumer=bindparam("consumer"), event_id=bindparam("event_id"))
     .on_conflict_do_nothing()
 )
+_NOT_RECEIVED = "INSERT 0 0"
+
+
+class _HandledBefore(Exception):
+    """The inbox has the event already."""
 
 
 class AskFirst(Exception):
@@ -82,8 +90,8 @@ class Consumer:
     Args:
         name: Durable name; the replicas of a service share it, and the work.
         handlers: By type of event. A handler gets the transaction that also holds the inbox row; what it writes and
-            appends commits with it.
-        after_commit: Called when handled events have committed, to wake what waits for their effect.
+            appends commits with it. Whether it has anything to do it finds out without that, or by `work.ahead`.
+        after_commit: Called when effects of events have committed, to wake what waits for them.
         backoff_s: How long to wait before the second try, the third, and so on.
         ack_wait_s: How long after this process died another gets what it had in hand.
     """
@@ -234,12 +242,16 @@ class Consumer:
                 await lacking.ask()
 
     async def _handle(self, event: Event) -> str:
-        async with self._database.transaction() as work:
-            fresh = await work.execute(
-                _RECEIVE, workspace_id=event.workspace_id, consumer=self._name, event_id=event.id
-            )
-            if fresh:
+        async def receive(connection: asyncpg.Connection) -> None:
+            given = {"workspace_id": event.workspace_id, "consumer": self._name, "event_id": event.id}
+            if await connection.execute(_RECEIVE.sql, *_RECEIVE.arguments(given)) == _NOT_RECEIVED:
+                raise _HandledBefore
+
+        try:
+            async with self._database.transaction(late=True, first=receive) as work:
                 await self._handlers[event.type](work, event)
-        if fresh and self._after_commit is not None:
+        except _HandledBefore:
+            return "duplicate"
+        if self._after_commit is not None and work.has_begun:
             self._after_commit()
-        return "handled" if fresh else "duplicate"
+        return "handled"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -171,15 +171,20 @@ class Database:
                 await connection.execute("SELECT 1")
 
     @asynccontextmanager
-    async def transaction(self, *, late: bool = False) -> AsyncIterator[UnitOfWork]:
+    async def transaction(
+        self, *, late: bool = False, first: Callable[[asyncpg.Connection], Awaitable[None]] | None = None
+    ) -> AsyncIterator[UnitOfWork]:
         """One transaction: committed when the block ends, rolled back when it raises.
 
         Args:
             late: Whether it begins only with a statement whose result is needed (see `UnitOfWork`).
+            first: What it begins with, if it begins at all.
         """
         with _unavailable():
-            async with self._acquired() as connection:
-                work = UnitOfWork(connection, connection.transaction())
+            async with AsyncExitStack() as held:
+                work = UnitOfWork(
+                    acquire=lambda: held.enter_async_context(self._acquired()), database=self, first=first
+                )
                 if not late:
                     await work.begin()
                 try:
@@ -243,19 +248,29 @@ class UnitOfWork:
     """A transaction: reads, writes, and the events that commit with them.
 
     Writes that wait (`write`) go together in one round trip, an event with them. A transaction that begins late, and in
-    which there is nothing else, is that one statement alone.
+    which there is nothing else, is that one statement alone; one in which there is nothing at all does not even take a
+    connection.
 
     Args:
-        connection: What it runs on.
-        transaction: Has not begun; absent means that the caller's has, and that nothing waits.
+        connection: What it runs on, in the caller's transaction, and then nothing waits. Absent in one of its own.
+        acquire: Gives the connection of one of its own.
+        database: Where that is.
+        first: What it begins with, if it begins at all.
     """
 
     def __init__(
-        self, connection: asyncpg.Connection, transaction: asyncpg.transaction.Transaction | None = None
+        self,
+        connection: asyncpg.Connection | None = None,
+        *,
+        acquire: Callable[[], Awaitable[asyncpg.Connection]] | None = None,
+        database: Database | None = None,
+        first: Callable[[asyncpg.Connection], Awaitable[None]] | None = None,
     ) -> None:
         self._connection = connection
-        self._transaction = transaction
-        self._begun = transaction is None
+        self._acquire = acquire
+        self._database = database
+        self._first = first
+        self._transaction: asyncpg.transaction.Transaction | None = None
         self._waiting: list[tuple[Statement, dict[str, Any]]] = []
         self._events: list[tuple[NewEvent, dict[str, Any]]] = []
         self._held: dict[str, Lock] = {}
@@ -268,17 +283,41 @@ class UnitOfWork:
         Raises:
             RuntimeError: the transaction has not begun, or writes wait; `begin` first.
         """
-        if not self._begun or self._waiting:
+        if self._connection is None or not self.has_begun or self._waiting:
             raise RuntimeError("begin before the connection is used")
         return self._connection
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is anything to commit yet, apart from what waits."""
+        return self._acquire is None or self._transaction is not None
+
+    @property
+    def ahead(self) -> Reader:
+        """Where to look whether there is anything to do: what is committed, so that nothing begins for it.
+
+        Once the transaction has begun, it is the transaction.
+        """
+        return self if self.has_begun or self._database is None else self._database
+
     async def begin(self) -> asyncpg.Connection:
         """Let the transaction begin, if it has not, and run what waits; its connection."""
-        if not self._begun and self._transaction is not None:
-            await self._transaction.start()
-            self._begun = True
+        connection = await self._connected()
+        if not self.has_begun:
+            transaction = connection.transaction()
+            await transaction.start()
+            self._transaction = transaction
+            if self._first is not None:
+                await self._first(connection)
         if self._waiting:
             await self._write_waiting()
+        return connection
+
+    async def _connected(self) -> asyncpg.Connection:
+        if self._connection is None:
+            if self._acquire is None:
+                raise RuntimeError("a unit of work needs a connection")
+            self._connection = await self._acquire()
         return self._connection
 
     @property
@@ -324,7 +363,7 @@ class UnitOfWork:
 
         Those that wait together do not see what the others write; foreign keys may refer to it.
         """
-        if self._transaction is None:
+        if self._acquire is None:
             await self.execute(statement, **parameters)
         else:
             self._waiting.append((statement, parameters))
@@ -334,7 +373,8 @@ class UnitOfWork:
     async def _write_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
         arguments = [value for statement, parameters in waiting for value in statement.arguments(parameters)]
-        await self._connection.execute(together(tuple(statement.sql for statement, _ in waiting)), *arguments)
+        connection = await self._connected()
+        await connection.execute(together(tuple(statement.sql for statement, _ in waiting)), *arguments)
 
     async def begin_with(self, locks: Iterable[Lock]) -> None:
         """Hold these locks, in the order of their names, and no other later. `Database.ordered` calls it."""
@@ -386,6 +426,8 @@ class UnitOfWork:
 
     async def write_events(self) -> None:
         """Write what waits and what was appended. The database calls it; nobody else needs to."""
+        if self._first is not None and (self._waiting or self._events):
+            await self.begin()
         if len(self._events) == 1:
             await self.write(INSERT_EVENT, **self._events[0][1])
         elif self._events:
@@ -398,12 +440,12 @@ class UnitOfWork:
 
     async def commit(self) -> None:
         """Commit. The database calls it."""
-        if self._transaction is not None and self._begun:
+        if self._transaction is not None:
             await self._transaction.commit()
 
     async def roll_back(self) -> None:
         """Undo everything. The database calls it."""
-        if self._transaction is not None and self._begun:
+        if self._transaction is not None:
             await self._transaction.rollback()
 
 

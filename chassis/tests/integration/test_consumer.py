@@ -11,11 +11,12 @@ import pytest
 from effects import ADD, EFFECTS
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
+from rota.events.v1 import events_pb2
 from rota_chassis.errors import Unavailable
 from rota_chassis.events import envelope
 from rota_chassis.events.connection import nats_connection
 from rota_chassis.events.consumer import ACK_WAIT_S, LANES, Consumer
-from rota_chassis.events.log import PendingEvent
+from rota_chassis.events.log import NewEvent, PendingEvent
 from rota_chassis.events.stream import DEAD_LETTERS_STREAM, EVENTS_STREAM, ensure_streams
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.database import Database
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from rota_chassis.embedded.postgres import Postgres
     from rota_chassis.events.consumer import Handler
     from rota_chassis.events.envelope import Event
-    from rota_chassis.events.log import NewEvent
     from rota_chassis.postgres.database import UnitOfWork
 
     Created = Callable[..., NewEvent]
@@ -150,6 +150,62 @@ async def test_dying_between_commit_and_acknowledgement_repeats_nothing(
     async with in_background(consumer(database, client).run()):
         await handled(client, connection, 1)
     assert len(await effects(connection)) == 1
+
+
+async def test_an_event_that_is_handled_twice_at_once_takes_effect_once(
+    database: Database, client: Client, connection: asyncpg.Connection, created: Created
+) -> None:
+    await publish(client, created())
+    (event,) = await stored_events(client)
+    replicas = [consumer(database, client) for _ in range(4)]
+    outcomes = await asyncio.gather(*(replica.handle(event) for replica in replicas))
+    assert sorted(outcomes) == ["duplicate"] * 3 + ["handled"]
+    assert len(await effects(connection)) == 1
+
+
+async def append_one(work: UnitOfWork, event: Event) -> None:
+    work.append(NewEvent(event.workspace_id, uuid7(), 1, events_pb2.TaskCompleted()))
+
+
+async def leave_waiting(work: UnitOfWork, event: Event) -> None:
+    await work.write(ADD, id=event.aggregate_id, version=event.aggregate_version)
+
+
+async def look_ahead(work: UnitOfWork, event: Event) -> None:
+    if not await work.ahead.fetch(statement(EFFECTS.select())):
+        await note(work, event)
+
+
+@pytest.mark.parametrize("handler", [append_one, leave_waiting, look_ahead])
+async def test_whatever_a_handler_does_takes_effect_once(
+    database: Database, client: Client, connection: asyncpg.Connection, created: Created, handler: Handler
+) -> None:
+    await publish(client, created())
+    (event,) = await stored_events(client)
+    replicas = [consumer(database, client, handler) for _ in range(3)]
+    await asyncio.gather(*(replica.handle(event) for replica in replicas))
+    await replicas[0].handle(event)
+    done = "SELECT (SELECT count(*) FROM effects) + (SELECT count(*) FROM events)"
+    assert await connection.fetchval(done) == 1
+    assert await connection.fetchval("SELECT count(*) FROM inbox") == 1
+
+
+async def test_an_event_that_there_is_nothing_to_do_about_leaves_nothing_behind(
+    database: Database, client: Client, connection: asyncpg.Connection, created: Created
+) -> None:
+    woken = asyncio.Event()
+    seen: list[UUID] = []
+
+    async def pass_over(work: UnitOfWork, event: Event) -> None:
+        if not await work.ahead.fetch(statement(EFFECTS.select())):
+            seen.append(event.aggregate_id)
+
+    await publish(client, *(created() for _ in range(3)))
+    async with in_background(consumer(database, client, pass_over, after_commit=woken.set).run()):
+        await eventually(lambda: len(seen) == 3)
+        await eventually(lambda: settled(client))
+    assert await connection.fetchval("SELECT count(*) FROM inbox") == 0
+    assert not woken.is_set()
 
 
 async def test_consumers_of_different_names_each_handle_an_event(
@@ -295,7 +351,7 @@ async def test_events_of_one_aggregate_are_handled_in_order_and_others_side_by_s
         nonlocal under_way, most
         under_way += 1
         most = max(most, under_way)
-        await work.connection.execute("SELECT pg_sleep(0.002)")
+        await (await work.begin()).execute("SELECT pg_sleep(0.002)")
         await note(work, event)
         under_way -= 1
 

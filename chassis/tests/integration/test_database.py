@@ -79,6 +79,44 @@ async def test_writes_and_an_event_alone_are_one_statement_and_one_transaction(
     assert database.events_committed.is_set()
 
 
+async def test_a_late_transaction_in_which_nothing_is_done_needs_no_connection(tables_url: str) -> None:
+    database = await Database.connect(tables_url, size=1, acquire_timeout_s=0.1)
+    async with database.transaction(), database.transaction(late=True) as work:
+        assert not work.has_begun
+    await database.close()
+
+
+async def test_looking_ahead_begins_nothing_and_sees_what_the_transaction_wrote_once_it_has_begun(
+    database: Database,
+) -> None:
+    async with database.transaction(late=True) as work:
+        assert await work.ahead.fetch_value(COUNT) == 0
+        assert not work.has_begun
+        await work.execute(ADD, id=uuid7(), version=1)
+        assert await work.ahead.fetch_value(COUNT) == 1
+        assert await database.fetch_value(COUNT) == 0
+
+
+async def test_what_a_transaction_begins_with_comes_before_whatever_waits(
+    database: Database, created: Callable[..., NewEvent]
+) -> None:
+    async def refuse(_connection: asyncpg.Connection) -> None:
+        raise LookupError
+
+    async def write() -> None:
+        async with database.transaction(late=True, first=refuse) as work:
+            await work.write(ADD, id=uuid7(), version=1)
+
+    async def append() -> None:
+        async with database.transaction(late=True, first=refuse) as work:
+            work.append(created())
+
+    for act in (write, append):
+        with pytest.raises(LookupError):
+            await act()
+    assert await database.fetch_value(COUNT) == await database.fetch_value(EVENTS_LOGGED) == 0
+
+
 async def test_very_many_writes_that_wait_go_some_at_a_time(database: Database) -> None:
     number = 1_000
     async with database.transaction(late=True) as work:

@@ -56,7 +56,7 @@ def handlers(rules: Rules) -> Mapping[str, Handler]:
 
 async def on_event(rules: Rules, work: UnitOfWork, event: Event) -> None:
     """Queue what the rules of the event's workspace have to do about it."""
-    waiting = await store.listening(work, workspace_id=event.workspace_id, event_type=event.type, at=event.time)
+    waiting = await store.listening(work.ahead, workspace_id=event.workspace_id, event_type=event.type, at=event.time)
     if not waiting:
         return
     facts = Facts.of(event)

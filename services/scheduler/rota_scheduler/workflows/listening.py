@@ -47,7 +47,7 @@ async def on_event(workflows: Workflows, work: UnitOfWork, event: Event) -> None
     """End the waits of the event's workspace that it ends."""
     types = [event.type, DECISIONS] if event.type in _DECIDES else [event.type]
     found = await waiters.listening(
-        work, workspace_id=event.workspace_id, event_types=types, subject=event.aggregate_id, at=event.time
+        work.ahead, workspace_id=event.workspace_id, event_types=types, subject=event.aggregate_id, at=event.time
     )
     if not found:
         return
