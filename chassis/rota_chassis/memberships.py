@@ -10,11 +10,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
+import asyncpg
 from rota.auth.v1 import workspaces_pb2, workspaces_pb2_grpc
-from sqlalchemy import Boolean, Column, Integer, MetaData, Select, Table, Text, bindparam, func, or_, select, true
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Integer,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    exists,
+    func,
+    null,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
@@ -22,7 +38,7 @@ from rota_chassis.errors import NotFound, PermissionDenied
 from rota_chassis.postgres.statements import statement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     import grpc
     from sqlalchemy import ColumnElement, FromClause
@@ -31,8 +47,13 @@ if TYPE_CHECKING:
     from rota_chassis.events.envelope import Event
     from rota_chassis.postgres.database import Database, Reader, UnitOfWork
 
+    Guard = Callable[[UnitOfWork], Awaitable[None]]
+
+Answer = TypeVar("Answer")
+
 OWNER, ADMIN, MEMBER, VIEWER = "owner", "admin", "member", "viewer"
 WRITERS = frozenset({OWNER, ADMIN, MEMBER})
+ALL = WRITERS | {VIEWER}
 
 ASK_AT_MOST_EVERY_S = 1.0
 _ASKED_KEPT = 10_000
@@ -68,6 +89,14 @@ _ROLE = statement(
         _IS_CURRENT,
     )
 )
+# Nothing, or where the user has none of the roles a row that no table takes: so what is written with it fails as well.
+_IS_IN_ROLE = exists().where(
+    MEMBERSHIPS.c.workspace_id == bindparam("of_workspace", type_=PgUUID),
+    MEMBERSHIPS.c.user_id == bindparam("of_user", type_=PgUUID),
+    MEMBERSHIPS.c.role == func.any(bindparam("of_roles", type_=ARRAY(Text))),
+    _IS_CURRENT,
+)
+_GUARD = statement(insert(MEMBERSHIPS).from_select(["workspace_id"], select(null()).where(~_IS_IN_ROLE)))
 _MEMBERS_AMONG = statement(
     select(MEMBERSHIPS.c.user_id).where(
         MEMBERSHIPS.c.workspace_id == bindparam("workspace_id"),
@@ -173,6 +202,41 @@ class Memberships:
             raise NotFound("There is no such workspace, or you do not belong to it.", code="WORKSPACE_NOT_FOUND")
         require_role(role, roles)
         return role
+
+    async def guarded(
+        self,
+        act: Callable[[Guard], Awaitable[Answer]],
+        *,
+        user_id: UUID,
+        workspace_id: UUID,
+        roles: frozenset[str] = ALL,
+    ) -> Answer:
+        """What `act` returns, which writes only as long as the user has one of the roles in the workspace.
+
+        To ask for the role first would be a round trip more, and the answer might be out of date by the commit.
+
+        Args:
+            act: One transaction, to begin with the guard that it is given.
+            user_id: Who.
+            workspace_id: Where.
+            roles: The roles that will do.
+
+        Raises:
+            NotFound: the user does not belong to it, or it does not exist (code WORKSPACE_NOT_FOUND).
+            PermissionDenied: the user's role is another (code WORKSPACE_ROLE_REQUIRED).
+        """
+
+        async def guard(work: UnitOfWork) -> None:
+            await work.write(_GUARD, of_workspace=workspace_id, of_user=user_id, of_roles=list(roles))
+
+        while True:
+            try:
+                return await act(guard)
+            except asyncpg.NotNullViolationError as error:
+                if error.table_name != MEMBERSHIPS.name:
+                    raise
+            # It says why not; or has learnt from auth, just now, that they have.
+            await self.require(user_id, workspace_id, roles)
 
     async def known_role(self, reader: Reader, user_id: UUID, workspace_id: UUID) -> str | None:
         """The user's role in the workspace as far as the copy knows; for transactions, in which nobody is asked."""

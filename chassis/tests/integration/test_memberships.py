@@ -4,7 +4,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import pytest
+from effects import ADD, COUNT
 from rota.events.v1 import events_pb2
 from rota_chassis.errors import NotFound, PermissionDenied, Unavailable
 from rota_chassis.events.envelope import Event
@@ -16,10 +18,11 @@ from rota_chassis.testing.auth import SmallAuth, small_auth
 from rota_chassis.tokens import ServiceTokens
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from uuid import UUID
 
     from rota.auth.v1 import workspaces_pb2
+    from rota_chassis.memberships import Guard
     from rota_chassis.postgres.database import Database
 
 TOKENS = ServiceTokens("test", "a secret of at least thirty-two bytes")
@@ -88,6 +91,66 @@ async def test_a_role_that_is_not_enough_is_said(copy: Copy) -> None:
     with pytest.raises(PermissionDenied, match="Your role here is viewer") as caught:
         await copy.memberships.require(user, workspace, WRITERS)
     assert caught.value.code == "WORKSPACE_ROLE_REQUIRED"
+
+
+def adding(copy: Copy) -> Callable[[Guard], Awaitable[None]]:
+    """An effect that a guard decides on."""
+
+    async def add(guard: Guard) -> None:
+        async with copy.database.transaction(late=True) as work:
+            await guard(work)
+            await work.write(ADD, id=uuid7(), version=1)
+
+    return add
+
+
+async def test_what_is_guarded_is_written_for_who_has_the_role_and_auth_is_asked_for_who_is_not_known(
+    copy: Copy,
+) -> None:
+    scope = {"user_id": uuid7(), "workspace_id": uuid7(), "roles": WRITERS}
+    copy.auth.add_member(scope["workspace_id"], scope["user_id"])  # type: ignore[arg-type]
+    for _ in range(3):
+        await copy.memberships.guarded(adding(copy), **scope)
+    assert copy.auth.asked == 1
+    assert await copy.database.fetch_value(COUNT) == 3
+
+
+async def test_nothing_that_is_guarded_is_written_for_who_has_not_the_role(copy: Copy) -> None:
+    membership = copy.auth.add_member(workspace := uuid7(), user := uuid7(), role="viewer")
+    scope = {"user_id": user, "workspace_id": workspace, "roles": WRITERS}
+    with pytest.raises(PermissionDenied) as refused:
+        await copy.memberships.guarded(adding(copy), **scope)
+    assert refused.value.code == "WORKSPACE_ROLE_REQUIRED"
+    await copy.hear("removed", changed(membership, 3))
+    with pytest.raises(NotFound) as unknown:
+        await copy.memberships.guarded(adding(copy), user_id=user, workspace_id=workspace)
+    assert unknown.value.code == "WORKSPACE_NOT_FOUND"
+    assert await copy.database.fetch_value(COUNT) == 0
+
+
+async def test_who_is_removed_before_the_guarded_statement_writes_nothing(copy: Copy) -> None:
+    membership = copy.auth.add_member(workspace := uuid7(), user := uuid7())
+    assert await copy.memberships.require(user, workspace) == "member"
+
+    async def act(guard: Guard) -> None:
+        await copy.hear("removed", changed(membership, 3))
+        await adding(copy)(guard)
+
+    with pytest.raises(NotFound):
+        await copy.memberships.guarded(act, user_id=user, workspace_id=workspace)
+    assert await copy.database.fetch_value(COUNT) == 0
+
+
+async def test_another_error_of_what_is_guarded_is_its_own(copy: Copy) -> None:
+    copy.auth.add_member(workspace := uuid7(), user := uuid7())
+
+    async def act(guard: Guard) -> None:
+        async with copy.database.transaction(late=True) as work:
+            await guard(work)
+            await work.write(ADD, id=None, version=1)
+
+    with pytest.raises(asyncpg.NotNullViolationError):
+        await copy.memberships.guarded(act, user_id=user, workspace_id=workspace)
 
 
 async def test_a_transaction_sees_what_it_wrote(copy: Copy) -> None:

@@ -7,6 +7,7 @@ call with the same request id returns the task of the first.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.errors import (
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_chassis.identity import UserPrincipal
+    from rota_chassis.memberships import Guard
     from rota_chassis.postgres.database import Lock, UnitOfWork
     from rota_chassis.requests import Request
 
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 
 READERS = WRITERS | {VIEWER}
+_ASKED_ABOUT = ("assignee_ids", "fields", "recurrence", "execution")
+"""What of a new task others are asked about before its transaction."""
 
 
 async def create_task(
@@ -62,7 +66,10 @@ async def create_task(
     """
     project_id = fields.get("project_id")
     # In a project the role counts that the user has there (see `add`).
-    await tasks.memberships.require(user.user_id, workspace_id, WRITERS if project_id is None else None)
+    roles = WRITERS if project_id is None else READERS
+    if any(fields.get(name) for name in _ASKED_ABOUT):
+        # Who does not belong to the workspace learns nothing of it by asking.
+        await tasks.memberships.require(user.user_id, workspace_id, roles)
     await requirements.require_members(tasks, workspace_id, project_id, fields.get("assignee_ids", ()))
     await values.require_people(tasks, workspace_id, project_id, fields)
     if fields.get("recurrence") is not None:
@@ -80,7 +87,8 @@ async def create_task(
         **fields,
     )
 
-    async def create(work: UnitOfWork) -> Task:
+    async def create(guard: Guard, work: UnitOfWork) -> Task:
+        await guard(work)
         made = await store.REQUESTS.record(
             work, request, workspace_id=workspace_id, user_id=user.user_id, makes=task.id
         )
@@ -90,7 +98,12 @@ async def create_task(
 
     # Any number may be added to others at once, but not while something moves or is deleted.
     held = [locks.structure(workspace_id, alone=False)] if task.parent_id is not None else []
-    return await tasks.database.ordered(create, *held)
+    return await tasks.memberships.guarded(
+        lambda guard: tasks.database.ordered(partial(create, guard), *held),
+        user_id=user.user_id,
+        workspace_id=workspace_id,
+        roles=roles,
+    )
 
 
 async def add(work: UnitOfWork, user: UserPrincipal, task: Task) -> Task:

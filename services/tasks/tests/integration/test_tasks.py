@@ -62,6 +62,27 @@ async def test_a_viewer_reads_but_does_not_write(stage: Stage) -> None:
     assert caught.value.code == "WORKSPACE_ROLE_REQUIRED"
 
 
+async def test_a_stranger_creates_nothing_and_learns_nothing_by_trying(stage: Stage) -> None:
+    workspace_id = str(stage.ada.workspace_id)
+    for assignees in ([], [str(stage.ada.id)], [str(uuid4())]):
+        with pytest.raises(NotFound) as caught:
+            await stage.create(user=stage.grace, workspace_id=workspace_id, assignee_ids=assignees)
+        assert caught.value.code == "WORKSPACE_NOT_FOUND"
+    listed = await stage.tasks.ListTasks(tasks_pb2.ListTasksRequest(), metadata=stage.ada.metadata)
+    assert not listed.tasks
+
+
+@pytest.mark.parametrize("request_id", ["", "once"], ids=["without a key", "with a key"])
+async def test_a_viewer_creates_nothing(stage: Stage, request_id: str) -> None:
+    workspace_id = str(stage.ada.workspace_id)
+    stage.auth.add_member(stage.ada.workspace_id, stage.grace.id, role="viewer")
+    with pytest.raises(PermissionDenied) as refused:
+        await stage.create(user=stage.grace, workspace_id=workspace_id, request_id=request_id)
+    assert refused.value.code == "WORKSPACE_ROLE_REQUIRED"
+    listed = await stage.tasks.ListTasks(tasks_pb2.ListTasksRequest(), metadata=stage.ada.metadata)
+    assert not listed.tasks
+
+
 async def test_fields_that_break_the_contract_are_named(stage: Stage) -> None:
     with pytest.raises(InvalidArgument) as caught:
         await stage.create("", assignee_ids=["nobody"])
