@@ -12,10 +12,9 @@ from rota_chassis.logs import logger
 
 from rota_auth.invitations.commands import join
 from rota_auth.sessions import domain, store
-from rota_auth.sessions.accounts import create_account
+from rota_auth.sessions.accounts import account_of, create_account
 from rota_auth.users.domain import SystemRole
 from rota_auth.users.store import find_credentials, find_user, replace_password_hash
-from rota_auth.workspaces.store import find_workspace
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
 
     from rota_auth.passwords.hashing import Passwords
     from rota_auth.sessions.access import AccessTokens
-    from rota_auth.users.domain import User
-    from rota_auth.workspaces.domain import Workspace
+    from rota_auth.sessions.accounts import Account
 
 _LOG = logger(__name__)
 
@@ -36,15 +34,13 @@ class Grant:
     """What a client gets for its credentials.
 
     Attributes:
-        user: Who it is.
-        workspace: Their own workspace.
+        account: Whose they are.
         access_token: For calls.
         refresh_token: For the next grant.
         expires_in_s: Seconds for which the access token is good.
     """
 
-    user: User
-    workspace: Workspace
+    account: Account
     access_token: str
     refresh_token: str
     expires_in_s: int
@@ -73,7 +69,7 @@ async def register(
     """
     password_hash = await sessions.passwords.hash(password)
     async with sessions.database.transaction() as work:
-        user, workspace = await create_account(
+        account = await create_account(
             work,
             email=email,
             password_hash=password_hash,
@@ -82,9 +78,10 @@ async def register(
             now=sessions.clock.now(),
         )
         if invitation_token is not None:
-            with acting_as(Principal(user_id=user.id, workspace_id=workspace.id, role=user.role.value)):
+            user = account.user
+            with acting_as(Principal(user_id=user.id, workspace_id=user.workspace_id, role=user.role.value)):
                 await join(work, user, token=invitation_token, now=sessions.clock.now())
-        return await _open_session(sessions, work, user, workspace)
+        return await _open_session(sessions, work, account)
 
 
 async def login(sessions: Sessions, *, email: str, password: str) -> Grant:
@@ -103,7 +100,7 @@ async def login(sessions: Sessions, *, email: str, password: str) -> Grant:
         if better is not None:
             await replace_password_hash(work, user.id, old=stored, new=better)
         await store.end_expired_sessions(work, user.id, now=sessions.clock.now())
-        return await _open_session(sessions, work, user, await _own_workspace(work, user))
+        return await _open_session(sessions, work, await account_of(work, user, now=sessions.clock.now()))
 
 
 async def refresh(sessions: Sessions, *, refresh_token: str) -> Grant:
@@ -147,7 +144,7 @@ async def _exchange(
         return None
     await store.save_session(work, session)
     await store.forget_expired_tokens(work, session.id, now=now)
-    return await _grant(sessions, work, session, user, await _own_workspace(work, user))
+    return await _grant(sessions, work, session, await account_of(work, user, now=now))
 
 
 async def purge(sessions: Sessions, *, limit: int) -> int:
@@ -156,28 +153,18 @@ async def purge(sessions: Sessions, *, limit: int) -> int:
         return await store.purge(work, now=sessions.clock.now(), limit=limit)
 
 
-async def _open_session(sessions: Sessions, work: UnitOfWork, user: User, workspace: Workspace) -> Grant:
-    session = domain.open_session(uuid7(), user.id, now=sessions.clock.now())
+async def _open_session(sessions: Sessions, work: UnitOfWork, account: Account) -> Grant:
+    session = domain.open_session(uuid7(), account.user.id, now=sessions.clock.now())
     await store.add_session(work, session)
-    return await _grant(sessions, work, session, user, workspace)
+    return await _grant(sessions, work, session, account)
 
 
-async def _grant(
-    sessions: Sessions, work: UnitOfWork, session: domain.Session, user: User, workspace: Workspace
-) -> Grant:
+async def _grant(sessions: Sessions, work: UnitOfWork, session: domain.Session, account: Account) -> Grant:
     text, token = domain.issue_refresh_token(session)
     await store.add_token(work, session.id, token)
     return Grant(
-        user=user,
-        workspace=workspace,
-        access_token=sessions.access_tokens.issue(user, session.id, now=sessions.clock.now()),
+        account=account,
+        access_token=sessions.access_tokens.issue(account.user, session.id, now=sessions.clock.now()),
         refresh_token=text,
         expires_in_s=sessions.access_tokens.lifetime_s,
     )
-
-
-async def _own_workspace(work: UnitOfWork, user: User) -> Workspace:
-    workspace = await find_workspace(work, user.workspace_id)
-    if workspace is None:
-        raise LookupError(f"user {user.id} has no workspace")
-    return workspace

@@ -12,7 +12,6 @@ from rota_chassis.identity import require_user
 
 from rota_auth.sessions import commands
 from rota_auth.users.messages import user_message
-from rota_auth.workspaces.domain import WorkspaceRole
 from rota_auth.workspaces.messages import workspace_message
 
 if TYPE_CHECKING:
@@ -85,8 +84,8 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
 
 def _fields(grant: Grant) -> dict[str, Any]:
     return {
-        "user": user_message(grant.user),
-        "workspace": workspace_message(grant.workspace, WorkspaceRole.OWNER),
+        "user": user_message(grant.account.user),
+        "workspace": workspace_message(grant.account.workspace, grant.account.role),
         "access_token": grant.access_token,
         "refresh_token": grant.refresh_token,
         "token_type": TOKEN_TYPE,

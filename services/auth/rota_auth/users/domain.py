@@ -141,6 +141,11 @@ def update(
     return [UserUpdated(replace(user, updated_at=now, version=user.version + 1, **fields))]
 
 
+def move(user: User, workspace_id: UUID, *, now: datetime) -> UserUpdated:
+    """Give a user another workspace of their own."""
+    return UserUpdated(replace(user, workspace_id=workspace_id, updated_at=now, version=user.version + 1))
+
+
 def etag_matches(user: User, if_match: str) -> bool:
     """Whether an If-Match header names the user's version (RFC 9110, section 13.1.1: strong comparison)."""
     return if_match.strip() == "*" or user.etag in (tag.strip() for tag in if_match.split(","))

@@ -37,7 +37,7 @@ PROFILE = tuple(column for column in USERS.c if column.name != "password_hash")
 
 _BY_ID = select(*PROFILE).where(USERS.c.id == bindparam("id"))
 _HAS_EMAIL = func.lower(USERS.c.email) == func.lower(bindparam("email", type_=Text))
-_CHANGED = ("name", "time_zone", "locale", "updated_at", "version")
+_CHANGED = ("workspace_id", "name", "time_zone", "locale", "updated_at", "version")
 
 _FIND = statement(_BY_ID)
 _LOCK = statement(_BY_ID.with_for_update())
@@ -97,7 +97,7 @@ async def lock_user(work: UnitOfWork, user_id: UUID) -> User | None:
 
 
 async def save_user(work: UnitOfWork, user: User) -> None:
-    """Write the fields of a profile that can change."""
+    """Write what of a locked user can change."""
     await work.execute(_SAVE, user_id=user.id, **{f"new_{name}": getattr(user, name) for name in _CHANGED})
 
 

@@ -74,7 +74,11 @@ _AFTER = tuple_(bindparam("after_time", type_=DateTime(timezone=True)), bindpara
 _LIMIT = bindparam("limit", type_=Integer)
 
 _LOCK = statement(select(WORKSPACES).where(WORKSPACES.c.id == bindparam("id")).with_for_update())
-_FIND = statement(select(WORKSPACES).where(WORKSPACES.c.id == bindparam("id")))
+_FIND = statement(
+    select(WORKSPACES, MEMBERSHIPS.c.role)
+    .join(MEMBERSHIPS, MEMBERSHIPS.c.workspace_id == WORKSPACES.c.id)
+    .where(WORKSPACES.c.id == bindparam("id"), _OF_USER, _LASTS)
+)
 _ADD = statement(plain_insert(WORKSPACES).values({column.name: bindparam(column.name) for column in WORKSPACES.c}))
 _SAVE = statement(
     update(WORKSPACES)
@@ -130,10 +134,12 @@ async def lock_workspace(work: UnitOfWork, workspace_id: UUID) -> Workspace | No
     return _workspace(row) if row else None
 
 
-async def find_workspace(reader: Reader, workspace_id: UUID) -> Workspace | None:
-    """A workspace by id, for whoever has established that the caller may see it."""
-    row = await reader.fetch_one(_FIND, id=workspace_id)
-    return _workspace(row) if row else None
+async def find_workspace_of(
+    reader: Reader, workspace_id: UUID, user_id: UUID
+) -> tuple[Workspace, WorkspaceRole] | None:
+    """A workspace and the user's role in it, if they belong to it."""
+    row = await reader.fetch_one(_FIND, id=workspace_id, user_id=user_id)
+    return (_workspace(row), WorkspaceRole(row["role"])) if row else None
 
 
 async def find_member(reader: Reader, workspace_id: UUID, user_id: UUID) -> Member | None:

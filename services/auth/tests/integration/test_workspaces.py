@@ -6,9 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import jwt
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
-from rota.auth.v1 import workspaces_pb2
+from rota.auth.v1 import users_pb2, workspaces_pb2
 from rota_chassis.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, PermissionDenied, RotaError
 
 if TYPE_CHECKING:
@@ -196,6 +197,59 @@ async def test_an_owner_hands_the_workspace_over_and_is_an_admin_then(auth: Auth
     assert await code_of(remove(auth, grace, workspace_id, grace.user.id), Conflict) == "OWNER_STAYS"
     await remove(auth, grace, workspace_id, ada.user.id)
     assert await members(auth, grace, workspace_id) == [(grace.user.id, OWNER)]
+
+
+async def own(auth: Auth, grant: Any) -> list[str]:
+    """The workspaces that a user owns, oldest first."""
+    listing = await auth.workspaces.ListWorkspaces(workspaces_pb2.ListWorkspacesRequest(), metadata=auth.calling(grant))
+    return [each.id for each in listing.workspaces if each.role == OWNER]
+
+
+async def test_whoever_handed_their_workspace_over_and_was_taken_out_gets_another(auth: Auth) -> None:
+    ada, grace = await auth.register(), await auth.register()
+    old = ada.workspace.id
+    await add(auth, ada, old, grace.user.email)
+    await change(auth, ada, old, grace.user.id, role=OWNER)
+    # As long as they belong to it, it stays theirs.
+    kept = (await auth.login(ada.user.email)).workspace
+    assert (kept.id, kept.owner_id, kept.role) == (old, grace.user.id, ADMIN)
+    await remove(auth, grace, old, ada.user.id)
+    # Until the next login or refresh they belong to nothing.
+    assert await own(auth, ada) == []
+    first, second, refreshed = await asyncio.gather(
+        auth.login(ada.user.email), auth.login(ada.user.email), auth.refresh(ada.refresh_token)
+    )
+    new = first.workspace.id
+    assert new != old
+    assert (first.workspace.owner_id, first.workspace.role) == (ada.user.id, OWNER)
+    assert {each.workspace.id for each in (first, second, refreshed)} == {new}
+    for each in (first, second, refreshed):
+        assert (each.user.workspace_id, each.user.version) == (new, 2)
+        assert await own(auth, each) == [new]
+        me = await auth.users.GetMe(users_pb2.GetMeRequest(), metadata=auth.calling(each))
+        assert me.user.workspace_id == new
+        assert jwt.decode(each.access_token, options={"verify_signature": False})["wid"] == new
+    told = [(row["type"], row["aggregate_version"]) for row in await auth.events(new)]
+    assert told == [("user.updated", 2), ("workspace.created", 1), ("workspace.member_added", 2)]
+    assert await members(auth, first, new) == [(ada.user.id, OWNER)]
+
+
+async def test_whoever_leaves_the_workspace_that_they_handed_over_goes_to_one_that_they_own(auth: Auth) -> None:
+    ada, grace, heir = [await auth.register() for _ in range(3)]
+    await add(auth, grace, grace.workspace.id, ada.user.email)
+    await change(auth, grace, grace.workspace.id, ada.user.id, role=OWNER)
+    await add(auth, ada, ada.workspace.id, heir.user.email)
+    await change(auth, ada, ada.workspace.id, heir.user.id, role=OWNER)
+    await remove(auth, ada, ada.workspace.id, ada.user.id)
+    again = await auth.refresh(ada.refresh_token)
+    assert again.workspace.id == again.user.workspace_id == grace.workspace.id
+    assert await own(auth, again) == [grace.workspace.id]
+    # Whoever has left an owned workspace again is not without one either.
+    await change(auth, again, grace.workspace.id, grace.user.id, role=OWNER)
+    await remove(auth, again, grace.workspace.id, ada.user.id)
+    last = await auth.refresh(again.refresh_token)
+    assert await own(auth, last) == [last.workspace.id]
+    assert last.workspace.id not in {ada.workspace.id, grace.workspace.id}
 
 
 async def test_of_two_handovers_at_once_one_comes_too_late(auth: Auth) -> None:

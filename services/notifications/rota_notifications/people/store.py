@@ -39,7 +39,10 @@ _SAVE = statement(
         where=PEOPLE.c.version < _NEW.excluded.version,
     )
 )
-_AMONG = statement(select(PEOPLE).where(PEOPLE.c.id == func.any(bindparam("ids", type_=ARRAY(PgUUID)))))
+# Who has another workspace of their own now is there as they were before, too.
+_AMONG = statement(
+    select(PEOPLE).where(PEOPLE.c.id == func.any(bindparam("ids", type_=ARRAY(PgUUID)))).order_by(PEOPLE.c.version)
+)
 
 
 async def save(work: UnitOfWork, people: Sequence[Person]) -> None:
