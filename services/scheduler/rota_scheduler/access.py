@@ -9,15 +9,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rota_chassis.postgres.statements import statement
 from rota_chassis.private_projects import hidden_from
-from sqlalchemy import bindparam, literal_column
+from sqlalchemy import bindparam, literal_column, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from rota_chassis.postgres.database import Reader
     from sqlalchemy import ColumnElement, Table
 
 _HIDDEN = hidden_from(bindparam("user_id", type_=PgUUID))
+
+_HIDDEN_NOW = statement(select(_HIDDEN))
 
 
 def is_visible(project_ids: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -28,3 +35,9 @@ def is_visible(project_ids: ColumnElement[Any]) -> ColumnElement[bool]:
 def is_run_visible(runs: Table) -> ColumnElement[bool]:
     """The same of a run, in either of their tables."""
     return is_visible(runs.c.action.op("->", return_type=JSONB())(literal_column("'of_projects'")))
+
+
+async def hidden_projects(reader: Reader, *, user_id: UUID) -> Sequence[str]:
+    """The projects that the user does not see, for a statement that takes them as a list."""
+    found: Sequence[str] = await reader.fetch_value(_HIDDEN_NOW, user_id=user_id)
+    return found

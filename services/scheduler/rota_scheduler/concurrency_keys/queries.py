@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rota_scheduler.access import hidden_projects
 from rota_scheduler.concurrency_keys import store
 
 if TYPE_CHECKING:
@@ -25,4 +26,7 @@ async def list_concurrency_keys(
         NotFound: the workspace does not exist for the user.
     """
     await keys.memberships.require(user.user_id, workspace_id)
-    return await store.page(keys.database, workspace_id=workspace_id, now=keys.clock.now(), limit=limit, after=after)
+    hidden = await hidden_projects(keys.database, user_id=user.user_id)
+    return await store.page(
+        keys.database, workspace_id=workspace_id, now=keys.clock.now(), limit=limit, after=after, hidden=hidden
+    )

@@ -57,7 +57,12 @@ _PAGE = statement(
         )
         FROM of_runs WHERE of_runs.key IS NOT NULL
     ), first AS (
-        SELECT key FROM of_runs WHERE key IS NOT NULL LIMIT :limit
+        SELECT key FROM of_runs
+        WHERE key IS NOT NULL AND EXISTS (
+            SELECT FROM runs
+            WHERE workspace_id = :workspace_id AND concurrency_key = key
+                AND (action -> 'of_projects' ?| CAST(:hidden AS text[])) IS NOT TRUE)
+        LIMIT :limit
     ), keys AS (
         SELECT key FROM first
         UNION
@@ -138,10 +143,13 @@ async def get(reader: Reader, *, workspace_id: UUID, key: str, now: datetime) ->
 
 
 async def page(
-    reader: Reader, *, workspace_id: UUID, now: datetime, limit: int, after: str
+    reader: Reader, *, workspace_id: UUID, now: datetime, limit: int, after: str, hidden: Sequence[str]
 ) -> Sequence[ConcurrencyKey]:
-    """The keys of a workspace by name that have runs or limits of their own, at most `limit`, after one."""
-    rows = await reader.fetch(_PAGE, workspace_id=workspace_id, now=now, limit=limit, after=after)
+    """The keys of a workspace by name that have runs or limits of their own, at most `limit`, after one.
+
+    A key that only runs of the `hidden` projects have is left out: its name may say what is in them.
+    """
+    rows = await reader.fetch(_PAGE, workspace_id=workspace_id, now=now, limit=limit, after=after, hidden=hidden)
     return [_key(workspace_id, row) for row in rows]
 
 

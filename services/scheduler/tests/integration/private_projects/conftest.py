@@ -12,6 +12,7 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 from rota.events.v1 import events_pb2
 from rota.scheduler.v1 import (
+    allocation_pb2_grpc,
     rules_pb2,
     rules_pb2_grpc,
     runs_pb2,
@@ -54,6 +55,7 @@ class World:
         self.runs: Any = None
         self.workflows: Any = None
         self.workers: Any = None
+        self.keys: Any = None
         self.nats: Any = None
         self._version = 0
 
@@ -172,6 +174,7 @@ async def world(
     world.runs = runs_pb2_grpc.RunServiceStub(channel)
     world.workflows = workflows_pb2_grpc.WorkflowServiceStub(channel)
     world.workers = workers_pb2_grpc.WorkerServiceStub(channel)
+    world.keys = allocation_pb2_grpc.ConcurrencyKeyServiceStub(channel)
     world.nats = await nats.connect(fresh_nats_url)
     await world.show(world.alan, world.vera)
     yield world

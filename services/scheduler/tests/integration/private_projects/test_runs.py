@@ -8,7 +8,7 @@ from uuid import UUID
 
 import grpc.aio
 import pytest
-from rota.scheduler.v1 import rules_pb2, runs_pb2, schedules_pb2, workers_pb2
+from rota.scheduler.v1 import allocation_pb2, rules_pb2, runs_pb2, schedules_pb2, workers_pb2
 from rota.tasks.v1 import executions_pb2
 from rota_chassis.errors import NotFound, PermissionDenied
 from rota_chassis.events.consumer import Consumer
@@ -180,6 +180,38 @@ async def test_a_job_of_a_hidden_project_is_done_by_who_works_for_its_queue(worl
     assert await world.refused(world.workers.CompleteRun, complete, world.grace) is None
     assert await seen(world, world.grace) == []
     assert await seen(world, world.alan) == [job.id]
+
+
+async def test_a_concurrency_key_is_listed_for_who_sees_one_of_its_runs(world: World) -> None:
+    job = {"queue": "press"}
+    await world.rule(
+        {"job": job, "concurrency_key": "print ${event.data.task.title}"}, {"job": job, "concurrency_key": "press"}
+    )
+    await world.publish_task("hush")
+    await world.publish_task("loud", project_id="")
+
+    async def keys(user: User) -> dict[str, int]:
+        request = allocation_pb2.ListConcurrencyKeysRequest(workspace_id=str(world.workspace_id))
+        found = (await world.keys.ListConcurrencyKeys(request, metadata=user.metadata)).concurrency_keys
+        return {each.key: each.waiting for each in found}
+
+    async def all_there() -> bool:
+        return sum((await keys(world.ada)).values()) == 4
+
+    await eventually(all_there, timeout_s=30)
+    assert await keys(world.alan) == {"press": 2, "print hush": 1, "print loud": 1}
+    assert await keys(world.grace) == {"press": 2, "print loud": 1}
+    first = allocation_pb2.ListConcurrencyKeysRequest(workspace_id=str(world.workspace_id), page_size=1)
+    page = await world.keys.ListConcurrencyKeys(first, metadata=world.grace.metadata)
+    first.page_token = page.next_page_token
+    rest = await world.keys.ListConcurrencyKeys(first, metadata=world.grace.metadata)
+    assert [each.key for one in (page, rest) for each in one.concurrency_keys] == ["press", "print loud"]
+    # Limits are given to a name, by somebody who knows it.
+    put = allocation_pb2.PutConcurrencyKeyRequest(
+        workspace_id=str(world.workspace_id), key="print hush", concurrency_limit=3
+    )
+    await world.keys.PutConcurrencyKey(put, metadata=world.alan.metadata)
+    assert "print hush" in await keys(world.grace)
 
 
 @pytest.mark.parametrize("moves", [False, True])
