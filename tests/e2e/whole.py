@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -73,7 +74,8 @@ class System:
 
     async def until_ready(self) -> None:
         """Wait until all five processes serve."""
-        await eventually(lambda: self.is_ready, timeout_s=60)
+        # Beside the loop: whoever is connected meanwhile must not wait for the answer.
+        await eventually(lambda: asyncio.to_thread(lambda: self.is_ready), timeout_s=60)
 
 
 def free_port() -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from rota_cli.demo.people import Person, StoryError
+from rota_cli.demo.people import PATIENCE_S, Person, StoryError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -52,7 +52,7 @@ class Channel:
     _position: tuple[int, str] | None = None
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def expect(self, what: str, wanted: Callable[[Received], bool], *, within_s: float = 15) -> Received:
+    async def expect(self, what: str, wanted: Callable[[Received], bool], *, within_s: float = PATIENCE_S) -> Received:
         """The first event that is wanted, already here or to come.
 
         Raises:
@@ -107,7 +107,7 @@ async def listening(base_url: str, person: Person, name: str) -> AsyncIterator[C
     url = f"{base_url.replace('http', 'ws', 1)}/ws/{name}"
     keeping = asyncio.create_task(channel.keep(url, person))
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE_S):
             await channel.until_open()
         yield channel
     except TimeoutError as error:

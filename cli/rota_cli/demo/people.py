@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
+"""How long a server that was killed may take to be back, on a machine that has much else to do."""
 PASSING = frozenset({429, 502, 503, 504})
 
 
