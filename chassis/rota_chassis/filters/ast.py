@@ -12,6 +12,13 @@ from uuid import UUID
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+
+class Given(str):
+    """In place of a value: the name of a parameter that has it (see `shape`)."""
+
+    __slots__ = ()
+
+
 Value = str | int | float | bool | date | datetime | UUID
 
 

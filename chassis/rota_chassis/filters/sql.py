@@ -1,4 +1,4 @@
-"""A filter as a condition in SQL, its values bound.
+"""A filter as a condition in SQL, its values bound, or those of its shape named.
 
 Negation is pushed down to the leaves, where it is `IS NOT TRUE`: above them nothing negates, so that what is null acts
 as false, and a leaf that is not negated is one that an index serves.
@@ -17,6 +17,7 @@ from sqlalchemy import (
     Double,
     Text,
     and_,
+    bindparam,
     false,
     func,
     literal,
@@ -24,7 +25,7 @@ from sqlalchemy import (
     or_,
     true,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_chassis.filters.ast import (
@@ -33,6 +34,7 @@ from rota_chassis.filters.ast import (
     Comparison,
     Contains,
     Filter,
+    Given,
     IsUnset,
     Kind,
     Leaf,
@@ -102,17 +104,17 @@ def _of_one_value(leaf: Leaf, column: ColumnElement[Any]) -> ColumnElement[bool]
             return false()
         case OneOf(field, (value,)):
             # As an equation, by which an index may have the rows in the order of what follows in it.
-            equal: ColumnElement[bool] = column == literal(value, _TYPES[field.kind])
+            equal: ColumnElement[bool] = column == _bound(value, _TYPES[field.kind])
             return equal
         case OneOf(field, values):
             return column == func.any(_array(field, values))
         case Contains(_, text):
             # In the collation C, lower() changes ASCII letters only.
-            folded = func.lower(literal(text, Text()).collate("C"))
+            folded = func.lower(_bound(text, Text()).collate("C"))
             return func.strpos(func.lower(column.collate("C")), folded) > 0
         case Comparison(field, sign, value):
             left = column.collate("C") if field.kind is Kind.TEXT and sign not in _EQUALITY else column
-            compared: ColumnElement[bool] = COMPARES[sign](left, literal(value, _TYPES[field.kind]))
+            compared: ColumnElement[bool] = COMPARES[sign](left, _bound(value, _TYPES[field.kind]))
             return compared
 
 
@@ -120,4 +122,11 @@ _EQUALITY = {Operator.EQUAL, Operator.UNEQUAL}
 
 
 def _array(field: Field, values: Sequence[Value]) -> ColumnElement[Any]:
-    return literal(list(values), ARRAY(_TYPES[field.kind]))
+    kind = _TYPES[field.kind]
+    if any(isinstance(each, Given) for each in values):
+        return array([_bound(each, kind) for each in values], type_=ARRAY(kind))
+    return literal(list(values), ARRAY(kind))
+
+
+def _bound(value: Value, kind: Any) -> ColumnElement[Any]:
+    return bindparam(str(value), type_=kind) if isinstance(value, Given) else literal(value, kind)

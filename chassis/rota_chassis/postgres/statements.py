@@ -59,6 +59,11 @@ class Statement:
             )
         return values
 
+    def given(self, values: Mapping[str, Any]) -> Statement:
+        """This with values for some of its parameters, unless a call gives others."""
+        parameters = tuple((name, values.get(name, default)) for name, default in self._parameters)
+        return Statement(self.sql, parameters, replan=self.replan)
+
     def reading(self, name: str, part: Statement) -> Statement:
         """This as one statement with a query, whose rows it reads as those of the table `name`.
 

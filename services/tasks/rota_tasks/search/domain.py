@@ -9,6 +9,10 @@ these only, through the newest that it lets through. A sample of the newest task
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 RANKED = 500
 """How many matches of a workspace are ranked at most, the newest."""
@@ -67,3 +71,11 @@ class Way:
 
     by_filter: bool = False
     newest: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page ended."""
+
+    score: float
+    id: UUID

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rota_chassis.filters.ast import Filter
     from rota_chassis.identity import UserPrincipal
 
+    from rota_tasks.search.domain import Place
     from rota_tasks.tasks.dependencies import Tasks
 
 
@@ -25,7 +26,7 @@ async def search_tasks(
     where: Filter | None,
     workspace_id: UUID | None,
     limit: int,
-    after: store.Place | None,
+    after: Place | None,
 ) -> Sequence[store.Found]:
     """The tasks that match best (see `store.page`).
 

@@ -12,7 +12,8 @@ from rota_chassis.filters.literals import Context, time_zone
 from rota_chassis.identity import require_user
 
 from rota_tasks.search import commands, queries
-from rota_tasks.search.store import START, STOP, Found, Place
+from rota_tasks.search.domain import Place
+from rota_tasks.search.store import START, STOP, Found
 from rota_tasks.tasks.custom import names_in
 from rota_tasks.tasks.filtering import filter_of
 from rota_tasks.tasks.messages import task_message

@@ -14,12 +14,12 @@ from rota_chassis.errors import InvalidArgument, NotFound
 from rota_chassis.filters.literals import Context
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.database import Database
-from rota_chassis.postgres.statements import statement
 from rota_chassis.testing.waiting import eventually
 from rota_tasks.rebuild import rebuild
 from rota_tasks.search import documents as documents_module
-from rota_tasks.search import store
 from rota_tasks.search.domain import Way
+from rota_tasks.search.matching import page_query
+from rota_tasks.search.words import Asked
 from rota_tasks.tasks.filtering import filter_of
 from searching import make_anew
 
@@ -237,7 +237,7 @@ async def test_each_way_to_the_newest_matches_finds_the_same(stage: Stage) -> No
             Way(),
             *(Way(by_filter, newest) for by_filter in (False, True) for newest in (0, 3, 99)),
         ):
-            query = statement(store.page_query(store.Asked(text), only, None, None, way))
+            query = page_query(Asked(text), only, None, None, way)
             rows = await database.fetch(query, user_id=stage.ada.id, limit=30)
             found.append([(row["id"], row["score"]) for row in rows])
         assert all(each == found[0] for each in found)
