@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    cast,
     false,
     func,
     literal,
@@ -124,7 +125,7 @@ _EQUALITY = {Operator.EQUAL, Operator.UNEQUAL}
 def _array(field: Field, values: Sequence[Value]) -> ColumnElement[Any]:
     kind = _TYPES[field.kind]
     if any(isinstance(each, Given) for each in values):
-        return array([_bound(each, kind) for each in values], type_=ARRAY(kind))
+        return cast(array([_bound(each, kind) for each in values]), ARRAY(kind))
     return literal(list(values), ARRAY(kind))
 
 

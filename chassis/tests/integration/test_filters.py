@@ -1,4 +1,4 @@
-"""SQL and memory find the same rows, whatever the filter."""
+"""SQL and memory find the same rows, whatever the filter, and so does SQL that is made of its shape."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from rota_chassis.filters.ast import (
     Or,
 )
 from rota_chassis.filters.predicate import predicate
+from rota_chassis.filters.shape import shape_of
 from rota_chassis.filters.sql import condition
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Double, MetaData, Table, Text, func, select
@@ -126,14 +127,19 @@ async def test_sql_and_memory_agree_on_every_filter_and_row(postgres_url: str) -
             "rows", records=[(place, *(row[name] for name in names[1:])) for place, row in enumerate(records)]
         )
         for found in filters:
-            query = statement(
-                select(ROWS.c.place).where(
-                    condition(found, {name: ROWS.c[name] for name in _VALUES}, {name: _holds(name) for name in _MANY})
-                )
-            )
-            rows = await connection.fetch(query.sql, *query.arguments({}))
             matches = predicate(found)
-            assert {row["place"] for row in rows} == {place for place, row in enumerate(records) if matches(row)}
+            expected = {place for place, row in enumerate(records) if matches(row)}
+            shape, values = shape_of(found, lambda field: field.name == "word")
+            for each, parameters in ((found, {}), (shape, values)):
+                query = statement(
+                    select(ROWS.c.place).where(
+                        condition(
+                            each, {name: ROWS.c[name] for name in _VALUES}, {name: _holds(name) for name in _MANY}
+                        )
+                    )
+                )
+                rows = await connection.fetch(query.sql, *query.given(parameters).arguments({}))
+                assert {row["place"] for row in rows} == expected
 
     loop = asyncio.get_running_loop()
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
 from rota_chassis.errors import InvalidArgument
-from rota_chassis.filters.ast import Comparison, Field, Kind
+from rota_chassis.filters.ast import Comparison, Field, Filter, Kind
 from rota_chassis.filters.literals import Context
 from rota_chassis.filters.parser import parse
 from rota_chassis.filters.predicate import predicate
+from rota_chassis.filters.shape import shape_of
 
 ME = UUID(int=7)
 NOW = datetime(2026, 3, 28, 23, 30, tzinfo=UTC)
@@ -163,6 +165,26 @@ def test_days_begin_where_the_zone_says_whatever_the_clocks_do() -> None:
     assert _instant("today+1h", there) == _instant("today", there) + timedelta(hours=1)
     assert _instant("2026-03-30", there) == datetime(2026, 3, 29, 22, tzinfo=UTC)
     assert _instant("now+1d", there) == NOW + timedelta(days=1)
+
+
+def test_filters_that_differ_in_values_alone_have_one_shape() -> None:
+    def shape(text: str) -> tuple[Filter, dict[str, Any]]:
+        return shape_of(parse(text, SCHEMA, CONTEXT), lambda field: field.name == "fields.cost")
+
+    one, values = shape('title : hi AND (priority IN (low, high) OR NOT label = "garden") AND progress > 3')
+    other, others = shape('title : ho AND (priority IN (none, high) OR NOT label = "house") AND progress > 4')
+    assert one == other
+    assert list(values.values()) == ["hi", "low", "high", "garden", 3]
+    assert list(others.values()) == ["ho", "none", "high", "house", 4]
+    assert values.keys() == others.keys()
+    for text in ("title = hi", "progress < 3", "progress = null", "priority IN (none, low, high)", "priority = low"):
+        assert shape(text)[0] != one
+    assert shape("progress = null") == (parse("progress = null", SCHEMA, CONTEXT), {})
+
+
+def test_a_field_on_whose_values_more_depends_keeps_them_in_the_shape() -> None:
+    found = parse("fields.cost = 3", SCHEMA, CONTEXT)
+    assert shape_of(found, lambda field: field.name == "fields.cost") == (found, {})
 
 
 def _instant(text: str, context: Context) -> object:

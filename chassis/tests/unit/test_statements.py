@@ -71,6 +71,16 @@ def test_a_parameter_that_the_statement_does_not_have_is_named() -> None:
         found.arguments({"id": 1})
 
 
+def test_what_is_given_beforehand_a_call_may_leave_out_or_give_anew() -> None:
+    found = statement(select(THINGS).where(THINGS.c.id == bindparam("id")).limit(bindparam("limit")))
+    given = found.given({"id": 1, "name": "of another"})
+    assert given.sql is found.sql
+    assert given.arguments({"limit": 3}) == [1, 3]
+    assert given.arguments({"limit": 3, "id": 2}) == [2, 3]
+    with pytest.raises(TypeError, match="needs the parameter 'id'"):
+        found.arguments({"limit": 3})
+
+
 def test_statements_of_one_shape_keep_their_own_values() -> None:
     found = [
         statement(select(THINGS).where(THINGS.c.name == name).limit(limit)) for name, limit in (("a", 1), ("b", 2))

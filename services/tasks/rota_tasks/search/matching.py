@@ -175,10 +175,11 @@ def _condition(where: Filter | None, *, some_hidden: bool) -> Any:
 
 def _newest_matches(asked: Any, where: Any, *, by_filter: bool) -> Any:
     """The newest matches of each workspace: among the newest, and if these have too few, among the others."""
-    candidates = _passing(where) if by_filter else _documents()
-    newest = candidates.order_by(candidates.selected_columns.task_id.desc())
-    gone_through = newest.limit(_NEWEST).correlate(MEMBERSHIPS).subquery("gone_through")
+    gone_through: Any
     if by_filter:
+        # As a table of its own: no more are read than it takes, and none twice; yet the planner, which takes a walk for
+        # cheaper than it is, reckons with all of them, and so rather reads what an index has for the filter.
+        gone_through = _newest(_passing(where)).cte("gone_through").prefix_with("MATERIALIZED")
         # The offset makes it one by one, so that no more are looked up than it takes.
         document = (
             select(DOCUMENTS.c.document)
@@ -189,32 +190,33 @@ def _newest_matches(asked: Any, where: Any, *, by_filter: bool) -> Any:
         )
         found = select(gone_through, document).join_from(gone_through, document, true())
         found = found.where(func.ts_match_vq(document.c.document, asked))
+        ids = select(gone_through.c.task_id).order_by(gone_through.c.task_id.desc())
     else:
+        gone_through = _newest(_documents()).subquery("gone_through")
         found = select(gone_through).where(gone_through.c.document.bool_op("@@")(asked))
         found = found.where(_let_through(where, gone_through))
-    among = (
-        found.order_by(gone_through.c.task_id.desc()).limit(RANKED).correlate(MEMBERSHIPS).cte("among", nesting=True)
-    )
-    # The newest of those that were not gone through, if there are more.
-    rest = (
-        newest.with_only_columns(candidates.selected_columns.task_id)
-        .offset(_NEWEST)
-        .limit(1)
-        .correlate(MEMBERSHIPS)
-        .cte("rest", nesting=True)
-    )
-    newest_left = select(rest.c.task_id).scalar_subquery()
-    needed = and_(select(func.count()).select_from(among).scalar_subquery() < RANKED, newest_left.is_not(None))
-    others = _all_matches(asked, where, among, rest, by_filter=by_filter, needed=needed, newest_left=newest_left)
-    last = select(others).order_by(others.c.task_id.desc()).limit(RANKED).correlate(MEMBERSHIPS, among, rest)
-    both = union_all(select(among), select(last.subquery("others"))).subquery("both")
-    return select(both).order_by(both.c.task_id.desc()).limit(RANKED).correlate(MEMBERSHIPS).lateral("newest")
+        ids = _documents().with_only_columns(DOCUMENTS.c.task_id).order_by(DOCUMENTS.c.task_id.desc())
+    among = found.order_by(gone_through.c.task_id.desc()).limit(RANKED).correlate(MEMBERSHIPS).cte("among")
+    # The last that was gone through, unless that was all.
+    last = ids.offset(_NEWEST - literal_column("1")).limit(1).correlate(MEMBERSHIPS).cte("last")
+    of_last = select(last.c.task_id).scalar_subquery()
+    needed = and_(select(func.count()).select_from(among).scalar_subquery() < RANKED, of_last.is_not(None))
+    others = _all_matches(asked, where, among, last, by_filter=by_filter, needed=needed, before=of_last)
+    newest = select(others).order_by(others.c.task_id.desc()).limit(RANKED).correlate(MEMBERSHIPS, among, last)
+    both = union_all(select(among), select(newest.subquery("others")))
+    for each in (gone_through, among, last) if by_filter else (among, last):
+        both = both.add_cte(each, nest_here=True)
+    every = both.subquery("both")
+    return select(every).order_by(every.c.task_id.desc()).limit(RANKED).correlate(MEMBERSHIPS).lateral("newest")
 
 
-def _all_matches(
-    asked: Any, where: Any, *outer: Any, by_filter: bool, needed: Any = None, newest_left: Any = None
-) -> Any:
-    """Every match, when `needed`, from the task `newest_left` on to the oldest; neither given means all."""
+def _newest(candidates: Select[Any]) -> Select[Any]:
+    newest = candidates.order_by(candidates.selected_columns.task_id.desc())
+    return newest.limit(_NEWEST).correlate(MEMBERSHIPS)
+
+
+def _all_matches(asked: Any, where: Any, *outer: Any, by_filter: bool, needed: Any = None, before: Any = None) -> Any:
+    """Every match; if `needed` is given, only then, and those before a task."""
     # As a function it is not looked up in the index.
     document = DOCUMENTS.c.document
     matching = func.ts_match_vq(document, asked) if by_filter else document.bool_op("@@")(asked)
@@ -224,7 +226,7 @@ def _all_matches(
         found = found.join_from(DOCUMENTS, TASKS, of_task).where(where)
     if needed is not None:
         # Not as a comparison, for which the index of ids would be read, from one end to the other.
-        found = found.where(needed, (DOCUMENTS.c.task_id <= newest_left).is_(True))
+        found = found.where(needed, (DOCUMENTS.c.task_id < before).is_(True))
     # An offset keeps the order out of it: else it would look as if going through all of them found enough soon.
     return found.offset(literal_column("0")).correlate(MEMBERSHIPS, *outer).subquery("unordered")
 

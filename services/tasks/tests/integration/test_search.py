@@ -225,6 +225,27 @@ async def test_a_search_that_breaks_the_contract_is_refused(stage: Stage) -> Non
         await search(stage, "x", workspace_id=str(stage.grace.workspace_id))
 
 
+async def test_a_search_with_a_filter_finds_what_a_list_with_it_does(stage: Stage) -> None:
+    urgent = await label(stage, "Urgent")
+    await stage.create("rose 1", priority="TASK_PRIORITY_HIGH", label_ids=[urgent.id], category="garden")
+    await stage.create("rose 2", priority="TASK_PRIORITY_LOW", assignee_ids=[str(stage.ada.id)], category="house")
+    await stage.create("rose 3", category="garden", due_on="2026-11-25")
+    here = {"workspace_id": str(stage.ada.workspace_id)}
+    # Pairs have one shape, and values of their own.
+    for text in (
+        *("category = garden", "category = house"),
+        *("priority IN (high, low)", "priority IN (low, none)"),
+        *("label = urgent", "label = nothing", "title : 1 OR title : 2", "title : 3 OR title : 4"),
+        *("assignee = me", f"assignee = {stage.grace.id}", "due < 2026-11-26", "due < 2026-11-25"),
+        *("NOT (category : gar AND label IS NULL)", "due = null", "priority >= high"),
+    ):
+        request = tasks_pb2.ListTasksRequest(filter=text)
+        listed = (await stage.tasks.ListTasks(request, metadata=stage.ada.metadata)).tasks
+        expected = sorted(task.title for task in listed)
+        for q, within in (("rose", {}), ("ros", here), ("rose -lily ", here)):
+            assert sorted(await titles(stage, q, filter=text, **within)) == expected, (text, q)
+
+
 async def test_each_way_to_the_newest_matches_finds_the_same(stage: Stage) -> None:
     for number in range(24):
         title = ("Prune roses", "Water roses", "Mow")[number % 3]
