@@ -273,6 +273,7 @@ class UnitOfWork:
         self._transaction: asyncpg.transaction.Transaction | None = None
         self._waiting: list[tuple[Statement, dict[str, Any]]] = []
         self._events: list[tuple[NewEvent, dict[str, Any]]] = []
+        self._wrote_events = False
         self._held: dict[str, Lock] = {}
         self._ordered = False
 
@@ -322,8 +323,8 @@ class UnitOfWork:
 
     @property
     def has_events(self) -> bool:
-        """Whether anything was appended."""
-        return bool(self._events)
+        """Whether anything was appended, or noted."""
+        return self._wrote_events or bool(self._events)
 
     @property
     def events(self) -> Sequence[NewEvent]:
@@ -408,6 +409,10 @@ class UnitOfWork:
     def append(self, *events: NewEvent) -> None:
         """Add events to the log; they are written as the last step before the commit, in this order."""
         self._events.extend((pending.event, pending.row()) for pending in PendingEvent.of_all(events))
+
+    def note_events(self) -> None:
+        """A statement has written events itself: they are to be published as soon as they are committed."""
+        self._wrote_events = True
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:

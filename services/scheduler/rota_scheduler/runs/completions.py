@@ -21,13 +21,14 @@ from rota_chassis.batches import follows_from_data, put_aside
 from rota_chassis.errors import Unavailable
 from rota_chassis.events.log import NewEvent
 from rota_chassis.logs import logger
+from rota_chassis.telemetry import traceparent
 
 from rota_scheduler import origins
 from rota_scheduler.metrics import ATTEMPTS
-from rota_scheduler.runs import holding, store
+from rota_scheduler.runs import finishing, holding, store
 from rota_scheduler.runs.domain import Failed, Status, Succeeded, end_of, next_attempt_at
 from rota_scheduler.runs.giving_up import give_up
-from rota_scheduler.runs.messages import run_ended
+from rota_scheduler.runs.messages import task_run_ended
 from rota_scheduler.schedules import store as schedules
 from rota_scheduler.schedules.domain import after_run
 from rota_scheduler.schedules.messages import event_of
@@ -70,6 +71,7 @@ class Completions:
         clock: Whose time counts.
         jitter: For the delay before another attempt.
         on_runs: Called when runs may have become available by it.
+        on_written: Called when fewer wait to be written.
     """
 
     def __init__(
@@ -79,11 +81,13 @@ class Completions:
         *,
         jitter: Callable[[float, float], float] = random.uniform,
         on_runs: Callable[[], None] = lambda: None,
+        on_written: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._jitter = jitter
         self._on_runs = on_runs
+        self._on_written = on_written
         self._waiting: list[Completion] = []
         self._some = asyncio.Event()
         self._now = asyncio.Event()
@@ -148,6 +152,7 @@ class Completions:
             self._database, batch, now=self._clock.now(), jitter=self._jitter, on_runs=self._on_runs
         ):
             del self._waiting[:written]
+            self._on_written()
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +279,8 @@ async def _finish(
     }
     # Locked first, as when they fire: so a run is buffered either before this one ends, or not at all.
     locked, waiting = await schedules.lock_counts(work, of_schedules)
-    held = await holding.finish(work, [(each.run, end) for each, end in final], finished_at=now)
+    ended = [finishing.Ended(each.run, end, each.context.run(traceparent)) for each, end in final]
+    held = await finishing.finish(work, ended, finished_at=now)
     # Those of schedules that are deleted as well.
     released = await store.release(work, list(of_schedules), available_at=now)
     for each, end in final:
@@ -284,10 +290,11 @@ async def _finish(
         key = (run.workspace_id, run.schedule_id)
         if key in locked and (end.status is Status.FAILED or locked[key]):
             locked[key] = await _count_end(work, run, end, now)
-        each.context.run(_tell, work, each, end, now)
+        if "of_task" in run.action or (isinstance(each.outcome, Succeeded) and each.outcome.events):
+            each.context.run(_tell, work, each, end, now)
     if waiting:
-        ended = {(each.run.workspace_id, each.run.schedule_id) for each, _ in final if each.run.id in held}
-        await rearm(work, sorted(waiting & ended), now)
+        of_waiting = {(each.run.workspace_id, each.run.schedule_id) for each, _ in final if each.run.id in held}
+        await rearm(work, sorted(waiting & of_waiting), now)
     return held, released
 
 
@@ -305,8 +312,9 @@ async def _count_end(work: UnitOfWork, run: Run, end: End, now: datetime) -> int
 
 
 def _tell(work: UnitOfWork, completion: Completion, end: End, now: datetime) -> None:
+    """What is told of the end besides it."""
     run, outcome = completion.run, completion.outcome
-    work.append(*run_ended(run, now, end))
+    work.append(*task_run_ended(run, now, end))
     for data in outcome.events if isinstance(outcome, Succeeded) else ():
         # Of the run, but not one of its versions.
         effect_id = uuid5(run.id, data.DESCRIPTOR.name)

@@ -16,7 +16,7 @@ to `run_history`, so a run is in one of the two at any time. A claim takes a bat
 first, where a step of priority counts as six seconds of waiting: whoever waits is overtaken for so long at most, and
 not for ever. It gives each run a lease and the next fence. A process claims as many as it has slots, and ahead of
 them what it ends within `PREFETCHED_S`; what still waits for a slot when leases are renewed goes back. What came of
-attempts is written in batches (`runs.completions`).
+attempts is written in batches (`runs.completions`), and the statement that ends runs tells of it (`runs.finishing`).
 
 Runs may share something: a concurrency key with its limit, rate and policy, units of resource pools. Such a run has a
 lane, a column that the database makes of what it shares; runs of one lane wait for the same. What is taken is counted
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
 
 LEASE = timedelta(seconds=10)
 RENEW_EVERY = timedelta(seconds=3)
-PREFETCHED_S = 0.1
+PREFETCHED_S = 0.2
 
 
 _BESIDE_KIND = MEMBERS | {"of_task", "of_projects"}

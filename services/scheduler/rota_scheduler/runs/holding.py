@@ -1,4 +1,6 @@
-"""What holders do with runs in PostgreSQL: keep them, end them, have them tried again, give them back.
+"""What holders do with runs in PostgreSQL: keep them, have them tried again, give them back.
+
+How they end them is in `finishing`.
 
 Whatever a holder writes is conditional on its fence: a run that has been claimed again since, or ended, stays as it is.
 All of it is in batches, one statement for many runs.
@@ -9,13 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import DateTime, Integer, Text, and_, bindparam, case, delete, literal_column, null, select, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import DateTime, Integer, Text, and_, bindparam, case, literal_column, null, select, update
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
-from rota_scheduler.runs.domain import End, Status
-from rota_scheduler.runs.store import as_it_ended, to_history
-from rota_scheduler.runs.tables import HISTORY, RUNS, given
+from rota_scheduler.runs.domain import Status
+from rota_scheduler.runs.tables import RUNS, given
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,21 +30,10 @@ if TYPE_CHECKING:
 _INSTANT = DateTime(timezone=True)
 _PENDING: ColumnElement[str] = literal_column(f"'{Status.PENDING}'")
 _RUNNING: ColumnElement[str] = literal_column(f"'{Status.RUNNING}'")
-_OUTCOME = given(
-    "outcome",
-    workspace_id=PgUUID(),
-    id=PgUUID(),
-    fence=Integer(),
-    status=Text(),
-    task_id=PgUUID(),
-    http_status=Integer(),
-    error=Text(),
-    response=Text(),
-    result=JSONB(),
-)
 
 
-def _held(holder: Any) -> Any:
+def held_by(holder: Any) -> Any:
+    """The condition that a run has the fence of its holder."""
     return and_(
         RUNS.c.workspace_id == holder.c.workspace_id,
         RUNS.c.id == holder.c.id,
@@ -53,18 +42,6 @@ def _held(holder: Any) -> Any:
     )
 
 
-_FINISH = statement(
-    to_history(
-        delete(RUNS)
-        .where(_held(_OUTCOME))
-        .returning(
-            *as_it_ended(
-                **{name: _OUTCOME.c[name] for name in End._fields}, finished_at=bindparam("finished_at", type_=_INSTANT)
-            )
-        )
-        .cte("ended")
-    ).returning(HISTORY.c.id)
-)
 _FAILURE = given(
     "failure",
     workspace_id=PgUUID(),
@@ -76,7 +53,7 @@ _FAILURE = given(
 )
 _TRY_AGAIN = statement(
     update(RUNS)
-    .where(_held(_FAILURE))
+    .where(held_by(_FAILURE))
     .values(
         status=_PENDING,
         available_at=_FAILURE.c.available_at,
@@ -89,7 +66,7 @@ _HOLDER = given("holder", workspace_id=PgUUID(), id=PgUUID(), fence=Integer())
 # Locked in the order of their ids, as cancelling locks them.
 _STILL_HELD = (
     select(RUNS.c.workspace_id, RUNS.c.id)
-    .join_from(RUNS, _HOLDER, _held(_HOLDER))
+    .join_from(RUNS, _HOLDER, held_by(_HOLDER))
     .order_by(RUNS.c.id)
     .with_for_update(of=RUNS)
     .cte("still_held")
@@ -108,15 +85,6 @@ _GIVE_BACK = statement(
         started_at=case((RUNS.c.attempts == 1, null()), else_=RUNS.c.started_at),
     )
 )
-
-
-async def finish(work: UnitOfWork, ends: Sequence[tuple[Run, End]], *, finished_at: datetime) -> frozenset[UUID]:
-    """Move runs that are held with their fences to the history; returns the ids of those that still were."""
-    if not ends:
-        return frozenset()
-    columns = {name: [getattr(end, name) for _, end in ends] for name in End._fields}
-    rows = await work.fetch(_FINISH, **_holders([run for run, _ in ends]), **columns, finished_at=finished_at)
-    return frozenset(row["id"] for row in rows)
 
 
 async def try_again(work: UnitOfWork, runs: Sequence[Run]) -> frozenset[UUID]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S = 86_400
-_FINISHED_VERSION = 1
+FINISHED_VERSION = 1
 _TASK_RUN_STARTED_VERSION = 2
 STATUSES = {
     Status.PENDING: schedules_pb2.RUN_STATUS_PENDING,
@@ -91,12 +91,34 @@ def unique_of(request: Any) -> dict[str, Any] | None:
 def run_message(run: Run) -> schedules_pb2.Run:
     """The run as the API shows it."""
     message = schedules_pb2.Run()
-    _fill(
-        message,
-        run,
-        End(run.status, run.task_id, run.http_status, run.error, run.response, run.result),
-        run.finished_at,
-    )
+    message.id = str(run.id)
+    message.schedule_id = str(run.schedule_id)
+    message.status = STATUSES[run.status]
+    message.attempts = run.attempts
+    message.manual = run.manual
+    message.priority = run.priority
+    message.action_kind = run.kind
+    message.workspace_id = str(run.workspace_id)
+    _set_time(message.nominal_time, run.nominal_time)
+    if run.started_at is not None:
+        _set_time(message.started_at, run.started_at)
+    if run.finished_at is not None:
+        _set_time(message.finished_at, run.finished_at)
+    if run.task_id is not None:
+        message.task_id = str(run.task_id)
+    if run.http_status is not None:
+        message.http_status = run.http_status
+    if run.error is not None:
+        message.error = run.error
+    if run.response is not None:
+        message.response = run.response
+    if run.result is not None:
+        ParseDict(run.result, message.result)
+    if run.work is not None:
+        _fill_progress(message.progress, run.work)
+    if run.is_allotted:
+        _fill_shared(message, run)
+    message.project_ids.extend(run.project_ids)
     return message
 
 
@@ -105,19 +127,14 @@ def listed(run: Run) -> schedules_pb2.Run:
     return run_message(replace(run, result=None))
 
 
-def run_finished(run: Run, now: datetime, end: End | None = None) -> NewEvent:
-    """The event that a run has ended; how, if the run does not say so yet."""
-    if end is None:
-        data = events_pb2.RunFinished(run=run_message(run))
-    else:
-        data = events_pb2.RunFinished()
-        _fill(data.run, run, end, now)
-    return NewEvent(run.workspace_id, run.id, _FINISHED_VERSION, data, now)
+def run_finished(run: Run, now: datetime) -> NewEvent:
+    """The event that a run has ended; of those that their holders end, `finishing` makes it."""
+    return NewEvent(run.workspace_id, run.id, FINISHED_VERSION, events_pb2.RunFinished(run=run_message(run)), now)
 
 
-def run_ended(run: Run, now: datetime, end: End | None = None) -> list[NewEvent]:
+def run_ended(run: Run, now: datetime) -> list[NewEvent]:
     """What is told when a run has ended: of a task's action, its task is to know."""
-    return [run_finished(run, now, end), *task_run_ended(run, now, end)]
+    return [run_finished(run, now), *task_run_ended(run, now)]
 
 
 def task_runs_started(claimed: Iterable[Run]) -> list[NewEvent]:
@@ -160,38 +177,6 @@ def _of_task(
     # Of the run, but not one of its versions.
     task_run_id = uuid5(run.id, "task_run")
     return NewEvent(run.workspace_id, task_run_id, version, data, now, causation_depth=of_task["causation_depth"])
-
-
-def _fill(message: schedules_pb2.Run, run: Run, end: End, finished_at: datetime | None) -> None:
-    """Set the fields; in place, since there may be thousands a second."""
-    message.id = str(run.id)
-    message.schedule_id = str(run.schedule_id)
-    message.status = STATUSES[end.status]
-    message.attempts = run.attempts
-    message.manual = run.manual
-    message.priority = run.priority
-    message.action_kind = run.kind
-    message.workspace_id = str(run.workspace_id)
-    _set_time(message.nominal_time, run.nominal_time)
-    if run.started_at is not None:
-        _set_time(message.started_at, run.started_at)
-    if finished_at is not None:
-        _set_time(message.finished_at, finished_at)
-    if end.task_id is not None:
-        message.task_id = str(end.task_id)
-    if end.http_status is not None:
-        message.http_status = end.http_status
-    if end.error is not None:
-        message.error = end.error
-    if end.response is not None:
-        message.response = end.response
-    if end.result is not None:
-        ParseDict(end.result, message.result)
-    if run.work is not None:
-        _fill_progress(message.progress, run.work)
-    if run.is_allotted:
-        _fill_shared(message, run)
-    message.project_ids.extend(run.project_ids)
 
 
 def _fill_shared(message: schedules_pb2.Run, run: Run) -> None:

@@ -54,8 +54,8 @@ _SCHEDULE = bindparam("schedule_id", type_=PgUUID)
 
 
 def to_history(ended: CTE) -> Any:
-    """The insert of what a deleting statement returns, which are the columns of the history."""
-    return insert(HISTORY).from_select(FIELDS, select(ended)).add_cte(ended)
+    """The insert of what a deleting statement returns, among it the columns of the history."""
+    return insert(HISTORY).from_select(FIELDS, select(*(ended.c[name] for name in FIELDS))).add_cte(ended)
 
 
 def as_it_ended(**values: Any) -> list[Any]:

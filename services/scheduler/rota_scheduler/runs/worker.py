@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 ATTEMPT_GRACE_S = 5.0
 STOP_GRACE_S = 2.0
-MOST_PREFETCHED = 500
+MOST_PREFETCHED = 2_000
 PACE_S = 0.02
 MOST_UNWRITTEN = 2_000
 _LATENESS = LATENESS_SECONDS.labels("run")
@@ -77,7 +77,9 @@ class Worker:
         self._renew_now = asyncio.Event()
         self._waiting: deque[Run] = deque()
         self._executing: dict[asyncio.Task[None], Run] = {}
-        self._completions = Completions(database, clock, jitter=jitter, on_runs=self._released)
+        self._completions = Completions(
+            database, clock, jitter=jitter, on_runs=self._released, on_written=self._claim_on
+        )
         self._deadlines = Deadlines()
         self._pace = _Pace()
         self._prefetched = 0
@@ -112,6 +114,7 @@ class Worker:
         """
         room = self._room()
         if room == 0:
+            self._more = True
             return None
         if not self._more:
             first = await claims.first_available(self._database)
@@ -212,7 +215,11 @@ class Worker:
             self._completions.put(run, _CRASHED)
         self._pace.ended += 1
         self._start()
-        if len(self._waiting) <= self._prefetched // 2:
+        self._claim_on()
+
+    def _claim_on(self) -> None:
+        """Claim more, if there may be some, before those that were claimed ahead are all begun."""
+        if self._more and len(self._waiting) <= self._prefetched // 2:
             self.wake()
 
     def _released(self) -> None:

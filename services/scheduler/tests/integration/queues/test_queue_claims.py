@@ -16,9 +16,10 @@ from rota_scheduler.queues.dependencies import Queues
 from rota_scheduler.queues.waiting import Waiting
 from rota_scheduler.resource_pools import store as pools
 from rota_scheduler.resource_pools.domain import ResourcePool
-from rota_scheduler.runs import claims, holding, store
+from rota_scheduler.runs import claims, finishing, store
 from rota_scheduler.runs.allocation import allocation_of
 from rota_scheduler.runs.domain import LEASE, End, Run, Status
+from rota_scheduler.runs.finishing import Ended
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -85,8 +86,8 @@ class Claimers:
 
     async def end(self, runs: Sequence[Run]) -> None:
         async with self.databases[0].transaction() as work:
-            ends = [(run, End(Status.SUCCEEDED)) for run in runs]
-            assert len(await holding.finish(work, ends, finished_at=self.clock.now())) == len(runs)
+            ends = [Ended(run, End(Status.SUCCEEDED)) for run in runs]
+            assert len(await finishing.finish(work, ends, finished_at=self.clock.now())) == len(runs)
 
 
 def replace_user() -> Any:

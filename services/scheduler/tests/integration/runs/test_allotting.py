@@ -17,10 +17,11 @@ from rota_chassis.postgres.statements import statement
 from rota_chassis.testing.waiting import eventually
 from rota_scheduler.resource_pools import store as pools
 from rota_scheduler.resource_pools.domain import ResourcePool
-from rota_scheduler.runs import claims, holding, store
+from rota_scheduler.runs import claims, finishing, holding, store
 from rota_scheduler.runs.allocation import NO_PLACE, SUPERSEDED, allocation_of
 from rota_scheduler.runs.claims import FROM_THE_FIRST, Backlog, Claimed
 from rota_scheduler.runs.domain import LEASE, End, Run, Status, Succeeded
+from rota_scheduler.runs.finishing import Ended
 from rota_scheduler.runs.history import tend_history
 from rota_scheduler.runs.worker import Worker
 from sqlalchemy import text
@@ -97,8 +98,8 @@ async def claim(database: Database, clock: ManualClock, *, limit: int = 100) -> 
 
 async def end(database: Database, clock: ManualClock, runs: Sequence[Run]) -> None:
     async with database.transaction() as work:
-        done = [(run, End(Status.SUCCEEDED)) for run in runs]
-        assert len(await holding.finish(work, done, finished_at=clock.now())) == len(runs)
+        done = [Ended(run, End(Status.SUCCEEDED)) for run in runs]
+        assert len(await finishing.finish(work, done, finished_at=clock.now())) == len(runs)
 
 
 async def test_fifty_who_claim_at_once_never_take_more_units_than_a_pool_has(
@@ -215,7 +216,7 @@ async def test_a_newer_run_ends_the_one_that_runs_and_the_event_says_why(
     assert (event.run.id, event.run.error) == (str(old.id), SUPERSEDED)
     # What the holder of the old one says counts no more.
     async with database.transaction() as work:
-        assert not await holding.finish(work, [(held, End(Status.SUCCEEDED))], finished_at=clock.now())
+        assert not await finishing.finish(work, [Ended(held, End(Status.SUCCEEDED))], finished_at=clock.now())
 
 
 async def test_fifty_who_claim_at_once_leave_one_run_of_a_key_whose_newest_counts(

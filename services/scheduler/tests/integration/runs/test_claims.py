@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.database import Database
-from rota_scheduler.runs import claims, holding, store
+from rota_scheduler.runs import claims, finishing, holding, store
 from rota_scheduler.runs.domain import LEASE, End, Run, Status
+from rota_scheduler.runs.finishing import Ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,8 +38,8 @@ async def claim(database: Database, clock: ManualClock, *, limit: int = 100) -> 
 
 async def end(database: Database, clock: ManualClock, runs: Sequence[Run]) -> None:
     async with database.transaction() as work:
-        done = [(run, End(Status.SUCCEEDED)) for run in runs]
-        assert len(await holding.finish(work, done, finished_at=clock.now())) == len(runs)
+        done = [Ended(run, End(Status.SUCCEEDED)) for run in runs]
+        assert len(await finishing.finish(work, done, finished_at=clock.now())) == len(runs)
 
 
 async def test_fifty_who_claim_at_once_never_exceed_the_limit_of_a_key(

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rota_chassis.postgres.statements import statement
 from rota_chassis.testing.waiting import eventually
-from rota_scheduler.runs import claims, holding, store
+from rota_scheduler.runs import claims, finishing, store
 from rota_scheduler.runs.domain import LEASE, End, Run, Status
+from rota_scheduler.runs.finishing import Ended
 from rota_scheduler.runs.history import tend_history
 from rota_scheduler.runs.tables import FIELDS
 from sqlalchemy import text
@@ -61,7 +62,7 @@ async def claim(database: Database, runs: Sequence[Run], now: datetime) -> Seque
 
 async def finish(database: Database, runs: Sequence[Run], now: datetime) -> None:
     async with database.transaction() as work:
-        await holding.finish(work, [(run, End(Status.SUCCEEDED)) for run in runs], finished_at=now)
+        await finishing.finish(work, [Ended(run, End(Status.SUCCEEDED)) for run in runs], finished_at=now)
 
 
 async def end(database: Database, runs: Sequence[Run], now: datetime) -> None:

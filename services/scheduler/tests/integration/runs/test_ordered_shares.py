@@ -29,8 +29,9 @@ from rota_scheduler.resource_pools.domain import ResourcePool
 from rota_scheduler.rules import commands as rule_commands
 from rota_scheduler.rules import handlers as rules
 from rota_scheduler.rules.dependencies import Rules
-from rota_scheduler.runs import claims, holding
+from rota_scheduler.runs import claims, finishing
 from rota_scheduler.runs.domain import LEASE, End, Run, Status
+from rota_scheduler.runs.finishing import Ended
 from rota_scheduler.runs.tables import RUNS, run_of
 from rota_scheduler.workflows import commands as workflow_commands
 from rota_scheduler.workflows.dependencies import Workflows
@@ -178,8 +179,8 @@ async def test_fifty_who_claim_at_once_never_take_more_units_than_there_are_of_w
             assert sum(units(run) for run in held) <= 4
             assert sum(run.concurrency_key == "oven" for run in held) <= 2
             async with world.database.transaction() as work:
-                done = [(run, End(Status.SUCCEEDED)) for run in held]
-                assert len(await holding.finish(work, done, finished_at=clock.now())) == len(held)
+                done = [Ended(run, End(Status.SUCCEEDED)) for run in held]
+                assert len(await finishing.finish(work, done, finished_at=clock.now())) == len(held)
             seen += held
     assert {run.id for run in seen} == {run.id for run in ordered}
 

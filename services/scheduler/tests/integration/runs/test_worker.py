@@ -6,20 +6,25 @@ import asyncio
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rota.scheduler.v1 import schedules_pb2
-from rota_chassis.testing.waiting import eventually
+from rota_chassis.testing.waiting import eventually, in_background
+from rota_scheduler import ticker
 from rota_scheduler.actions.egress import EgressPolicy
 from rota_scheduler.actions.http import CallHttp, open_client
-from rota_scheduler.runs import claims, holding, store
+from rota_scheduler.runs import claims, finishing, holding, store
+from rota_scheduler.runs import worker as worker_module
 from rota_scheduler.runs.domain import LEASE, End, Failed, Status, Succeeded
+from rota_scheduler.runs.finishing import Ended
 from rota_scheduler.runs.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
+    import pytest
     from rota_chassis.postgres.database import Database
     from rota_chassis.testing.clock import ManualClock
     from rota_scheduler.runs.domain import Execute, Outcome, Run
@@ -61,6 +66,10 @@ async def stored(database: Database, run: Run) -> Run:
     return found
 
 
+async def has_ended(database: Database, run: Run) -> bool:
+    return (await stored(database, run)).status is Status.SUCCEEDED
+
+
 async def work_off(worker: Worker, clock: ManualClock) -> None:
     """Tick until nothing more becomes available, moving the clock to when the next attempt is."""
     due: datetime | None = clock.now()
@@ -96,6 +105,18 @@ async def test_a_failure_that_may_pass_is_tried_five_times(
     assert (done.status, done.attempts, done.error) == (Status.FAILED, 5, "away")
     assert clock.now() - started == timedelta(seconds=2 + 8 + 32 + 128)
     assert len(await events()) == 1
+
+
+async def test_claims_go_on_as_soon_as_the_ends_that_they_waited_for_are_written(
+    database: Database, clock: ManualClock, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ticker, "POLL_S", 3_600.0)
+    monkeypatch.setattr(worker_module, "MOST_UNWRITTEN", 1)
+    runs = [make_run(TASK_ACTION) for _ in range(20)]
+    await add(database, *runs)
+    async with in_background(worker_of(database, clock, Recorder(Succeeded()), slots=2).run()):
+        for run in runs:
+            await eventually(partial(has_ended, database, run))
 
 
 async def test_any_other_failure_is_final(database: Database, clock: ManualClock, make_run: MakeRun) -> None:
@@ -169,7 +190,7 @@ async def test_a_fence_of_the_past_can_neither_finish_nor_return_a_run(
     async with database.transaction() as work:
         claimed = await claims.claim(work, now=clock.now(), lease_until=clock.now() + LEASE, limit=5)
         stale = replace(claimed.runs[0], fence=claimed.runs[0].fence - 1)
-        assert not await holding.finish(work, [(stale, End(Status.SUCCEEDED))], finished_at=clock.now())
+        assert not await finishing.finish(work, [Ended(stale, End(Status.SUCCEEDED))], finished_at=clock.now())
         assert not await holding.try_again(work, [replace(stale, available_at=clock.now(), error="no")])
         await holding.give_back(work, [stale], available_at=clock.now())
         assert not await holding.renew(work, [stale], lease_until=clock.now() + 9 * LEASE)

@@ -15,9 +15,10 @@ from rota_chassis.testing.waiting import eventually
 from rota_scheduler.actions.egress import EgressPolicy
 from rota_scheduler.ledger import store as ledger
 from rota_scheduler.ledger.domain import Outcome as Outcomes
-from rota_scheduler.runs import claims, holding
+from rota_scheduler.runs import claims, finishing
 from rota_scheduler.runs import store as runs
 from rota_scheduler.runs.domain import LEASE, End, Failed, Status, Succeeded
+from rota_scheduler.runs.finishing import Ended
 from rota_scheduler.runs.worker import Worker
 from rota_scheduler.schedules import store
 from rota_scheduler.schedules.catchup import due_at
@@ -216,8 +217,8 @@ async def test_a_run_that_must_be_alone_ends_the_others_and_what_they_report_doe
     await worker.idle()
     assert broken_off.is_set()
     async with replicas[1].transaction() as work:
-        refused = (replace(ended, fence=1), End(Status.SUCCEEDED))
-        assert not await holding.finish(work, [refused], finished_at=clock.now())
+        refused = Ended(replace(ended, fence=1), End(Status.SUCCEEDED))
+        assert not await finishing.finish(work, [refused], finished_at=clock.now())
     assert [event.run.id for event in await events()] == [str(ended.id)]
 
 
