@@ -215,7 +215,8 @@ async def test_that_a_job_of_a_task_began_is_told_when_a_worker_claims_it(
     async with database.transaction() as work:
         said = {"lease_s": 60, "worker": "hose", "reported_at": clock.now().isoformat()}
         place = (task.workspace_id, "watering")
-        (run,) = (await queues.claim(work, place, now=clock.now(), limit=9, said=said, after="")).runs
+        taken = await queues.take(work, place, now=clock.now(), limit=9, said=said, after="")
+        (run,) = (await queues.begin(work, taken, now=clock.now())).runs
     told = (await events())[-1]
     assert (told.run.id, told.run.status) == (str(run.id), executions_pb2.TASK_RUN_STATUS_RUNNING)
 
