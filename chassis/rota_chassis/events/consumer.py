@@ -34,7 +34,8 @@ from rota_chassis.postgres.statements import statement
 from rota_chassis.telemetry import EVENTS_HANDLED, TRACER, extract
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+    from uuid import UUID
 
     import asyncpg
     from nats.aio.client import Client
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from rota_chassis.postgres.database import Database, UnitOfWork
 
     Handler = Callable[[UnitOfWork, Event], Awaitable[None]]
+    Concerned = Callable[[Sequence[Event]], Awaitable[Collection[UUID]]]
+    Arrived = asyncio.Queue[tuple[Msg, Event]]
 
 ACK_WAIT_S = 6
 BACKOFF_S = (0.2, 1, 5, 30, 120, 600)
@@ -91,6 +94,8 @@ class Consumer:
         name: Durable name; the replicas of a service share it, and the work.
         handlers: By type of event. A handler gets the transaction that also holds the inbox row; what it writes and
             appends commits with it. Whether it has anything to do it finds out without that, or by `work.ahead`.
+        concerned: Gets events that came together; gives the ids of those that a handler may have something to do about,
+            as far as is committed. It is one look into the database for all of them. Absent means that any may be.
         after_commit: Called when effects of events have committed, to wake what waits for them.
         backoff_s: How long to wait before the second try, the third, and so on.
         ack_wait_s: How long after this process died another gets what it had in hand.
@@ -103,6 +108,7 @@ class Consumer:
         *,
         database: Database,
         nats: Client,
+        concerned: Concerned | None = None,
         after_commit: Callable[[], None] | None = None,
         backoff_s: Sequence[float] = BACKOFF_S,
         ack_wait_s: float = ACK_WAIT_S,
@@ -111,6 +117,7 @@ class Consumer:
         self._handlers = handlers
         self._database = database
         self._nats = nats
+        self._concerned = concerned
         self._after_commit = after_commit
         self._backoff_s = backoff_s
         self._ack_wait_s = ack_wait_s
@@ -146,9 +153,11 @@ class Consumer:
 
     async def _distribute(self, messages: AsyncIterator[Msg], group: asyncio.TaskGroup) -> None:
         # The lanes need no bound: the server hands out no more than `IN_HAND`.
-        lanes: list[asyncio.Queue[tuple[Msg, Event]]] = [asyncio.Queue() for _ in range(LANES)]
+        lanes: list[Arrived] = [asyncio.Queue() for _ in range(LANES)]
+        arrived: Arrived = asyncio.Queue()
         self._in_hand.clear()
         group.create_task(self._keep())
+        group.create_task(self._sift(arrived, lanes))
         for lane in lanes:
             group.create_task(self._work(lane))
         async for message in messages:
@@ -167,7 +176,31 @@ class Consumer:
                 await message.term()
                 continue
             self._in_hand[message.reply] = message
-            lanes[event.aggregate_id.int % LANES].put_nowait((message, event))
+            arrived.put_nowait((message, event))
+
+    async def _sift(self, arrived: Arrived, lanes: Sequence[Arrived]) -> None:
+        """Pass on what a handler may have something to do about, in order; acknowledge the rest."""
+        while True:
+            together = [await arrived.get()]
+            while not arrived.empty():
+                together.append(arrived.get_nowait())
+            concerned = await self._concerned_among([event for _, event in together])
+            for message, event in together:
+                if concerned is None or event.id in concerned:
+                    lanes[event.aggregate_id.int % LANES].put_nowait((message, event))
+                else:
+                    EVENTS_HANDLED.labels(event.type, "passed over").inc()
+                    await message.ack()
+                    self._in_hand.pop(message.reply, None)
+
+    async def _concerned_among(self, events: Sequence[Event]) -> Collection[UUID] | None:
+        if self._concerned is None:
+            return None
+        try:
+            return await self._concerned(events)
+        except Exception as error:  # noqa: BLE001 (handlers meet it as well, and there it is waited for, or counted)
+            _LOG.warning("consumer.not_sifted", consumer=self._name, events=len(events), error=repr(error))
+            return None
 
     async def _keep(self) -> None:
         """Let the server know that what is in hand is worked on, so that nobody else gets it."""

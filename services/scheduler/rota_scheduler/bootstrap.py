@@ -69,7 +69,8 @@ from rota_scheduler.workflows.servicer import WorkflowServicer
 from rota_scheduler.workflows.trees import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
+    from uuid import UUID
 
     from rota_chassis.events.consumer import Handler
     from rota_chassis.events.envelope import Event
@@ -232,6 +233,9 @@ def _serve_rules(runtime: Runtime[SchedulerSettings], rules: Rules, workflows: W
         await of_rules[event.type](work, event)
         await of_workflows[event.type](work, event)
 
+    async def concerned(events: Sequence[Event]) -> Collection[UUID]:
+        return {*await rule_handlers.concerned(rules, events), *await listening.concerned(workflows, events)}
+
     def set_off() -> None:
         workflows.on_waits()
         workflows.on_runs()
@@ -241,6 +245,7 @@ def _serve_rules(runtime: Runtime[SchedulerSettings], rules: Rules, workflows: W
         dict.fromkeys(of_rules, handle),
         database=runtime.database,
         nats=runtime.nats,
+        concerned=concerned,
         after_commit=set_off,
     )
     runtime.background("rules", consumer.run)

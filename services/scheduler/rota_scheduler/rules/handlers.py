@@ -36,6 +36,7 @@ from rota_scheduler.runs.domain import Run, of_projects
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from rota_chassis.events.consumer import Handler
     from rota_chassis.events.envelope import Event
@@ -52,6 +53,11 @@ _LOG = logger(__name__)
 def handlers(rules: Rules) -> Mapping[str, Handler]:
     """The events that set rules off, for a consumer of their own: timers and ends of runs wait for some of them too."""
     return dict.fromkeys(EVENT_TYPES, partial(on_event, rules))
+
+
+async def concerned(rules: Rules, events: Sequence[Event]) -> Collection[UUID]:
+    """The ids of those of the events that a rule waits for, as far as is committed."""
+    return await store.concerned(rules.database, events)
 
 
 async def on_event(rules: Rules, work: UnitOfWork, event: Event) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
+    exists,
     func,
     or_,
     select,
@@ -28,12 +29,14 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_scheduler.access import is_visible
 from rota_scheduler.rules.domain import Hold, LogEntry, Outcome, Rule
+from rota_scheduler.runs.tables import given
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
+    from rota_chassis.events.envelope import Event
     from rota_chassis.postgres.database import Reader, UnitOfWork
 
 _METADATA = MetaData()
@@ -121,6 +124,18 @@ _LISTENING = statement(
         bindparam("event_type", type_=Text) == func.any(RULES.c.events),
     )
 )
+_EVENTS = given("events", event_ids=PgUUID(), workspace_ids=PgUUID(), types=Text(), times=DateTime(timezone=True))
+_CONCERNED = statement(
+    select(_EVENTS.c.event_ids).where(
+        exists().where(
+            RULES.c.workspace_id == _EVENTS.c.workspace_ids,
+            RULES.c.enabled,
+            RULES.c.hold.is_(None),
+            RULES.c.active_since <= _EVENTS.c.times,
+            _EVENTS.c.types == func.any(RULES.c.events),
+        )
+    )
+)
 # In the order of their ids, so that two events that set off the same rules take turns.
 _LOCK_SOME = statement(
     select(RULES)
@@ -196,6 +211,18 @@ async def listening(reader: Reader, *, workspace_id: UUID, event_type: str, at: 
     """The rules of a workspace that wait for events of a type, those that a time is not too early for."""
     rows = await reader.fetch(_LISTENING, workspace_id=workspace_id, event_type=event_type, at=at)
     return [_rule(row) for row in rows]
+
+
+async def concerned(reader: Reader, events: Sequence[Event]) -> Collection[UUID]:
+    """The ids of those of the events that a rule waits for."""
+    rows = await reader.fetch(
+        _CONCERNED,
+        event_ids=[event.id for event in events],
+        workspace_ids=[event.workspace_id for event in events],
+        types=[event.type for event in events],
+        times=[event.time for event in events],
+    )
+    return {row["event_ids"] for row in rows}
 
 
 async def lock_some(work: UnitOfWork, *, workspace_id: UUID, rule_ids: Sequence[UUID]) -> Sequence[Rule]:

@@ -24,7 +24,7 @@ from rota_scheduler.workflows.state import ActionEnded, Decided, Heard
 from rota_scheduler.workflows.waits import DECISIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from uuid import UUID
 
     from rota_chassis.events.consumer import Handler
@@ -41,6 +41,11 @@ _LOG = logger(__name__)
 def handlers(workflows: Workflows) -> Mapping[str, Handler]:
     """The events that steps may wait for, which are those that rules may."""
     return dict.fromkeys(EVENT_TYPES, partial(on_event, workflows))
+
+
+async def concerned(workflows: Workflows, events: Sequence[Event]) -> Collection[UUID]:
+    """The ids of those of the events that a step waits for, as far as is committed."""
+    return await waiters.concerned(workflows.database, events, deciding=_DECIDES)
 
 
 async def on_event(workflows: Workflows, work: UnitOfWork, event: Event) -> None:

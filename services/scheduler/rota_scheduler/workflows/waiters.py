@@ -6,16 +6,32 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Column, DateTime, MetaData, Table, Text, bindparam, delete, func, or_, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_scheduler.runs.tables import by_column, given
+from rota_scheduler.workflows.waits import DECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
+    from rota_chassis.events.envelope import Event
     from rota_chassis.postgres.database import Reader, UnitOfWork
 
     from rota_scheduler.workflows.model import WorkflowRun
@@ -62,6 +78,25 @@ _LISTENING = statement(
         or_(WAITERS.c.since.is_(None), WAITERS.c.since <= bindparam("at", type_=DateTime(timezone=True))),
     )
 )
+_EVENTS = given(
+    "events",
+    event_ids=PgUUID(),
+    workspace_ids=PgUUID(),
+    types=Text(),
+    deciding=Boolean(),
+    subjects=PgUUID(),
+    times=DateTime(timezone=True),
+)
+_CONCERNED = statement(
+    select(_EVENTS.c.event_ids).where(
+        exists().where(
+            WAITERS.c.workspace_id == _EVENTS.c.workspace_ids,
+            or_(WAITERS.c.event_type == _EVENTS.c.types, and_(WAITERS.c.event_type == DECISIONS, _EVENTS.c.deciding)),
+            or_(WAITERS.c.subject.is_(None), WAITERS.c.subject == _EVENTS.c.subjects),
+            or_(WAITERS.c.since.is_(None), WAITERS.c.since <= _EVENTS.c.times),
+        )
+    )
+)
 
 
 async def change(work: UnitOfWork, run: WorkflowRun, *, gone: Collection[Waiter], new: Collection[Waiter]) -> None:
@@ -95,6 +130,20 @@ async def count(reader: Reader, *, workspace_id: UUID, event_type: str) -> int:
     """How many steps of a workspace wait for events of a type."""
     found: int = await reader.fetch_value(_COUNT, workspace_id=workspace_id, event_type=event_type)
     return found
+
+
+async def concerned(reader: Reader, events: Sequence[Event], *, deciding: Collection[str]) -> Collection[UUID]:
+    """The ids of those of the events that a step waits for; those of the types `deciding` may decide approvals."""
+    rows = await reader.fetch(
+        _CONCERNED,
+        event_ids=[event.id for event in events],
+        workspace_ids=[event.workspace_id for event in events],
+        types=[event.type for event in events],
+        deciding=[event.type in deciding for event in events],
+        subjects=[event.aggregate_id for event in events],
+        times=[event.time for event in events],
+    )
+    return {row["event_ids"] for row in rows}
 
 
 async def listening(

@@ -115,6 +115,20 @@ async def test_one_run_of_each_action_is_queued_with_values_of_the_event(
     assert (origin.rule_id, origin.causation_depth) == (rule.id, 1)
 
 
+async def test_events_that_no_rule_waits_for_are_known_beforehand(
+    database: Database, clock: ManualClock, task: Any, make_rule: Any
+) -> None:
+    early, unheard, created = (task.event(kind, 1) for kind in ("task.created", "task.deleted", "task.created"))
+    clock.advance(1)
+    for others in ({"enabled": False}, {"hold": Hold.RATE}, {"workspace_id": uuid7()}, {"events": ("task.updated",)}):
+        await make_rule(**others)
+    at = clock.now()
+    events = [early, replace(unheard, time=at), replace(created, id=uuid7(), time=at)]
+    assert await store.concerned(database, events) == set()
+    await make_rule(events=("task.updated", "task.created"))
+    assert await store.concerned(database, events) == {events[2].id}
+
+
 async def test_what_the_condition_does_not_let_through_leaves_nothing(
     database: Database, clock: ManualClock, task: Any, make_rule: Any
 ) -> None:

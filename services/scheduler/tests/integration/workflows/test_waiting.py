@@ -77,6 +77,19 @@ async def test_an_event_ends_the_waits_that_it_is_meant_for(
     assert await workflows.database.fetch_value(_COUNT) == 2
 
 
+async def test_events_that_no_step_waits_for_are_known_beforehand(
+    workflows: Workflows, start: Start, task: Any, clock: ManualClock
+) -> None:
+    early = task.event("task.completed", 1)
+    clock.advance(1)
+    await start(w=wait())
+    heard, unheard = task.event("task.completed", 2), task.event("task.created", 3)
+    task.workspace_id = uuid7()
+    elsewhere = task.event("task.completed", 4)
+    found = await listening.concerned(workflows, [early, heard, unheard, elsewhere])
+    assert found == {heard.id}
+
+
 async def test_an_event_from_before_the_wait_or_of_another_workspace_does_not_end_it(
     workflows: Workflows, user: UserPrincipal, start: Start, task: Any, clock: ManualClock
 ) -> None:
