@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 TEXT_PATTERN = r"^[^\u0000]*$"
 # A text with anything but white space in it, as one pattern: generators follow one better than a conjunction.
 _PATTERNS = {r"\S": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"}
+# A day as protos write it, which a format says better than a pattern: also that February has no 30th.
+_DAY = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"
 # HTML's notion of an address, which is protovalidate's. Format "email" (RFC 5321) would say something else: it admits
 # quoted local parts and IP literals, and no local part that begins with a dot.
 _EMAIL_PATTERN = (
@@ -79,7 +81,9 @@ def text_keywords(rules: Any) -> dict[str, Any]:
         keywords["maxLength"] = rules.max_len
     if getattr(rules, "in"):
         keywords["enum"] = list(getattr(rules, "in"))
-    if rules.HasField("pattern"):
+    if rules.pattern == _DAY:
+        keywords["format"] = "date"
+    elif rules.HasField("pattern"):
         combined = _PATTERNS.get(rules.pattern)
         if combined is None:
             keywords["allOf"] = [{"pattern": rules.pattern}, {"pattern": TEXT_PATTERN}]

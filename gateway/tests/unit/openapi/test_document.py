@@ -124,6 +124,7 @@ def test_a_request_says_what_its_rules_say(document: dict[str, Any]) -> None:
     assert members["assignee_ids"]["items"] == {"type": "string", "format": "uuid"}
     assert members["due_at"]["type"] == ["string", "null"]
     assert members["due_at"]["format"] == "date-time"
+    assert (members["due_on"]["format"], "pattern" in members["due_on"]) == ("date", False)
     assert schema(document, "AddMemberRequest")["properties"]["role"]["enum"] == ["admin", "member", "viewer", None]
     password = schema(document, "RegisterRequest")["properties"]["password"]
     assert (password["format"], password["writeOnly"]) == ("password", True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rota_chassis.errors import InvalidArgument, Violation
+from rota_chassis.errors import Conflict, Violation
 from rota_chassis.ids import uuid7
 from rota_chassis.memberships import WRITERS
 
@@ -48,8 +48,8 @@ async def copy_project(
     Raises:
         NotFound: it does not exist for the user.
         PermissionDenied: the user's role does not allow writing.
-        Conflict: it is too large (code PROJECT_TOO_LARGE).
-        InvalidArgument: a date would lie outside the calendar (code DATE_OUT_OF_RANGE).
+        Conflict: it is too large (code PROJECT_TOO_LARGE), or with this start a date of the copy would lie outside the
+            calendar (code DATE_OUT_OF_RANGE).
         Unprocessable: the request id was used for another content.
     """
     project = await get_project(projects, user, project_id=project_id, roles=WRITERS)
@@ -65,7 +65,7 @@ async def copy_project(
             content, wish, by=user.user_id, now=projects.clock.now(), strangers=strangers, new_id=uuid7
         ).copy()
     except OverflowError as error:
-        raise InvalidArgument(
+        raise Conflict(
             "With this start, a date of the copy would lie outside the calendar; choose another.",
             code="DATE_OUT_OF_RANGE",
             violations=[Violation("start_on", "moves a date out of the calendar", "out_of_range")],

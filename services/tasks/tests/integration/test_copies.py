@@ -281,7 +281,7 @@ async def test_a_start_that_moves_a_date_out_of_the_calendar_is_refused(stage: S
     project = await a_project(stage)
     await stage.create("First", project_id=project.id, due_on="2027-02-20", deadline_at=Timestamp(seconds=1))
     await stage.create("Second", project_id=project.id, due_on="2027-02-21")
-    with pytest.raises(InvalidArgument) as caught:
+    with pytest.raises(Conflict) as caught:
         await copy(stage, project.id, start_on=start_on)
     assert caught.value.code == "DATE_OUT_OF_RANGE"
     assert [each.field for each in caught.value.violations] == ["start_on"]
