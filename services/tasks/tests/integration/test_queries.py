@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rota.tasks.v1 import comments_pb2, labels_pb2, reactions_pb2, sync_pb2, tasks_pb2
 from rota_chassis.postgres.database import Database
+from rota_chassis.testing.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,8 +76,17 @@ async def test_a_page_of_changes_takes_as_many_queries_however_much_it_holds(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = await stage.sync.Sync(sync_pb2.SyncRequest(), metadata=stage.ada.metadata)
+
+    async def settled() -> bool:
+        """Whether nothing comes twice: it does while transactions are open, those of other databases too."""
+        nonlocal answer
+        request = sync_pb2.SyncRequest(since=answer.next_token)
+        answer = await stage.sync.Sync(request, metadata=stage.ada.metadata)
+        return not answer.changes
+
     counts = []
     for size in (1, 20):
+        await eventually(settled, timeout_s=30)
         for number in range(size):
             await stage.create(f"task {number}")
         with counted(monkeypatch) as asked:
