@@ -44,11 +44,13 @@ class Channel:
         received: Every event, in order.
         opened: How often a connection was ready.
         gaps: How often the server said that it cannot resume.
+        broke: Why the last connection ended, or did not come about; empty if none did.
     """
 
     received: list[Received] = field(default_factory=list)
     opened: int = 0
     gaps: int = 0
+    broke: str = ""
     _position: tuple[int, str] | None = None
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -86,8 +88,8 @@ class Channel:
                 async with connect(at, additional_headers=headers) as socket:
                     async for text in socket:
                         self._take(json.loads(text))
-            except (OSError, ConnectionClosed, InvalidStatus, TimeoutError):
-                pass  # the server restarts: come again
+            except (OSError, ConnectionClosed, InvalidStatus, TimeoutError) as error:
+                self.broke = repr(error)  # the server restarts: come again
             await asyncio.sleep(0.05)
 
     def _take(self, frame: dict[str, Any]) -> None:
@@ -111,7 +113,7 @@ async def listening(base_url: str, person: Person, name: str) -> AsyncIterator[C
             await channel.until_open()
         yield channel
     except TimeoutError as error:
-        raise StoryError(f"{url} does not open") from error
+        raise StoryError(f"{url} does not open within {PATIENCE_S:.0f} s; at last: {channel.broke}") from error
     finally:
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
