@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from rota_cli.demo.people import PATIENCE_S, Person, StoryError
 
@@ -88,8 +88,9 @@ class Channel:
                 async with connect(at, additional_headers=headers) as socket:
                     async for text in socket:
                         self._take(json.loads(text))
-            except (OSError, ConnectionClosed, InvalidStatus, TimeoutError) as error:
-                self.broke = repr(error)  # the server restarts: come again
+            except (OSError, ConnectionClosed, InvalidHandshake, TimeoutError) as error:
+                # The server restarts, in the midst of the handshake perhaps: come again.
+                self.broke = repr(error)
             await asyncio.sleep(0.05)
 
     def _take(self, frame: dict[str, Any]) -> None:
