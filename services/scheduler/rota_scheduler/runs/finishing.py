@@ -20,10 +20,10 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 from rota_scheduler.runs.allocation import ConcurrencyPolicy
 from rota_scheduler.runs.domain import End, Run
-from rota_scheduler.runs.holding import held_by
+from rota_scheduler.runs.holding import held_by, holders
 from rota_scheduler.runs.messages import FINISHED_VERSION
 from rota_scheduler.runs.store import as_it_ended, to_history
-from rota_scheduler.runs.tables import HISTORY, RUNS, by_column, given
+from rota_scheduler.runs.tables import HISTORY, RUNS, given
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,19 +157,16 @@ async def finish(work: UnitOfWork, ended: Sequence[Ended], *, finished_at: datet
     """Move runs that are held with their fences to the history, and tell of it; the ids of those that still were."""
     if not ended:
         return frozenset()
-    rows = [
-        {
-            "workspace_id": run.workspace_id,
-            "id": run.id,
-            "fence": run.fence,
-            **end._asdict(),
-            "action_kind": run.kind,
-            "event_id": uuid7(),
-            "traceparent": traceparent,
-        }
-        for run, end, traceparent in ended
-    ]
-    found = await work.fetch(_FINISH, **by_column(rows), finished_at=finished_at)
+    runs, ends, traceparents = zip(*ended, strict=True)
+    found = await work.fetch(
+        _FINISH,
+        **holders(runs),
+        **dict(zip(End._fields, map(list, zip(*ends, strict=True)), strict=True)),
+        action_kind=[run.kind for run in runs],
+        event_id=[uuid7() for _ in runs],
+        traceparent=list(traceparents),
+        finished_at=finished_at,
+    )
     if found:
         work.note_events()
     return frozenset(row["id"] for row in found)

@@ -100,7 +100,7 @@ async def renew(work: UnitOfWork, runs: Sequence[Run], *, lease_until: datetime)
     """Prolong the leases of those of the runs that are still held; returns their ids."""
     if not runs:
         return frozenset()
-    return frozenset(row["id"] for row in await work.fetch(_RENEW, **_holders(runs), lease_until=lease_until))
+    return frozenset(row["id"] for row in await work.fetch(_RENEW, **holders(runs), lease_until=lease_until))
 
 
 async def give_back(work: UnitOfWork, runs: Sequence[Run], *, available_at: datetime) -> int:
@@ -109,8 +109,9 @@ async def give_back(work: UnitOfWork, runs: Sequence[Run], *, available_at: date
     Returns:
         How many still were held.
     """
-    return await work.execute(_GIVE_BACK, **_holders(runs), available_at=available_at) if runs else 0
+    return await work.execute(_GIVE_BACK, **holders(runs), available_at=available_at) if runs else 0
 
 
-def _holders(runs: Sequence[Run]) -> dict[str, list[Any]]:
+def holders(runs: Sequence[Run]) -> dict[str, list[Any]]:
+    """The parameters of whom runs are held by, for `held_by`."""
     return {name: [getattr(run, name) for run in runs] for name in ("workspace_id", "id", "fence")}
