@@ -67,26 +67,21 @@ def open_by_rank(whose: str) -> str:
     """  # noqa: S608 (constants of this module and of the queues')
 
 
-# The first of each of the given workspaces, and of those the first by turn. What is not pending is left to the others.
-# Written as a range, the order is that of one index alone, `runs_of_workspace`, whatever PostgreSQL knows of the table.
+# The first of each of the given workspaces, by turn. Locked where they are found, so that who claims at the same time
+# takes the next of each. What is not pending is left to the others. Written as a range, the order is that of one index
+# alone, `runs_of_workspace`, whatever PostgreSQL knows of the table.
 _OPEN_BY_TURN = f"""
-    SELECT runs.workspace_id, runs.id, first.turn, first.rank
-    FROM (
-        SELECT workspace.id AS workspace_id, each.id, each.rank,
-            CAST(workspace.held + row_number() OVER (PARTITION BY workspace.id ORDER BY each.rank) AS integer) AS turn
-        FROM unnest(CAST(:workspace_ids AS uuid[]), CAST(:held AS integer[])) AS workspace (id, held)
-        CROSS JOIN LATERAL (
-            SELECT id, {RANK} AS rank
-            FROM runs
-            WHERE workspace_id BETWEEN workspace.id AND workspace.id AND lane IS NULL AND {_NO_JOB}
-                AND status = 'pending' AND available_at <= :now
-            ORDER BY workspace_id, rank LIMIT :of_each
-        ) AS each
-    ) AS first
-    JOIN runs ON runs.workspace_id = first.workspace_id AND runs.id = first.id
-    WHERE runs.available_at <= :now
-    ORDER BY first.turn, first.rank LIMIT :limit
-    FOR UPDATE OF runs SKIP LOCKED
+    SELECT workspace.id AS workspace_id, each.id, each.rank,
+        CAST(workspace.held + row_number() OVER (PARTITION BY workspace.id ORDER BY each.rank) AS integer) AS turn
+    FROM unnest(CAST(:workspace_ids AS uuid[]), CAST(:held AS integer[])) AS workspace (id, held)
+    CROSS JOIN LATERAL (
+        SELECT id, {RANK} AS rank
+        FROM runs
+        WHERE workspace_id BETWEEN workspace.id AND workspace.id AND lane IS NULL AND {_NO_JOB}
+            AND status = 'pending' AND available_at <= :now
+        ORDER BY workspace_id, rank LIMIT :of_each
+        FOR UPDATE SKIP LOCKED
+    ) AS each
 """  # noqa: S608 (constants of this module)
 
 

@@ -401,15 +401,15 @@ async def test_two_processes_divide_themselves_evenly_among_two_workspaces_that_
         order.append(run.workspace_id)
         return Succeeded()
 
-    crowd, later = [make() for _ in range(10_000)], [make(workspace_id=other) for _ in range(2_000)]
+    crowd, later = [make() for _ in range(24_000)], [make(workspace_id=other) for _ in range(6_000)]
     await add(replicas[0], *crowd)
     async with working(replicas[0], clock, act, slots=4), working(replicas[1], clock, act, slots=4):
         await eventually(lambda: len(order) > 100)
         await add(replicas[0], *later)
-        await eventually(lambda: order.count(other) >= 1_800, timeout_s=60)
-    # From when both have seen that others wait, half a second apart at most.
+        await eventually(lambda: order.count(other) >= 5_400, timeout_s=60)
+    # From when both have seen that others wait, and have ended what they had claimed ahead before.
     places = [place for place, each in enumerate(order) if each == other]
-    among = order[places[1_000] : places[1_800 - 1]]
+    among = order[places[3_000] : places[5_400 - 1]]
     assert among.count(other) * 3 > len(among)
 
 
