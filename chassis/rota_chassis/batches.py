@@ -23,7 +23,8 @@ from rota_chassis.telemetry import ROWS_SET_ASIDE
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from rota_chassis.postgres.database import Database, UnitOfWork
+    from rota_chassis.postgres.database import Database
+    from rota_chassis.postgres.work import UnitOfWork
 
 Done = TypeVar("Done")
 

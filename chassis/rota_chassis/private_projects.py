@@ -64,7 +64,8 @@ if TYPE_CHECKING:
     from rota_chassis.events.consumer import Handler
     from rota_chassis.events.envelope import Event
     from rota_chassis.memberships import Memberships
-    from rota_chassis.postgres.database import Database, Reader, UnitOfWork
+    from rota_chassis.postgres.database import Database
+    from rota_chassis.postgres.work import Reader, UnitOfWork
 
 SEES_ALL = frozenset({OWNER, ADMIN})
 """Roles in a workspace whose holders see every project of it."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     import asyncpg
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
     from rota_chassis.service import Runtime
 
 # Whose transactions have a point before and after the commit: tasks of the service by name, and calls from outside.

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-    from rota_chassis.postgres.database import Database, UnitOfWork
+    from rota_chassis.postgres.database import Database
+    from rota_chassis.postgres.work import UnitOfWork
 
     Handler = Callable[[UnitOfWork, Event], Awaitable[None]]
     Concerned = Callable[[Sequence[Event]], Awaitable[Collection[UUID]]]

@@ -15,7 +15,8 @@ from sqlalchemy import Integer, bindparam, text
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from rota_chassis.postgres.database import Database, UnitOfWork
+    from rota_chassis.postgres.database import Database
+    from rota_chassis.postgres.work import UnitOfWork
 
 _NUMBERS = "INSERT INTO due SELECT each, 'due' FROM generate_series(0, 99) AS each"
 _TAKE = statement(

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rota_chassis.embedded.postgres import Postgres
     from rota_chassis.events.consumer import Handler
     from rota_chassis.events.envelope import Event
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
 
     Created = Callable[..., NewEvent]
 

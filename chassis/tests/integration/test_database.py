@@ -8,7 +8,7 @@ import pytest
 from effects import ADD, COUNT, EFFECTS, ONE, SLOW, VERSIONS
 from rota_chassis.errors import Unavailable
 from rota_chassis.ids import uuid7
-from rota_chassis.postgres.database import Database, UnitOfWork
+from rota_chassis.postgres.database import Database
 from rota_chassis.postgres.statements import statement
 from sqlalchemy import bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rota_chassis.events.log import NewEvent
+    from rota_chassis.postgres.work import UnitOfWork
 
 EVENTS_LOGGED = statement(select(func.count()).select_from(text("events")))
 _OPEN = statement(

@@ -29,8 +29,9 @@ from rota_chassis.events.log import NewEvent, PendingEvent
 from rota_chassis.events.relay import Relay
 from rota_chassis.events.stream import EVENTS_STREAM
 from rota_chassis.ids import uuid7
-from rota_chassis.postgres.database import Database, UnitOfWork
+from rota_chassis.postgres.database import Database
 from rota_chassis.postgres.pool import prepare_connection
+from rota_chassis.postgres.work import UnitOfWork
 from rota_chassis.testing.streams import stored_events
 from rota_chassis.testing.waiting import eventually
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 from effects import ADD, COUNT, VERSIONS
 from rota_chassis.errors import Unavailable
 from rota_chassis.ids import uuid7
-from rota_chassis.postgres.database import Database, Lock, UnitOfWork
+from rota_chassis.postgres.work import Lock, UnitOfWork
+
+if TYPE_CHECKING:
+    from rota_chassis.postgres.database import Database
 
 
 async def test_transactions_that_need_locks_in_different_orders_both_get_through(database: Database) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from rota_chassis.postgres.database import Reader
+    from rota_chassis.postgres.work import Reader
     from sqlalchemy import ColumnElement, Table
 
 _HIDDEN = hidden_from(bindparam("user_id", type_=PgUUID))

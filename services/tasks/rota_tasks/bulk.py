@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
     from uuid import UUID
 
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_tasks.attachments.domain import Attachment
     from rota_tasks.projects.domain import Project

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rota_chassis.postgres.database import Lock
+from rota_chassis.postgres.work import Lock
 
 if TYPE_CHECKING:
     from uuid import UUID

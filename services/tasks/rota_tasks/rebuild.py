@@ -60,7 +60,8 @@ from rota_tasks.trash import store as trash
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from rota_chassis.postgres.database import Database, UnitOfWork
+    from rota_chassis.postgres.database import Database
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_tasks.tasks.domain import Task
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 from rota_chassis.errors import Unavailable
 from rota_chassis.logs import logger
-from rota_chassis.postgres.database import UnitOfWork
+from rota_chassis.postgres.work import UnitOfWork
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence

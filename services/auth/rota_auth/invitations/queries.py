@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from rota_chassis.postgres.database import Reader
+    from rota_chassis.postgres.work import Reader
 
     from rota_auth.invitations.domain import Invitation
 

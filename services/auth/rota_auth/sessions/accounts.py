@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from rota_chassis.clock import Clock
-    from rota_chassis.postgres.database import Database, UnitOfWork
+    from rota_chassis.postgres.database import Database
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_auth.passwords.hashing import Passwords
     from rota_auth.users.domain import User

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_chassis.clock import Clock
-    from rota_chassis.postgres.database import Database, UnitOfWork
+    from rota_chassis.postgres.database import Database
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_auth.passwords.hashing import Passwords
     from rota_auth.sessions.access import AccessTokens

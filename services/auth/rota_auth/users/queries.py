@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_chassis.cache import Cache
-    from rota_chassis.postgres.database import Reader
+    from rota_chassis.postgres.work import Reader
 
     from rota_auth.users.domain import User
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
     from uuid import UUID
 
-    from rota_chassis.postgres.database import Reader, UnitOfWork
+    from rota_chassis.postgres.work import Reader, UnitOfWork
 
 USERS = Table(
     "users",

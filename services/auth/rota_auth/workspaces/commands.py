@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from rota_chassis.postgres.database import Database, UnitOfWork
+    from rota_chassis.postgres.database import Database
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_auth.workspaces.domain import MemberChanged, Membership, Workspace, WorkspaceEvent, WorkspaceRole
 

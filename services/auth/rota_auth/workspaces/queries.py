@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from rota_chassis.postgres.database import Reader
+    from rota_chassis.postgres.work import Reader
 
     from rota_auth.workspaces.domain import Membership, Workspace, WorkspaceRole
     from rota_auth.workspaces.store import Member

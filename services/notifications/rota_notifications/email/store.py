@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from rota_chassis.postgres.database import Database, UnitOfWork
+    from rota_chassis.postgres.database import Database
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_notifications.email.domain import Outcome
     from rota_notifications.notifications.domain import Notification

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rota_chassis.clock import Clock
     from rota_chassis.events.consumer import Handler
     from rota_chassis.events.envelope import Event
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
 
 
 def handlers(clock: Clock) -> Mapping[str, Handler]:

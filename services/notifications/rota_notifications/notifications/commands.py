@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from rota_chassis.clock import Clock
     from rota_chassis.identity import UserPrincipal
-    from rota_chassis.postgres.database import Database, UnitOfWork
+    from rota_chassis.postgres.database import Database
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_notifications.notifications.domain import Notification, Occasion
 

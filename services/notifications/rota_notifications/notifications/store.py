@@ -32,7 +32,7 @@ from rota_notifications.notifications.domain import Kind, Notification
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rota_chassis.postgres.database import Reader, UnitOfWork
+    from rota_chassis.postgres.work import Reader, UnitOfWork
 
 NOTIFICATIONS = Table(
     "notifications",

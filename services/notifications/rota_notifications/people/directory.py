@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import grpc
     from rota_chassis.events.consumer import Handler
     from rota_chassis.events.envelope import Event
-    from rota_chassis.postgres.database import Database, UnitOfWork
+    from rota_chassis.postgres.database import Database
+    from rota_chassis.postgres.work import UnitOfWork
 
 
 class Directory:

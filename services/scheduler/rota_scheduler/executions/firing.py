@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from rota_chassis.clock import Clock
     from rota_chassis.events.log import NewEvent
     from rota_chassis.memberships import Memberships
-    from rota_chassis.postgres.database import Database, UnitOfWork
+    from rota_chassis.postgres.database import Database
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_scheduler.actions.egress import EgressPolicy
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from rota_chassis.batches import Fault
     from rota_chassis.identity import UserPrincipal
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_scheduler.queues.dependencies import Queues
     from rota_scheduler.queues.store import Claimed, Place, Taken

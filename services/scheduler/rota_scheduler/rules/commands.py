@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_chassis.identity import UserPrincipal
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_scheduler.rules.dependencies import Rules
     from rota_scheduler.rules.domain import Edits

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from rota_chassis.events.consumer import Handler
     from rota_chassis.events.envelope import Event
-    from rota_chassis.postgres.database import Reader, UnitOfWork
+    from rota_chassis.postgres.work import Reader, UnitOfWork
 
     from rota_scheduler.actions.contract import Ordered
     from rota_scheduler.rules.dependencies import Rules

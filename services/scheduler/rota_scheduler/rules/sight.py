@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from uuid import UUID
 
-    from rota_chassis.postgres.database import Reader
+    from rota_chassis.postgres.work import Reader
     from rota_chassis.private_projects import PrivateProjects
 
     from rota_scheduler.rules.facts import Facts

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_chassis.events.envelope import Event
-    from rota_chassis.postgres.database import Reader, UnitOfWork
+    from rota_chassis.postgres.work import Reader, UnitOfWork
 
 _METADATA = MetaData()
 RULES = Table(

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from rota_chassis.postgres.database import Reader, UnitOfWork
     from rota_chassis.postgres.statements import Statement
+    from rota_chassis.postgres.work import Reader, UnitOfWork
 
     from rota_scheduler.runs.allocation import WaitReason
     from rota_scheduler.runs.domain import Run

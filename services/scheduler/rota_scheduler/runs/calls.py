@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from rota_chassis.postgres.database import Reader, UnitOfWork
+    from rota_chassis.postgres.work import Reader, UnitOfWork
     from sqlalchemy import ColumnElement, Select
 
     from rota_scheduler.runs.domain import Run

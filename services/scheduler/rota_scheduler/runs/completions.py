@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from rota_chassis.clock import Clock
-    from rota_chassis.postgres.database import Database, UnitOfWork
+    from rota_chassis.postgres.database import Database
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_scheduler.runs.domain import End, Outcome, Run
 

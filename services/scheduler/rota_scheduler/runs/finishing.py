@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
     from sqlalchemy import ColumnElement
 
 _KIND = event_type_of(events_pb2.RunFinished)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from rota_chassis.batches import Fault
-    from rota_chassis.postgres.database import Database, UnitOfWork
+    from rota_chassis.postgres.database import Database
+    from rota_chassis.postgres.work import UnitOfWork
 
 
 async def give_up(work: UnitOfWork, row: Mapping[str, Any], fault: Fault, *, fence: int, now: datetime) -> None:

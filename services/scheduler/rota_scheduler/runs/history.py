@@ -22,7 +22,8 @@ from rota_scheduler.runs.tables import FIELDS, HISTORY, RUNS
 
 if TYPE_CHECKING:
     from rota_chassis.clock import Clock
-    from rota_chassis.postgres.database import Database, UnitOfWork
+    from rota_chassis.postgres.database import Database
+    from rota_chassis.postgres.work import UnitOfWork
 
 EVERY_S = 60.0
 MONTHS_AHEAD = 2

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from rota_chassis.postgres.database import Reader, UnitOfWork
+    from rota_chassis.postgres.work import Reader, UnitOfWork
     from sqlalchemy import CTE, ColumnElement, Select
 
 OTHERS = RUNS.alias("others")

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
     from rota_chassis.batches import Fault
     from rota_chassis.clock import Clock
-    from rota_chassis.postgres.database import Database, UnitOfWork
+    from rota_chassis.postgres.database import Database
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_scheduler.runs.claims import Backlog, Claimed
     from rota_scheduler.runs.domain import Execute, Outcome, Run

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_chassis.identity import UserPrincipal
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_scheduler.schedules.days_off import DaysOff, OnlyOn
     from rota_scheduler.schedules.dependencies import Schedules

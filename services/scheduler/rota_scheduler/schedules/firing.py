@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from rota_chassis.batches import Fault
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_scheduler.schedules.dependencies import Schedules
     from rota_scheduler.schedules.domain import Schedule

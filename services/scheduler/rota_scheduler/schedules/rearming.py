@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
 
 
 async def rearm(work: UnitOfWork, waiting: Iterable[tuple[UUID, UUID]], now: datetime) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from rota.tasks.v1 import tasks_pb2
-from rota_chassis.postgres.database import Lock
+from rota_chassis.postgres.work import Lock
 
 from rota_scheduler.timers import store
 from rota_scheduler.timers.domain import TimedTask, timers_of
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
     from rota_chassis.events.consumer import Handler
     from rota_chassis.events.envelope import Event
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
 
 _CHANGES = ("task.created", "task.updated", "task.assigned", "task.completed", "task.reopened", "task.restored")
 _OPEN = frozenset({tasks_pb2.TASK_STATUS_BACKLOG, tasks_pb2.TASK_STATUS_TODO, tasks_pb2.TASK_STATUS_IN_PROGRESS})

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_chassis.batches import Fault
-    from rota_chassis.postgres.database import Reader, UnitOfWork
+    from rota_chassis.postgres.work import Reader, UnitOfWork
 
     from rota_scheduler.timers.domain import Timer
 

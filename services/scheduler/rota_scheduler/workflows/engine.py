@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from rota_chassis.batches import Fault
     from rota_chassis.events.consumer import Handler
     from rota_chassis.events.envelope import Event
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_scheduler.workflows.dependencies import Workflows
     from rota_scheduler.workflows.model import WorkflowRun

@@ -14,7 +14,7 @@ from rota_scheduler.runs.tables import by_column, given
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rota_chassis.postgres.database import Reader, UnitOfWork
+    from rota_chassis.postgres.work import Reader, UnitOfWork
 
     from rota_scheduler.workflows.model import WorkflowRun
     from rota_scheduler.workflows.state import KeepOutcome

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from rota_chassis.postgres.database import Reader, UnitOfWork
+    from rota_chassis.postgres.work import Reader, UnitOfWork
     from sqlalchemy import ColumnElement, Table
 
     from rota_scheduler.workflows.model import Workflow, WorkflowRun

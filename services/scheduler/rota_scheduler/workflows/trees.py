@@ -19,7 +19,7 @@ from rota_scheduler.workflows.tables import RUNS
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from rota_chassis.postgres.database import Reader, UnitOfWork
+    from rota_chassis.postgres.work import Reader, UnitOfWork
 
 _SEED = 0x526F7461_74726565  # "Rotatree"
 _WORKSPACE = bindparam("workspace_id", type_=PgUUID)

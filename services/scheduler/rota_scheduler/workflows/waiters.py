@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from rota_chassis.events.envelope import Event
-    from rota_chassis.postgres.database import Reader, UnitOfWork
+    from rota_chassis.postgres.work import Reader, UnitOfWork
 
     from rota_scheduler.workflows.model import WorkflowRun
     from rota_scheduler.workflows.waits import Waiter

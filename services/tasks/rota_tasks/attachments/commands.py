@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_chassis.identity import UserPrincipal
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_tasks.attachments.dependencies import Attachments
     from rota_tasks.attachments.domain import AttachmentEvent

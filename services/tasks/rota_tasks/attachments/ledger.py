@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from rota_chassis.postgres.database import Reader, UnitOfWork
+    from rota_chassis.postgres.work import Reader, UnitOfWork
 
 _WORKSPACE = bindparam("workspace_id", type_=PgUUID)
 _ID = bindparam("id", type_=PgUUID)

@@ -21,7 +21,7 @@ from rota_tasks.tasks.tables import TASKS, shown, task_of_row
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from rota_chassis.postgres.database import Reader
+    from rota_chassis.postgres.work import Reader
 
 Key = tuple[UUID | None, Status | None]
 """Which column: that of a state or a section, of tasks of a status without a state, or of those without a section."""

@@ -36,7 +36,7 @@ from rota_tasks.tasks.tables import TASKS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rota_chassis.postgres.database import Reader, UnitOfWork
+    from rota_chassis.postgres.work import Reader, UnitOfWork
 
 AnyColumn = TypeVar("AnyColumn", State, Section)
 

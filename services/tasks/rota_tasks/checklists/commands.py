@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_chassis.identity import UserPrincipal
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
     from rota_chassis.requests import Request
 
     from rota_tasks.checklists.domain import ChecklistItemEvent

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from rota_chassis.errors import Conflict
-from rota_chassis.postgres.database import UnitOfWork
+from rota_chassis.postgres.work import UnitOfWork
 
 from rota_tasks.boards.domain import Section, State
 from rota_tasks.copies.domain import MAX_OTHERS, MAX_TASKS, Content, Part

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from rota_chassis.events.consumer import Handler
     from rota_chassis.events.envelope import Event
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_tasks.tasks.dependencies import Tasks
     from rota_tasks.tasks.domain import Task

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_chassis.batches import Fault
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_tasks.tasks.dependencies import Tasks
     from rota_tasks.tasks.domain import Task, TaskEvent

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from uuid import UUID
 
-    from rota_chassis.postgres.database import UnitOfWork
     from rota_chassis.postgres.statements import Statement
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_tasks.attachments.domain import Attachment
     from rota_tasks.checklists.domain import ChecklistItem

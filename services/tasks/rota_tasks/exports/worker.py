@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rota_chassis.errors import NotFound, Unavailable
 from rota_chassis.identity import ROLE_USER, UserPrincipal
 from rota_chassis.logs import logger
-from rota_chassis.postgres.database import UnitOfWork
+from rota_chassis.postgres.work import UnitOfWork
 
 from rota_tasks.exports import store
 from rota_tasks.exports.domain import KEPT_FOR, LEASE, MAX_ATTEMPTS, Export, Status

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_chassis.identity import UserPrincipal
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_tasks.fields.domain import CustomFieldEvent
     from rota_tasks.projects.dependencies import Projects

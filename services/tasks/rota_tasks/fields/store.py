@@ -18,7 +18,7 @@ from rota_tasks.projects.access import is_visible
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rota_chassis.postgres.database import Reader, UnitOfWork
+    from rota_chassis.postgres.work import Reader, UnitOfWork
 
 _NAMES = tuple(column.name for column in CUSTOM_FIELDS.c)
 _KEY = ("workspace_id", "id")

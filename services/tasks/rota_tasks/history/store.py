@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
-    from rota_chassis.postgres.database import Reader
+    from rota_chassis.postgres.work import Reader
 
 _WORKSPACE = bindparam("workspace_id", type_=PgUUID)
 _BEFORE, _LIMIT = bindparam("before", type_=BigInteger), bindparam("limit", type_=Integer)

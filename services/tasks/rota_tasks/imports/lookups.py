@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from uuid import UUID
 
-    from rota_chassis.postgres.database import Reader
+    from rota_chassis.postgres.work import Reader
 
 _WORKSPACE = bindparam("workspace_id", type_=PgUUID)
 _IDS = bindparam("ids", type_=ARRAY(PgUUID))

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from rota_chassis.postgres.database import Lock, UnitOfWork
+    from rota_chassis.postgres.work import Lock, UnitOfWork
 
     from rota_tasks.fields.domain import CustomField
     from rota_tasks.imports.domain import Import, Record

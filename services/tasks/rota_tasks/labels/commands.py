@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_chassis.identity import UserPrincipal
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_tasks.labels.dependencies import Labels
     from rota_tasks.labels.domain import LabelEvent

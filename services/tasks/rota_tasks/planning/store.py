@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_chassis.filters.ast import Filter
-    from rota_chassis.postgres.database import Reader, UnitOfWork
+    from rota_chassis.postgres.work import Reader, UnitOfWork
 
     from rota_tasks.tasks.domain import Task
     from rota_tasks.tasks.listing import Cursor

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_chassis.identity import UserPrincipal
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_tasks.projects.dependencies import Projects
     from rota_tasks.projects.domain import ProjectEvent

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_chassis.identity import UserPrincipal
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_tasks.reactions.domain import ReactionEvent
     from rota_tasks.tasks.dependencies import Tasks

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
-    from rota_chassis.postgres.database import Reader, UnitOfWork
+    from rota_chassis.postgres.work import Reader, UnitOfWork
 
 _FIELDS = tuple(column.name for column in REACTIONS.c)
 _WORKSPACE = bindparam("workspace_id", type_=PgUUID)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from rota_chassis.postgres.database import UnitOfWork
     from rota_chassis.postgres.statements import Statement
+    from rota_chassis.postgres.work import UnitOfWork
     from rota_chassis.requests import Request
 
 TABLES = (

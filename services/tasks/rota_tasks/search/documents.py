@@ -30,8 +30,9 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rota_chassis.postgres.database import Database, UnitOfWork
+    from rota_chassis.postgres.database import Database
     from rota_chassis.postgres.statements import Statement
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_tasks.tasks.domain import Task
 

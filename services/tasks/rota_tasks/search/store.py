@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_chassis.filters.ast import Filter
-    from rota_chassis.postgres.database import Reader
+    from rota_chassis.postgres.work import Reader
 
     from rota_tasks.search.domain import Place
     from rota_tasks.tasks.domain import Task

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_tasks.fields.domain import CustomField
     from rota_tasks.series.domain import Series

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_tasks.series.domain import Series
     from rota_tasks.tasks.domain import Task

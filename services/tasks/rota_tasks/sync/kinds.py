@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from google.protobuf.message import Message
-    from rota_chassis.postgres.database import Reader
+    from rota_chassis.postgres.work import Reader
     from sqlalchemy import Table
 
 _WORKSPACE = bindparam("workspace_id", type_=PgUUID)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
-    from rota_chassis.postgres.database import Reader
+    from rota_chassis.postgres.work import Reader
 
 _WORKSPACE, _USER = bindparam("workspace_id", type_=PgUUID), bindparam("user_id", type_=PgUUID)
 

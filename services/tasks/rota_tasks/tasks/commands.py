@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from rota_chassis.identity import UserPrincipal
     from rota_chassis.memberships import Guard
-    from rota_chassis.postgres.database import Lock, UnitOfWork
+    from rota_chassis.postgres.work import Lock, UnitOfWork
     from rota_chassis.requests import Request
 
     from rota_tasks.tasks.dependencies import Tasks

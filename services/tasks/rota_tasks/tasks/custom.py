@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from rota_chassis.filters.ast import Filter
-    from rota_chassis.postgres.database import Reader
+    from rota_chassis.postgres.work import Reader
 
 _NAME = re.compile(re.escape(NAMED) + r"([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})(?![\w.-])")
 _KINDS = {

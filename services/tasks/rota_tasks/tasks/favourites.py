@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
 
 _IS_IT = and_(
     TASKS.c.id == bindparam("id"), TASKS.c.workspace_id.in_(visible_workspaces()), is_visible(TASKS.c.project_id)

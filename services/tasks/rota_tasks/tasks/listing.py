@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rota_chassis.filters.ast import Filter
-    from rota_chassis.postgres.database import Reader
     from rota_chassis.postgres.statements import Statement
+    from rota_chassis.postgres.work import Reader
 
     from rota_tasks.tasks.domain import Task
     from rota_tasks.tasks.ordering import Order

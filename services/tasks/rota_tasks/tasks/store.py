@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from rota_chassis.postgres.database import Reader, UnitOfWork
+    from rota_chassis.postgres.work import Reader, UnitOfWork
 
     from rota_tasks.tasks.domain import Standing, Task, TaskEvent
 

@@ -18,7 +18,7 @@ from rota_tasks.tasks import requirements
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from rota_chassis.postgres.database import UnitOfWork
+    from rota_chassis.postgres.work import UnitOfWork
 
     from rota_tasks.fields.domain import CustomField
     from rota_tasks.tasks.dependencies import Tasks

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from rota_chassis.errors import Conflict, NotFound
 from rota_chassis.memberships import WRITERS
-from rota_chassis.postgres.database import UnitOfWork
+from rota_chassis.postgres.work import UnitOfWork
 
 from rota_tasks.copies.domain import Part
 from rota_tasks.copies.queries import content_of

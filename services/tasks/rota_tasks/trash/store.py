@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from rota_chassis.postgres.database import Reader, UnitOfWork
+    from rota_chassis.postgres.work import Reader, UnitOfWork
 
     from rota_tasks.relations.domain import Relation
     from rota_tasks.tasks.domain import Task, TaskDeleted

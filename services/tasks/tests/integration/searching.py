@@ -10,7 +10,8 @@ from rota_tasks.search.documents import AT_ONCE
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from rota_chassis.postgres.database import Database, UnitOfWork
+    from rota_chassis.postgres.database import Database
+    from rota_chassis.postgres.work import UnitOfWork
     from rota_tasks.search.documents import Piece
 
     Next = Callable[[UnitOfWork, int], Awaitable[Piece | None]]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from conftest import Stage
     from rota_chassis.memberships import Memberships
-    from rota_chassis.postgres.database import Lock, UnitOfWork
+    from rota_chassis.postgres.work import Lock, UnitOfWork
 
 TODO, DOING, DONE = tasks_pb2.TASK_STATUS_TODO, tasks_pb2.TASK_STATUS_IN_PROGRESS, tasks_pb2.TASK_STATUS_DONE
 MOVES = 5_000

@@ -21,8 +21,8 @@ from rota_chassis.errors import Gone, InvalidArgument, NotFound
 from rota_chassis.events.log import NewEvent
 from rota_chassis.ids import uuid7
 from rota_chassis.pagination import PageTokens
-from rota_chassis.postgres.database import UnitOfWork
 from rota_chassis.postgres.pool import prepare_connection
+from rota_chassis.postgres.work import UnitOfWork
 from rota_chassis.settings import DEVELOPMENT_SECRET
 from syncing import STEPS, WORLD, Copy, Person, new_user, read_all
 

@@ -11,7 +11,8 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from rota.tasks.v1 import comments_pb2, history_pb2, relations_pb2, tasks_pb2, trash_pb2
 from rota_chassis.errors import Conflict, InvalidArgument, NotFound, PermissionDenied
-from rota_chassis.postgres.database import Database, UnitOfWork
+from rota_chassis.postgres.database import Database
+from rota_chassis.postgres.work import UnitOfWork
 from rota_tasks.rebuild import rebuild
 
 if TYPE_CHECKING:
