@@ -79,12 +79,12 @@ class MortalDatabase(Database):
         self._end = end
 
     @asynccontextmanager
-    async def transaction(self, *, late: bool = False) -> AsyncIterator[UnitOfWork]:
+    async def transaction(self, **how: Any) -> AsyncIterator[UnitOfWork]:
         """As that of any database."""
         task = asyncio.current_task()
         name = task.get_name() if task else ""
         who = name if name in WRITERS else "calls" if name.startswith("Task-") else name
-        async with super().transaction(late=late) as work:
+        async with super().transaction(**how) as work:
             yield work
             self._end.at(f"{who}, before the commit")
         self._end.at(f"{who}, after the commit")
