@@ -78,8 +78,8 @@ class Window:
     end: datetime
 
 
-def plan(seed: int) -> Sequence[Fault]:
-    """Each kind once or twice, each point once, in an order and at times that follow from the seed."""
+def plan(seed: int, most: int | None = None) -> Sequence[Fault]:
+    """Each kind once or twice, each point once, in an order and at times that follow from the seed; `most` at most."""
     choose = random.Random(seed)  # noqa: S311 (repeatable)
     kinds = [
         *(("kill", point, 0) for point in POINTS),
@@ -89,7 +89,7 @@ def plan(seed: int) -> Sequence[Fault]:
     ]
     choose.shuffle(kinds)
     faults, at_s = [], float(BEGIN_S)
-    for kind, point, by_s in kinds:
+    for kind, point, by_s in kinds[:most]:
         at_s += choose.uniform(0, 2)
         faults.append(Fault(kind, at_s, choose.randrange(REPLICAS), point, by_s))
         at_s += LENGTH_S[kind] + QUIET_S

@@ -4,7 +4,7 @@ Real processes on real servers of their own, on loopback only. While schedules c
 publish events, replicas are killed at named points and frozen beyond their leases, clocks step, connections are ended,
 PostgreSQL and NATS go down at once and come back, and a forgotten transaction holds locks. At the end the checker holds
 the ledger against what the witness, the workers and the log have seen. What happens, when and to whom follows from the
-seed. Usage: python tests/chaos/scheduler.py [--schedules 2000] [--seed N]
+seed. Usage: python tests/chaos/scheduler.py [--schedules 2000] [--seed N] [--faults N]
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ _OPEN = """
 """
 
 
-async def main(schedules: int, seed: int) -> tuple[Report, Sequence[Recovery]]:
-    """Run it; what the checker finds, and how soon all was well again each time."""
-    witness, issuer, faults = Witness(), TokenIssuer(), plan(seed)
+async def main(schedules: int, seed: int, most: int | None) -> tuple[Report, Sequence[Recovery]]:
+    """Run it with `most` faults at most; what the checker finds, and how soon all was well again each time."""
+    witness, issuer, faults = Witness(), TokenIssuer(), plan(seed, most)
     user = User(issuer)
     user.token = issuer.access_token(user.id, user.workspace_id, lifetime_s=TOKEN_S)
     async with AsyncExitStack() as stack:
@@ -226,5 +226,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--schedules", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--faults", type=int, help="how many happen; absent means all, within five minutes")
     given = parser.parse_args()
-    sys.exit(_tell(*asyncio.run(main(given.schedules, given.seed)), given.seed))
+    sys.exit(_tell(*asyncio.run(main(given.schedules, given.seed, given.faults)), given.seed))
