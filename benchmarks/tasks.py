@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import statistics
 import time
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from rota.tasks.v1 import (
     tasks_pb2,
     tasks_pb2_grpc,
 )
+from rota_chassis import garbage
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.migrations import migrate
 from rota_chassis.settings import database_url
@@ -86,8 +86,7 @@ async def measure_service(options: argparse.Namespace) -> None:
                 auth_address=auth.address,
             ) as channel:
                 # As a service does when it runs by itself.
-                gc.collect()
-                gc.freeze()
+                garbage.collect_seldom()
                 if options.imported:
                     server = int((folder / "postgres" / "postmaster.pid").read_text().split()[0])
                     await import_many(channel, importing, options.imported, Cpu(server))

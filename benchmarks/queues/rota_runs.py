@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
 import signal
 import sys
@@ -17,7 +16,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import uvloop
-from rota_chassis import telemetry
+from rota_chassis import garbage, telemetry
 from rota_chassis.clock import SystemClock
 from rota_chassis.events.connection import nats_connection
 from rota_chassis.events.relay import Relay
@@ -112,8 +111,7 @@ def _runs(count: int, workspace_id: UUID) -> Sequence[Run]:
 async def _work(url: str, slots: int, nats_url: str | None) -> None:
     # As every service does.
     telemetry.configure("scheduler", otlp_endpoint=None, metrics_listen=None)
-    gc.collect()
-    gc.freeze()
+    garbage.collect_seldom()
     late_ms: list[float] = []
     clock = SystemClock()
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import signal
 import sys
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from rota.events.v1 import inbox_pb2_grpc
 
-from rota_chassis import logs, telemetry
+from rota_chassis import garbage, logs, telemetry
 from rota_chassis.cache import Cache
 from rota_chassis.cancellation import cancel_and_wait
 from rota_chassis.clock import SystemClock
@@ -135,9 +134,7 @@ async def _run(service: Service[SettingsT]) -> int:
     )
     try:
         async with serving(service, settings) as failure:
-            # What is there now stays: collections need not go through it again and again.
-            gc.collect()
-            gc.freeze()
+            garbage.collect_seldom()
             _LOG.info("service.started", address=settings.listen or settings.address(service.name))
             stopped: asyncio.Future[Any] = asyncio.create_task(stop.wait())
             await asyncio.wait([stopped, failure], return_when=asyncio.FIRST_COMPLETED)

@@ -7,7 +7,7 @@ import signal
 import sys
 
 import uvloop
-from rota_chassis import logs, telemetry
+from rota_chassis import garbage, logs, telemetry
 from rota_chassis.errors import Unavailable
 
 from rota_gateway.bootstrap import NAME, assemble
@@ -36,6 +36,7 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> int:
             _LOG.info("gateway.draining")
             await parts.drain()
 
+        garbage.collect_seldom()
         _LOG.info("gateway.starting", host=settings.http_host, port=settings.http_port)
         try:
             await server.run(stop, drain)

@@ -117,6 +117,9 @@ def claiming(those: CTE, **values: Any) -> Any:
             attempts=RUNS.c.attempts + 1,
             available_at=bindparam("lease_until"),
             started_at=func.coalesce(RUNS.c.started_at, _NOW),
+            # As it was. PostgreSQL (18) reads the expressions of generated columns anew for each row, a fourth of the
+            # claim's time, unless one of them is made of a column that is set.
+            concurrency_key=RUNS.c.concurrency_key,
             **values,
         )
         .returning(RUNS)

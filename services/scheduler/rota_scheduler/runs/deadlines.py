@@ -6,11 +6,10 @@ A timer for each attempt costs more than most attempts do, and attempts that tak
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 LOOKED_AT_EVERY_S = 1.0
 
@@ -23,8 +22,7 @@ class Deadlines:
         self._ends_at: dict[asyncio.Task[object], float] = {}
         self._overdue: set[asyncio.Task[object]] = set()
 
-    @contextmanager
-    def within(self, seconds: float) -> Iterator[None]:
+    def within(self, seconds: float) -> AbstractContextManager[None]:
         """Let the block take so long in the current task; one block of a task at a time.
 
         Raises:
@@ -34,17 +32,7 @@ class Deadlines:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("Only what runs in a task can be broken off.")
-        before = task.cancelling()
-        self._ends_at[task] = asyncio.get_running_loop().time() + seconds
-        try:
-            yield
-        except asyncio.CancelledError as error:
-            if task in self._overdue and task.uncancel() <= before:
-                raise TimeoutError from error
-            raise
-        finally:
-            self._ends_at.pop(task, None)
-            self._overdue.discard(task)
+        return _Block(task, seconds, self._ends_at, self._overdue)
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -56,3 +44,33 @@ class Deadlines:
                 del self._ends_at[task]
                 self._overdue.add(task)
                 task.cancel()
+
+
+class _Block:
+    """See `Deadlines.within`; thousands a second begin, and a generator takes twice as long."""
+
+    __slots__ = ("_before", "_ends_at", "_overdue", "_seconds", "_task")
+
+    def __init__(
+        self,
+        task: asyncio.Task[object],
+        seconds: float,
+        ends_at: dict[asyncio.Task[object], float],
+        overdue: set[asyncio.Task[object]],
+    ) -> None:
+        self._task = task
+        self._seconds = seconds
+        self._ends_at = ends_at
+        self._overdue = overdue
+
+    def __enter__(self) -> None:
+        self._before = self._task.cancelling()
+        self._ends_at[self._task] = self._task.get_loop().time() + self._seconds
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        self._ends_at.pop(self._task, None)
+        if self._task not in self._overdue:
+            return
+        self._overdue.discard(self._task)
+        if isinstance(error, asyncio.CancelledError) and self._task.uncancel() <= self._before:
+            raise TimeoutError from error

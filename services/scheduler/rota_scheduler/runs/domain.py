@@ -137,7 +137,10 @@ class Run:
     @property
     def kind(self) -> str:
         """Which action it takes: "create_task", "http"; empty when none that there is."""
-        return next((name for name, given in self.action.items() if given is not None and name not in _BESIDE_KIND), "")
+        for name, given in self.action.items():
+            if given is not None and name not in _BESIDE_KIND:
+                return name
+        return ""
 
     @property
     def project_ids(self) -> Sequence[str]:

@@ -91,10 +91,18 @@ def _progress(work: ColumnElement[Any]) -> ColumnElement[Any]:
     return case((work.is_not(None), said))
 
 
-def _run(ended: Any) -> ColumnElement[Any]:
+def _row(name: str, of: Any, **columns: ColumnElement[Any]) -> Any:
+    """A row of these columns for each row `of` another; as JSON it takes two thirds of what an object's members do."""
+    return select(*(column.label(each) for each, column in columns.items())).correlate(of).lateral(name)
+
+
+def _run(of: Any) -> Any:
     """The run as the contract writes it in JSON."""
+    ended = of.c
     has_key = ended.concurrency_key.is_not(None)
-    return _object(
+    return _row(
+        "run",
+        of,
         id=ended.id,
         schedule_id=ended.schedule_id,
         workspace_id=ended.workspace_id,
@@ -123,7 +131,7 @@ def _run(ended: Any) -> ColumnElement[Any]:
     )
 
 
-def _event(ended: Any) -> dict[str, Any]:
+def _event(ended: Any, data: Any) -> dict[str, Any]:
     return {
         "workspace_id": ended.workspace_id,
         "id": ended.event_id,
@@ -132,7 +140,7 @@ def _event(ended: Any) -> dict[str, Any]:
         "aggregate_version": literal_column(str(FINISHED_VERSION)),
         "type": _text(_KIND.name),
         "schema_version": literal_column(str(_KIND.version)),
-        "data": _object(run=_run(ended)),
+        "data": func.to_jsonb(data.table_valued()),
         "actor": _text("system"),
         "time": ended.finished_at,
         "traceparent": ended.traceparent,
@@ -140,8 +148,14 @@ def _event(ended: Any) -> dict[str, Any]:
     }
 
 
-_EVENT = _event(_ENDED.c)
-_TOLD = insert(EVENTS).from_select(WRITTEN, select(*(_EVENT[name] for name in WRITTEN))).cte("told")
+_RUN = _run(_ENDED)
+_DATA = _row("data", _RUN, run=_RUN.table_valued())
+_EVENT = _event(_ENDED.c, _DATA)
+_TOLD = (
+    insert(EVENTS)
+    .from_select(WRITTEN, select(*(_EVENT[name] for name in WRITTEN)).select_from(_ENDED, _RUN, _DATA))
+    .cte("told")
+)
 _FINISH = statement(to_history(_ENDED).add_cte(_TOLD).returning(HISTORY.c.id))
 
 
