@@ -278,6 +278,7 @@ async def _crowd(database: Database, run: Run, count: int) -> None:
     """As many runs as this one, of its workspace."""
     await add(database, run)
     async with database.transaction() as work:
+        await work.connection.execute("SET LOCAL statement_timeout = 0")
         await work.execute(CROWD, count=count - 1)
     async with database.connection() as connection:
         await connection.execute("ANALYZE runs")
