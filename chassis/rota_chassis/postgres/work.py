@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from operator import itemgetter
@@ -11,7 +12,7 @@ from rota_chassis.events.log import EVENTS, INSERT_EVENT, WRITTEN, PendingEvent
 from rota_chassis.postgres.statements import together
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 
     import asyncpg
 
@@ -169,7 +170,23 @@ class UnitOfWork:
         """Run a statement once for each row of parameters, in one round trip."""
         if rows:
             connection = await self.begin()
-            await connection.executemany(statement.sql, [statement.arguments(row) for row in rows])
+            await self._whole(connection.executemany(statement.sql, [statement.arguments(row) for row in rows]))
+
+    async def _whole(self, sending: Coroutine[Any, Any, None]) -> None:
+        """Wait for what is sent in several pieces; when that is cancelled, the connection ends with it.
+
+        asyncpg passes over a cancellation between two pieces, and waits for ever for the answer to what it has not sent
+        whole, with every lock that the transaction holds.
+        """
+        sent = asyncio.ensure_future(sending)
+        try:
+            await asyncio.shield(sent)
+        except asyncio.CancelledError:
+            (await self._connected()).terminate()
+            self._transaction = None
+            sent.cancel()
+            await asyncio.gather(sent, return_exceptions=True)
+            raise
 
     async def write(self, statement: Statement, **parameters: Any) -> None:
         """Run an insert, update or delete before whatever follows, together with others that wait.

@@ -10,6 +10,8 @@ from rota_chassis.errors import Unavailable
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.database import Database
 from rota_chassis.postgres.statements import statement
+from rota_chassis.postgres.work import Lock
+from rota_chassis.testing.waiting import eventually
 from sqlalchemy import bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -24,6 +26,14 @@ _OPEN = statement(
     text(
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND state = 'idle in transaction' AND pid != pg_backend_pid()"
+    )
+)
+_FIRST = statement(text("SELECT pg_advisory_xact_lock(1)"))
+_WAITING = statement(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"))
+_ADD_LONG = statement(
+    text(
+        "INSERT INTO effects (id, version)"
+        " SELECT CAST(:id AS uuid), length(:text) FROM (SELECT pg_advisory_xact_lock_shared(1)) waits"
     )
 )
 
@@ -182,6 +192,30 @@ async def test_a_cancelled_transaction_is_rolled_back_and_gives_its_connection_b
         await task
     assert await database.fetch_value(COUNT) == 0
     await database.close()
+
+
+async def test_what_is_cancelled_while_many_rows_are_sent_ends_with_its_locks(tables_url: str) -> None:
+    database, other = await Database.connect(tables_url, size=1), await Database.connect(tables_url, size=1)
+    # More than the server takes while it waits with the first of them.
+    rows = [{"id": uuid7(), "text": "x" * 100_000} for _ in range(400)]
+
+    async def send() -> None:
+        async with database.transaction() as work:
+            await work.hold(Lock("of all"))
+            await work.execute_many(_ADD_LONG, rows)
+
+    async with other.transaction() as work:
+        await work.fetch(_FIRST)
+        task = asyncio.create_task(send())
+        await eventually(lambda: work.fetch_value(_WAITING))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, timeout=10)
+    async with other.transaction() as work:
+        await work.hold(Lock("of all"))
+    assert await database.fetch_value(COUNT) == 0
+    await database.close()
+    await other.close()
 
 
 @pytest.mark.parametrize("number", [1, 3])
