@@ -1,8 +1,8 @@
 """What changes several occurrences at once, and what makes the next one: one transaction each.
 
-Two at once: whoever changes several holds the structure of the workspace alone; the row of the series comes after its
-tasks. Delivered twice: an occurrence is made only while the series is at the version from which it was computed. Dying
-before the commit leaves nothing; what was due is then due still.
+Two at once: whoever changes several holds the structure of the workspace alone, and whoever makes one shares it; the
+row of the series comes after its tasks. Delivered twice: an occurrence is made only while the series is at the version
+from which it was computed. Dying before the commit leaves nothing; what was due is then due still.
 """
 
 from __future__ import annotations
@@ -188,11 +188,18 @@ async def make_occurrence(
     seen = await store.get(work, **key)
     if seen is None or seen.version != version or seen.ended_at is not None:
         return
+    if seen.template.project_id is not None:
+        await board_store.lock(work, seen.template.project_id)
+    # Whoever changes several occurrences has this one among them, or it is made of what they are then.
+    await tree.lock(work, workspace_id, exclusive=False)
     now = tasks.clock.now()
     if occurrence is None:
         series = await store.lock(work, **key)
         if series is not None and series.version == version:
             await following.apply(work, domain.end(series, now=now))
+        return
+    seen = await store.get(work, **key)
+    if seen is None or seen.version != version:
         return
     source = await carrying.read(work, seen)
     task = domain.task_of_occurrence(seen, occurrence, task_id=uuid7(), now=now)
@@ -267,10 +274,7 @@ async def _is_planned(tasks: Tasks, series: Series, occurrence: str) -> bool:
 async def _placed(work: UnitOfWork, task: Task) -> Task:
     """The task of an occurrence without what is gone: its parent, project, section, labels and people."""
     workspace_id = task.workspace_id
-    if task.project_id is not None:
-        await board_store.lock(work, task.project_id)
     if task.parent_id is not None:
-        await tree.lock(work, workspace_id, exclusive=False)
         above = await tree.path(work, workspace_id=workspace_id, task_id=task.parent_id)
         task = task if above else replace(task, parent_id=None)
     task = replace(

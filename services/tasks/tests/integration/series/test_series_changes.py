@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
 from recurring import (
+    DAY,
     DELETED,
     DONE,
     OPEN,
@@ -29,6 +31,7 @@ from rota_chassis.testing.waiting import eventually
 
 if TYPE_CHECKING:
     from conftest import Stage
+    from rota_chassis.testing.clock import ManualClock
 
 
 async def test_a_change_of_this_alone_is_not_what_others_begin_as(stage: Stage) -> None:
@@ -73,6 +76,33 @@ async def test_a_change_of_those_that_follow_splits_the_series(stage: Stage) -> 
     # The count of the rule goes on.
     await eventually(lambda: _ended_are(stage, 2))
     assert len(await occurrences(stage, third, preview=5)) == 2
+
+
+async def test_an_occurrence_that_is_made_meanwhile_is_changed_with_those_that_follow(
+    stage: Stage, clock: ManualClock
+) -> None:
+    first = await stage.create(due_on="2026-01-01", recurrence=daily())
+    holder = await asyncpg.connect(stage.database_url)
+    async with holder.transaction():
+        await holder.execute("SELECT FROM task_series FOR UPDATE")
+        clock.advance(DAY)
+        await eventually(lambda: _waiting_are(stage, 1))
+        changing = asyncio.create_task(patch(stage, first, title="Feed the cat", scope="following"))
+        await eventually(lambda: _waiting_are(stage, 2))
+    changed = await changing
+    await task_of(stage, changed, "2026-01-02")
+    await holder.close()
+    assert await occurrences(stage, changed) == [("2026-01-01", OPEN), ("2026-01-02", OPEN)]
+    assert {each.title for each in await living(stage)} == {"Feed the cat"}
+
+
+async def _waiting_are(stage: Stage, count: int) -> bool:
+    connection = await asyncpg.connect(stage.database_url)
+    found = await connection.fetchval(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    await connection.close()
+    return bool(found == count)
 
 
 async def _ended_are(stage: Stage, count: int) -> bool:
