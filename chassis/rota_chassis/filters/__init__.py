@@ -12,5 +12,7 @@
 It is modelled on AIP-160. The logic has two values, so that SQL and memory agree: a comparison with a field that is
 not set is false, `!=` included, and NOT of it is true. A field with many values (labels, assignees) is never unset;
 `=`, `:` and IN ask whether it holds the value, `!=` whether it does not, `= null` whether it is empty. `:` on text asks
-whether it contains the value, whatever the case of ASCII letters. Text compares by code points.
+whether it contains the value, whatever the case of ASCII letters. Text compares by code points. For an instant a day
+(`2026-11-21`, `today`, `tomorrow+1w`) is all of it, in the zone of whoever asks: `=` is on it, `<=` until its end, `>`
+after that.
 """

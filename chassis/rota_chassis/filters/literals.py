@@ -37,6 +37,19 @@ class Context:
     me: UUID | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A whole day, in place of an instant.
+
+    Attributes:
+        first: Its first instant.
+        last: Its last one, to the microsecond.
+    """
+
+    first: datetime
+    last: datetime
+
+
 def time_zone(name: str) -> tzinfo:
     """The IANA zone of a name; empty is UTC.
 
@@ -55,8 +68,8 @@ def time_zone(name: str) -> tzinfo:
         ) from error
 
 
-def value_of(field: Field, token: Token, context: Context) -> Value:
-    """The value that a token writes for a field.
+def value_of(field: Field, token: Token, context: Context) -> Value | Day:
+    """The value that a token writes for a field; for an instant it may be a day.
 
     Raises:
         InvalidArgument: it writes none of the field's kind (code INVALID_FILTER).
@@ -137,11 +150,31 @@ def instant(text: str, context: Context) -> datetime:
     return datetime.combine(day, time(), context.zone).astimezone(UTC) + rest
 
 
-def _instant(_field: Field, text: str, context: Context) -> datetime:
-    return instant(text, context)
+def _instant(_field: Field, text: str, context: Context) -> datetime | Day:
+    first = instant(text, context)
+    if not _is_day(text):
+        return first
+    # With fold, so that an hour that the clock shows twice at the end of the day belongs to it both times.
+    last = datetime.combine(first.astimezone(context.zone), time.max.replace(fold=1), context.zone)
+    try:
+        return Day(first, last.astimezone(UTC))
+    except OverflowError:
+        # The last day there is, whose rest lies beyond it in UTC.
+        return Day(first, datetime.max.replace(tzinfo=UTC))
 
 
-_READERS: dict[Kind, Callable[[Field, str, Context], Value]] = {
+def _is_day(text: str) -> bool:
+    relative = _RELATIVE.fullmatch(text)
+    if relative is not None:
+        return relative[1] in _DAYS and relative[4] in {None, "d", "w"}
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+_READERS: dict[Kind, Callable[[Field, str, Context], Value | Day]] = {
     Kind.TEXT: _text,
     Kind.ENUM: _choice,
     Kind.INTEGER: _integer,

@@ -21,10 +21,10 @@ from rota_chassis.filters.ast import (
     Value,
 )
 from rota_chassis.filters.lexer import Token, TokenKind, invalid, tokens
-from rota_chassis.filters.literals import Context, value_of
+from rota_chassis.filters.literals import Context, Day, value_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 MAX_DEPTH = 50
 MAX_VALUES = 200
@@ -117,7 +117,9 @@ class _Parser:
         ordered = operator not in {Operator.EQUAL, Operator.UNEQUAL}
         if ordered and (field.kind.has_many or field.kind in {Kind.ID, Kind.BOOLEAN}):
             raise invalid(sign.position, f"= or !=, for {field.name}")
-        value = self._value(field)
+        value = self._operand(field)
+        if isinstance(value, Day):
+            return _COMPARES_DAY[operator](field, value)
         if field.kind is Kind.ENUM:
             rank = field.choices.index(str(value))
             compares = COMPARES[operator]
@@ -129,11 +131,14 @@ class _Parser:
 
     def _one_of(self, field: Field) -> Filter:
         self._expect("(")
-        values = [self._value(field)]
+        values = [self._operand(field)]
         while self._takes(","):
-            values.append(self._value(field))
+            values.append(self._operand(field))
         self._expect(")")
-        return OneOf(field, tuple(dict.fromkeys(values)))
+        days = [_on(field, each) for each in values if isinstance(each, Day)]
+        rest = tuple(dict.fromkeys(each for each in values if not isinstance(each, Day)))
+        parts = (OneOf(field, rest), *days) if rest else tuple(days)
+        return parts[0] if len(parts) == 1 else Or(parts)
 
     def _field(self) -> Field:
         token = self._take()
@@ -144,6 +149,12 @@ class _Parser:
         return self._schema[token.text]
 
     def _value(self, field: Field) -> Value:
+        value = self._operand(field)
+        if isinstance(value, Day):
+            raise TypeError(field.name)
+        return value
+
+    def _operand(self, field: Field) -> Value | Day:
         self._values += 1
         token = self._take()
         if self._values > MAX_VALUES:
@@ -175,6 +186,24 @@ class _Parser:
     def _expect(self, symbol: str) -> None:
         if not self._takes(symbol):
             raise invalid(self._peek.position, symbol)
+
+
+def _on(field: Field, day: Day) -> Filter:
+    return And((Comparison(field, Operator.AT_LEAST, day.first), Comparison(field, Operator.AT_MOST, day.last)))
+
+
+def _not_on(field: Field, day: Day) -> Filter:
+    return Or((Comparison(field, Operator.LESS, day.first), Comparison(field, Operator.GREATER, day.last)))
+
+
+_COMPARES_DAY: Mapping[Operator, Callable[[Field, Day], Filter]] = {
+    Operator.EQUAL: _on,
+    Operator.UNEQUAL: _not_on,
+    Operator.LESS: lambda field, day: Comparison(field, Operator.LESS, day.first),
+    Operator.AT_MOST: lambda field, day: Comparison(field, Operator.AT_MOST, day.last),
+    Operator.GREATER: lambda field, day: Comparison(field, Operator.GREATER, day.last),
+    Operator.AT_LEAST: lambda field, day: Comparison(field, Operator.AT_LEAST, day.first),
+}
 
 
 def _is_keyword(token: Token, keyword: str) -> bool:

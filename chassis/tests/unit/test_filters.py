@@ -27,6 +27,7 @@ SCHEMA = {
         Field("fields.cost", Kind.NUMBER, nullable=True),
         Field("fields.day", Kind.DATE, nullable=True),
         Field("due_at", Kind.INSTANT, nullable=True),
+        Field("remind_at", Kind.INSTANT, nullable=True),
         Field("is_blocked", Kind.BOOLEAN),
         Field("owner", Kind.ID, nullable=True),
         Field("blocked_by", Kind.IDS),
@@ -78,7 +79,23 @@ def holds(text: str) -> bool:
         ("due_at < yesterday", False),
         ("due_at = 2026-03-28T23:30:00Z", True),
         ("due_at = 2026-03-29T00:30:00+01:00", True),
-        ("due_at > 2026-03-28", True),
+        ("due_at > 2026-03-28", False),
+        ("due_at > 2026-03-27", True),
+        ("due_at >= 2026-03-28", True),
+        ("due_at < 2026-03-28", False),
+        ("due_at <= 2026-03-28", True),
+        ("due_at = 2026-03-28", True),
+        ("due_at != 2026-03-28", False),
+        ("due_at : today", True),
+        ("due_at = today - 1d", False),
+        ("due_at != tomorrow", True),
+        ("due_at = today+1h", False),
+        ("due_at IN (yesterday, today)", True),
+        ("due_at IN (yesterday, now, tomorrow)", True),
+        ("due_at IN (tomorrow, 2026-03-28T23:30:01Z)", False),
+        ("NOT due_at = today", False),
+        ("remind_at != today", False),
+        ("NOT remind_at = today", True),
         ("is_blocked = true", True),
         ("owner = me", True),
         ("owner(me)", True),
@@ -167,6 +184,16 @@ def test_days_begin_where_the_zone_says_whatever_the_clocks_do() -> None:
     assert _instant("now+1d", there) == NOW + timedelta(days=1)
 
 
+def test_a_day_ends_where_the_zone_says() -> None:
+    there = Context(NOW, ZoneInfo("Europe/Warsaw"))
+    on = predicate(parse("due_at = today", SCHEMA, there))
+    first, beyond = datetime(2026, 3, 28, 23, tzinfo=UTC), datetime(2026, 3, 29, 22, tzinfo=UTC)
+    moment = timedelta(microseconds=1)
+    assert [on({"due_at": at}) for at in (first - moment, first, beyond - moment, beyond)] == [False, True, True, False]
+    last = predicate(parse("due_at <= 9999-12-31", SCHEMA, Context(NOW, ZoneInfo("Pacific/Pago_Pago"))))
+    assert last({"due_at": datetime.max.replace(tzinfo=UTC)})
+
+
 def test_filters_that_differ_in_values_alone_have_one_shape() -> None:
     def shape(text: str) -> tuple[Filter, dict[str, Any]]:
         return shape_of(parse(text, SCHEMA, CONTEXT), lambda field: field.name == "fields.cost")
@@ -188,6 +215,6 @@ def test_a_field_on_whose_values_more_depends_keeps_them_in_the_shape() -> None:
 
 
 def _instant(text: str, context: Context) -> object:
-    found = parse(f"due_at = {text}", SCHEMA, context)
+    found = parse(f"due_at < {text}", SCHEMA, context)
     assert isinstance(found, Comparison)
     return found.value

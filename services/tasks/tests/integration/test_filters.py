@@ -74,6 +74,9 @@ async def test_due_and_start_are_those_of_the_day_in_its_zone_or_the_instant(sta
     assert await titles(stage, "due < 2026-11-25T11:00:00Z", order_by="due") == ["east"]
     zone = {"time_zone": "America/New_York", "order_by": "due"}
     assert await titles(stage, "due >= 2026-11-25 AND due < 2026-11-26", **zone) == ["east", "noon", "west"]
+    assert await titles(stage, "due = 2026-11-25", **zone) == ["east", "noon", "west"]
+    assert await titles(stage, "due <= 2026-11-25", **zone) == ["east", "noon", "west"]
+    assert await titles(stage, "NOT due != 2026-11-25 AND due != null", **zone) == ["east", "noon", "west"]
     assert await titles(stage, "due = null OR start < 2026-01-01", **zone) == ["last", "never"]
 
 
