@@ -31,6 +31,7 @@ ROOMY = 48
 
 _DIGITS = "0123456789abcdef"
 _ROLES = ("viewer", "member", "admin", "owner")
+_WAYS_TO_SAY = {"due_at": ("due_at", "due_on"), "start_at": ("start_at", "start_on")}
 
 
 class Guard(StrEnum):
@@ -234,16 +235,16 @@ def refusals(source: State | None, to: State, task: Task, role: str) -> Sequence
     found = []
     standing = task.standing
     if Guard.ALL_SUBTASKS_DONE in way.guards and standing and standing.open_subtasks:
-        found.append(Refusal(Guard.ALL_SUBTASKS_DONE, "subtasks", f"{standing.open_subtasks} subtasks are open"))
+        found.append(Refusal(Guard.ALL_SUBTASKS_DONE, "subtasks", f"open subtasks: {standing.open_subtasks}"))
     if Guard.NOT_BLOCKED in way.guards and standing and standing.blocked_by:
-        found.append(Refusal(Guard.NOT_BLOCKED, "blocked_by", f"{len(standing.blocked_by)} open tasks block it"))
+        found.append(Refusal(Guard.NOT_BLOCKED, "blocked_by", f"open tasks that block it: {len(standing.blocked_by)}"))
     if Guard.CHECKLIST_DONE in way.guards and standing and standing.open_items:
-        found.append(Refusal(Guard.CHECKLIST_DONE, "checklist", f"{standing.open_items} checklist items are open"))
+        found.append(Refusal(Guard.CHECKLIST_DONE, "checklist", f"open items of its checklist: {standing.open_items}"))
     if way.role and _ROLES.index(role) < _ROLES.index(way.role):
         found.append(Refusal("role", "state_id", f"needs the role {way.role} at least"))
     found.extend(
-        Refusal("required_fields", name, "must be set first")
+        Refusal("required_fields", name, f"{' or '.join(_WAYS_TO_SAY.get(name, (name,)))} must be set first")
         for name in way.required_fields
-        if getattr(task, name) in (None, "", ())
+        if all(getattr(task, each) in (None, "", ()) for each in _WAYS_TO_SAY.get(name, (name,)))
     )
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -94,7 +94,7 @@ _CALENDAR_OF = ("from", "to", "time_zone", "workspace_id", "project_id", "assign
 
 def _range(request: planning_pb2.GetCalendarRequest, context: Context) -> tuple[datetime, datetime]:
     start, end = (_edge(request, name, context) for name in ("from", "to"))
-    if not start < end <= start + MAX_RANGE:
+    if not timedelta() < end - start <= MAX_RANGE:
         raise _invalid("to", f"must be after `from`, by at most {MAX_RANGE.days} days")
     return start, end
 

@@ -93,8 +93,15 @@ async def get_shared_task(tasks: Tasks, link: ShareLink, *, task_id: UUID) -> Ta
 
 
 async def list_shared_tasks(tasks: Tasks, link: ShareLink, *, limit: int, after: UUID | None) -> Sequence[Task]:
-    """The oldest tasks that a link shows (see `store.tasks`)."""
-    return await store.tasks(tasks.database, link, limit=limit, after=after)
+    """The oldest tasks that a link shows (see `store.tasks`).
+
+    Raises:
+        NotFound: what it shows has been deleted.
+    """
+    found = await store.tasks(tasks.database, link, limit=limit, after=after)
+    if not found:
+        await get_shared(tasks, link)
+    return found
 
 
 async def list_shared_comments(

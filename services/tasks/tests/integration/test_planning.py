@@ -73,6 +73,14 @@ async def test_a_calendar_shows_what_begins_ends_or_goes_on_in_its_range(stage: 
 
 
 @pytest.mark.parametrize(
+    ("start", "end"), [("9999-12-01", "9999-12-31"), ("0001-01-01", "0001-02-01")], ids=["last-days", "first-days"]
+)
+async def test_a_calendar_goes_to_the_last_days_there_are(stage: Stage, start: str, end: str) -> None:
+    await stage.create("on the first", start_on=start, due_on=start)
+    assert await calendar(stage, start, end) == ["on the first"]
+
+
+@pytest.mark.parametrize(
     ("start", "end", "field"),
     [
         ("2026-02-30", "2026-03-01", "from"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from rota.tasks.v1 import projects_pb2, sharing_pb2, tasks_pb2
+from rota.tasks.v1 import projects_pb2, sharing_pb2, tasks_pb2, trash_pb2
 from rota_chassis.errors import Conflict, NotFound, PermissionDenied, Unprocessable
 from rota_chassis.testing.services import User
 
@@ -61,6 +61,19 @@ async def test_whoever_has_the_token_of_a_task_sees_it_and_what_is_below_and_not
         else:
             with pytest.raises(NotFound):
                 await stage.sharing.ListSharedComments(asked)
+
+
+async def test_a_link_to_a_task_in_the_trash_shows_nothing_until_it_is_restored(stage: Stage) -> None:
+    task = await stage.create()
+    made = await share(stage, task_id=task.id)
+    asked = sharing_pb2.ListSharedTasksRequest(token=made.token)
+    await stage.tasks.DeleteTask(tasks_pb2.DeleteTaskRequest(id=task.id), metadata=stage.ada.metadata)
+    with pytest.raises(NotFound):
+        await opened(stage, made.token)
+    with pytest.raises(NotFound):
+        await stage.sharing.ListSharedTasks(asked)
+    await stage.trash.RestoreTask(trash_pb2.RestoreTaskRequest(id=task.id), metadata=stage.ada.metadata)
+    assert [each.id for each in (await stage.sharing.ListSharedTasks(asked)).tasks] == [task.id]
 
 
 async def test_a_link_to_a_project_shows_its_tasks_until_the_project_is_gone(stage: Stage) -> None:

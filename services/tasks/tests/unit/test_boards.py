@@ -99,8 +99,19 @@ def test_a_status_means_the_current_state_or_the_first_of_its_group() -> None:
         ({"role": "admin"}, {}, "member", ["role"]),
         ({"role": "admin"}, {}, "owner", []),
         ({"required_fields": ("due_at", "assignee_ids")}, {"due_at": NOW}, "member", ["required_fields"]),
+        ({"required_fields": ("due_at", "start_at")}, {"due_on": NOW.date(), "start_on": NOW.date()}, "member", []),
     ],
-    ids=["none", "subtasks", "blocked", "open-items", "no-open-items", "role", "higher-role", "fields"],
+    ids=[
+        "none",
+        "subtasks",
+        "blocked",
+        "open-items",
+        "no-open-items",
+        "role",
+        "higher-role",
+        "fields",
+        "fields-as-days",
+    ],
 )
 def test_each_guard_refuses_by_its_name(
     way: dict[str, Any], task: dict[str, Any], role: str, guards: list[str]
