@@ -38,6 +38,7 @@ from rota_scheduler.executions import handlers as execution_handlers
 from rota_scheduler.executions.firing import Executions, fire_task_actions
 from rota_scheduler.executions.servicer import TaskActionServicer
 from rota_scheduler.queues.dependencies import Queues
+from rota_scheduler.queues.losing import Losing
 from rota_scheduler.queues.servicer import WorkerServicer
 from rota_scheduler.queues.waiting import Waiting
 from rota_scheduler.resource_pools.dependencies import ResourcePools
@@ -288,6 +289,7 @@ def _serve_task_actions(runtime: Runtime[SchedulerSettings], executions: Executi
 def _serve_queues(runtime: Runtime[SchedulerSettings], queues: Queues) -> None:
     runtime.serve(workers_pb2_grpc.add_WorkerServiceServicer_to_server, WorkerServicer(queues, runtime.page_tokens))
     runtime.background("queues", queues.waiting.run)
+    runtime.background("lost_jobs", Ticker("lost_jobs", Losing(queues).tick, runtime.clock).run)
 
 
 def _serve_series(runtime: Runtime[SchedulerSettings]) -> Ticker:

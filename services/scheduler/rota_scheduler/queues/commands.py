@@ -212,15 +212,15 @@ async def _look(
         queues.on_runs()
         return None
     claimed, jobs, spent = begun
-    await _fail_spent(queues, spent)
+    await fail_spent(queues, spent)
     if taken.allotted.unreadable:
         queues.on_runs()
         return (claimed, jobs) if jobs else None
     return claimed, jobs
 
 
-async def _fail_spent(queues: Queues, runs: Sequence[Run]) -> None:
-    """End claimed runs that may not be attempted again, as their workers were never heard of again."""
+async def fail_spent(queues: Queues, runs: Sequence[Run]) -> None:
+    """End taken runs that may not be attempted again, as their workers were never heard of again."""
     if runs:
         lost = "Every attempt ended without a word."
         await _settle(

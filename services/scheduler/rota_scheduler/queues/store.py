@@ -15,13 +15,14 @@ from sqlalchemy import DateTime, Integer, bindparam, func, literal_column, text,
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
+from rota_scheduler.actions.retries import RetryPolicy
 from rota_scheduler.runs import allotting
 from rota_scheduler.runs.allocation import Allotted
 from rota_scheduler.runs.allotting import LANES_AT_ONCE, ONE_AT_A_TIME, Lane
 from rota_scheduler.runs.claims import allotted_columns, chosen, claiming, open_by_rank
 from rota_scheduler.runs.domain import Status
 from rota_scheduler.runs.messages import task_runs_started
-from rota_scheduler.runs.tables import RUNS, run_of
+from rota_scheduler.runs.tables import FIELDS, RUNS, run_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,6 +76,25 @@ _KEEP = statement(
         work=RUNS.c.work.op("||")(bindparam("said", type_=JSONB)),
     )
     .returning(RUNS.c.available_at)
+)
+# Read by `runs_held`. What nobody could read of the policy counts as absent.
+_TAKE_SPENT = statement(
+    text(f"""
+    UPDATE runs SET fence = fence + 1, available_at = :lease_until
+    FROM (
+        SELECT workspace_id, id FROM runs
+        WHERE queue IS NOT NULL AND status = 'running' AND available_at > :since AND available_at <= :until
+            AND attempts >= CASE jsonb_typeof(action #> '{{retry,max_attempts}}')
+                WHEN 'number' THEN CAST(action #>> '{{retry,max_attempts}}' AS numeric)
+                ELSE {RetryPolicy().max_attempts} END
+        ORDER BY available_at LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    ) AS spent
+    WHERE runs.workspace_id = spent.workspace_id AND runs.id = spent.id
+    RETURNING {", ".join(f"runs.{name}" for name in FIELDS)}
+    """).bindparams(  # noqa: S608 (constants)
+        _LIMIT, *(bindparam(name, type_=DateTime(timezone=True)) for name in ("since", "until", "lease_until"))
+    )
 )
 # Of each queue no more than are woken; the two indexes of jobs, one after the other.
 _LOOK = statement(
@@ -218,6 +238,16 @@ async def keep(work: UnitOfWork, run: Run, *, fence: int, now: datetime, said: M
         _KEEP, workspace_id=run.workspace_id, id=run.id, fence=fence, now=now, said=said
     )
     return until
+
+
+async def take_spent(
+    work: UnitOfWork, *, since: datetime, until: datetime, lease_until: datetime, limit: int
+) -> Sequence[Mapping[str, Any]]:
+    """Take the jobs without attempts left whose leases ended after `since` and up to `until`, the earliest first.
+
+    That is no attempt; the next fence keeps whoever had them from saying more.
+    """
+    return await work.fetch(_TAKE_SPENT, since=since, until=until, lease_until=lease_until, limit=limit)
 
 
 async def look(reader: Reader, places: Sequence[Place], *, now: datetime) -> Sequence[Found]:

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.database import Database
+from rota_chassis.postgres.statements import statement
 from rota_scheduler.queues import commands
+from rota_scheduler.queues import store as queue_store
 from rota_scheduler.queues.dependencies import Queues
+from rota_scheduler.queues.losing import GRACE, Losing
 from rota_scheduler.queues.waiting import Waiting
 from rota_scheduler.resource_pools import store as pools
 from rota_scheduler.resource_pools.domain import ResourcePool
@@ -20,6 +23,8 @@ from rota_scheduler.runs import claims, finishing, store
 from rota_scheduler.runs.allocation import allocation_of
 from rota_scheduler.runs.domain import LEASE, End, Run, Status
 from rota_scheduler.runs.finishing import Ended
+from rota_scheduler.runs.tables import FIELDS, run_of
+from sqlalchemy import text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -34,6 +39,12 @@ import pytest
 CLAIMERS = 50
 JOB = {"job": {"queue": "ovens"}}
 CALL = {"event": {"type": "oven.free"}}
+_STORED = statement(
+    text(
+        f"SELECT {', '.join(FIELDS)} FROM runs WHERE id = ANY(CAST(:ids AS uuid[])) UNION ALL "  # noqa: S608 (constants)
+        f"SELECT {', '.join(FIELDS)} FROM run_history WHERE id = ANY(CAST(:ids AS uuid[]))"
+    )
+)
 
 
 class AnyMember:
@@ -77,6 +88,15 @@ class Claimers:
             worker="",
             told=lambda run: run,
         )
+
+    def losing(self, number: int) -> Losing:
+        return Losing(self._queues[number])
+
+    async def stored(self, *runs: Run) -> Sequence[Run]:
+        """The runs as they are, ended or not."""
+        ids = [run.id for run in runs]
+        found = await self.databases[0].fetch(_STORED, ids=ids)
+        return sorted((run_of(row) for row in found), key=lambda run: ids.index(run.id))
 
     async def claim_here(self, *, limit: int = 100) -> Sequence[Run]:
         """What those claim who execute."""
@@ -228,3 +248,62 @@ async def test_who_stops_waiting_while_it_is_looked_for_them_is_not_missed(
     with waiting.at((run.workspace_id, "ovens")) as first, waiting.at((run.workspace_id, "ovens")) as second:
         assert await waiting.tick() == clock.now() + timedelta(minutes=1)
         assert (first.is_set(), second.is_set()) == (True, False)
+
+
+async def test_a_job_whose_last_worker_is_never_heard_of_again_fails_though_nobody_claims(
+    claimers: Claimers, make: Callable[..., Run]
+) -> None:
+    last, first = make({**JOB, "retry": {"max_attempts": 1}}), make()
+    await claimers.add(last, first)
+    losing = [claimers.losing(number) for number in range(8)]
+    assert len(await claimers.claim(0, last.workspace_id)) == 2
+    claimers.clock.advance(60 + GRACE.total_seconds() - 1)
+    await losing[0].tick()
+    assert {run.status for run in await claimers.stored(last, first)} == {Status.RUNNING}
+    claimers.clock.advance(1)
+    await asyncio.gather(*(each.tick() for each in losing))
+    failed, waits = await claimers.stored(last, first)
+    assert (failed.status, failed.attempts, failed.error) == (
+        Status.FAILED,
+        1,
+        "Every attempt ended without a word.",
+    )
+    assert waits.status is Status.RUNNING
+    (again,) = await claimers.claim(1, last.workspace_id)
+    assert (again.id, again.attempts) == (first.id, 2)
+
+
+async def test_dying_after_a_job_without_a_worker_is_taken_leaves_it_to_another(
+    claimers: Claimers, make: Callable[..., Run]
+) -> None:
+    run = make({**JOB, "retry": {"max_attempts": 1}})
+    await claimers.add(run)
+    losing = claimers.losing(1)
+    await claimers.claim(0, run.workspace_id)
+    claimers.clock.advance(60 + GRACE.total_seconds())
+    now = claimers.clock.now()
+    async with claimers.databases[0].transaction() as work:
+        taken = await queue_store.take_spent(
+            work, since=now - timedelta(hours=1), until=now - GRACE, lease_until=now + LEASE, limit=10
+        )
+    assert len(taken) == 1
+    await losing.tick()
+    assert [each.status for each in await claimers.stored(run)] == [Status.RUNNING]
+    claimers.clock.advance((LEASE + GRACE).total_seconds())
+    await losing.tick()
+    assert [each.status for each in await claimers.stored(run)] == [Status.FAILED]
+
+
+async def test_workers_have_a_while_to_be_heard_of_after_a_scheduler_has_started(
+    claimers: Claimers, make: Callable[..., Run]
+) -> None:
+    run = make({**JOB, "retry": {"max_attempts": 1}})
+    await claimers.add(run)
+    await claimers.claim(0, run.workspace_id)
+    claimers.clock.advance(3600)
+    losing = claimers.losing(1)
+    assert await losing.tick() == claimers.clock.now() + GRACE
+    assert [each.status for each in await claimers.stored(run)] == [Status.RUNNING]
+    claimers.clock.advance(GRACE.total_seconds())
+    await losing.tick()
+    assert [each.status for each in await claimers.stored(run)] == [Status.FAILED]
