@@ -145,11 +145,10 @@ async def edit_schedule(
         PermissionDenied: the user's role does not allow writing.
         PreconditionFailed: its entity tag is another.
     """
-    if edits.action is not None:
-        check_action(edits.action, schedules.egress)
+    check_action(edits.attempts if edits.action is None else edits.action, schedules.egress)
 
     async def change(work: UnitOfWork, schedule: Schedule) -> Schedule:
-        if schedule.is_system and (edits.name is not None or edits.action is not None):
+        if schedule.is_system and (edits.name is not None or edits.action is not None or edits.attempts):
             raise system.refused("Of a schedule of the system itself only the times can be changed.")
         await check_resources(work, workspace_id=schedule.workspace_id, resources=edits.policies.get("resources"))
         return await _edit(work, schedule, edits, schedules.clock.now())

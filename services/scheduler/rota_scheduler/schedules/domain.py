@@ -105,12 +105,14 @@ class Edits:
     """Changes to a schedule; None, or a member that is not there, keeps what is.
 
     Attributes:
+        attempts: Members of the action that say how it is attempted (`actions.retries`), when that stays.
         timing: Members of `Timing`.
         policies: Members of `Policies`.
     """
 
     name: str | None = None
     action: Mapping[str, Any] | None = None
+    attempts: Mapping[str, Any] = field(default_factory=dict)
     timing: Mapping[str, Any] = field(default_factory=dict)
     policies: Mapping[str, Any] = field(default_factory=dict)
 
@@ -127,7 +129,7 @@ def edit(schedule: Schedule, edits: Edits, *, now: datetime, is_running: bool = 
     edited = replace(
         schedule,
         name=schedule.name if edits.name is None else edits.name,
-        action=schedule.action if edits.action is None else edits.action,
+        action={**(schedule.action if edits.action is None else edits.action), **edits.attempts},
         timing=replace(schedule.timing, **edits.timing),
         policies=replace(schedule.policies, **edits.policies),
     )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _encode_action = codec.encoder(schedules_pb2.Action)
 _decode_action = codec.decoder(schedules_pb2.Action)
+_encode_retry = codec.encoder(schedules_pb2.RetryPolicy)
 _encode_spec = codec.encoder(schedules_pb2.ScheduleSpec)
 _decode_spec = codec.decoder(schedules_pb2.ScheduleSpec)
 _GAPS = {
@@ -57,6 +58,7 @@ _MISFIRES = {
 }
 _OVERLAP_OF = {number: overlap for overlap, number in _OVERLAPS.items()}
 _MISFIRE_OF = {number: misfire for misfire, number in _MISFIRES.items()}
+_OF_ATTEMPTS = frozenset({"retry", "timeout_s"})
 _TIMES = ("cron", "interval_s", "at", "spec")
 _OF_ZONE = ("timezone", "dst_gap", "dst_fold")
 _NOTES = {
@@ -70,6 +72,19 @@ def action_json(action: schedules_pb2.Action) -> Mapping[str, Any]:
     """The action as it is stored."""
     stored: Mapping[str, Any] = _encode_action(action)
     return stored
+
+
+def action_of(request: Any) -> Mapping[str, Any]:
+    """The action of a request as it is stored, with what the request says of its attempts and the action does not."""
+    beside = {name: value for name, value in _attempts_of(request).items() if not request.action.HasField(name)}
+    return {**action_json(request.action), **beside}
+
+
+def _attempts_of(request: Any) -> Mapping[str, Any]:
+    return {
+        "retry": _encode_retry(request.retry) if request.HasField("retry") else None,
+        "timeout_s": request.timeout_s if request.HasField("timeout_s") else None,
+    }
 
 
 def timing_of(request: Any) -> Timing:
@@ -115,7 +130,8 @@ def edits_of(request: schedules_pb2.UpdateScheduleRequest) -> Edits:
     given = any(name in named and value is not None for name, value in times.items())
     return Edits(
         name=request.name if "name" in named else None,
-        action=action_json(request.action) if "action" in named else None,
+        action=action_of(request) if "action" in named else None,
+        attempts={} if "action" in named else {name: _attempts_of(request)[name] for name in _OF_ATTEMPTS & named},
         timing={**(times if given else {}), **{name: getattr(timing, name) for name in _OF_ZONE if name in named}},
         policies={each.name: getattr(policies, each.name) for each in fields(policies) if each.name in named},
     )
@@ -145,6 +161,7 @@ def nominal_time_message(time: datetime, note: Note | None, timezone: str) -> sc
 
 def schedule_message(schedule: Schedule) -> schedules_pb2.Schedule:
     """The schedule as the API shows it."""
+    action = _decode_action(masked(schedule.action))
     return schedules_pb2.Schedule(
         id=str(schedule.id),
         workspace_id=str(schedule.workspace_id),
@@ -174,7 +191,9 @@ def schedule_message(schedule: Schedule) -> schedules_pb2.Schedule:
         unique=_set(allocation_pb2.Unique, schedule.policies.unique),
         paused=schedule.paused,
         pause_note=schedule.pause_note,
-        action=_decode_action(masked(schedule.action)),
+        action=action,
+        retry=action.retry if action.HasField("retry") else None,
+        timeout_s=action.timeout_s if action.HasField("timeout_s") else None,
         next_fire_at=_timestamp(None if schedule.paused else schedule.next_fire_at),
         created_by=str(schedule.created_by),
         created_at=_timestamp(schedule.created_at),

@@ -15,7 +15,7 @@ from rota_scheduler.runs.messages import listed, run_message
 from rota_scheduler.schedules import commands, queries
 from rota_scheduler.schedules.backfill import backfill_schedule
 from rota_scheduler.schedules.messages import (
-    action_json,
+    action_of,
     edits_of,
     nominal_time_message,
     policies_of,
@@ -49,7 +49,7 @@ class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
             name=request.name,
             timing=timing_of(request),
             policies=policies_of(request),
-            action=action_json(request.action),
+            action=action_of(request),
         )
         return schedules_pb2.CreateScheduleResponse(schedule=schedule_message(schedule))
 
@@ -133,7 +133,7 @@ class ScheduleServicer(schedules_pb2_grpc.ScheduleServiceServicer):
             name=request.name,
             timing=timing_of(request),
             policies=policies_of(request),
-            action=action_json(request.action),
+            action=action_of(request),
         )
         return schedules_pb2.PutScheduleResponse(schedule=schedule_message(schedule))
 

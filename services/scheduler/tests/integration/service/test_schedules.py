@@ -93,6 +93,28 @@ async def test_a_spec_is_kept_as_it_was_said_with_its_policies_in_the_answer(wor
     assert (await world.stub.GetSchedule(get, metadata=world.owner.metadata)).schedule == schedule
 
 
+async def test_how_a_schedule_is_attempted_may_be_said_beside_its_action(world: World) -> None:
+    retry = schedules_pb2.RetryPolicy(max_attempts=3, retry_on=["409"])
+    schedule = await world.create(interval_s=3600, retry=retry, timeout_s=20)
+    assert (schedule.retry, schedule.timeout_s) == (retry, 20)
+    assert (schedule.action.retry, schedule.action.timeout_s) == (retry, 20)
+    action = schedules_pb2.Action(create_task=TASK_ACTION.create_task, timeout_s=5)
+    inner = await world.create(interval_s=3600, action=action, retry=retry, timeout_s=20)
+    assert (inner.action.timeout_s, inner.timeout_s, inner.retry) == (5, 5, retry)
+    update = schedules_pb2.UpdateScheduleRequest(id=schedule.id, timeout_s=30, update_mask={"paths": ["timeout_s"]})
+    changed = (await world.stub.UpdateSchedule(update, metadata=world.owner.metadata)).schedule
+    assert (changed.action.timeout_s, changed.action.retry, changed.version) == (30, retry, 2)
+    assert changed.action.create_task == TASK_ACTION.create_task
+    update = schedules_pb2.UpdateScheduleRequest(id=schedule.id, update_mask={"paths": ["retry", "timeout_s"]})
+    changed = (await world.stub.UpdateSchedule(update, metadata=world.owner.metadata)).schedule
+    assert [changed.HasField("retry"), changed.action.HasField("timeout_s")] == [False, False]
+    wrong = schedules_pb2.RetryPolicy(retry_on=["500-400"])
+    update = schedules_pb2.UpdateScheduleRequest(id=schedule.id, retry=wrong, update_mask={"paths": ["retry"]})
+    with pytest.raises(InvalidArgument) as caught:
+        await world.stub.UpdateSchedule(update, metadata=world.owner.metadata)
+    assert caught.value.code == "INVALID_FIELDS"
+
+
 async def test_a_preview_shows_local_time_instant_and_what_is_peculiar(world: World) -> None:
     start = datetime(2026, 10, 24, 12, tzinfo=UTC)
     request = schedules_pb2.PreviewSpecRequest(
