@@ -26,7 +26,7 @@ from rota_tasks.boards.domain import Section, State
 from rota_tasks.history import store as history
 from rota_tasks.search import store as search
 from rota_tasks.sync import store as sync
-from rota_tasks.tasks import listing
+from rota_tasks.tasks import listing, titles
 from rota_tasks.tasks import store as tasks
 from rota_tasks.tasks.domain import Status
 from rota_tasks.tasks.filtering import filter_of, labels_named, with_labels
@@ -37,6 +37,7 @@ from workspace import Workspace
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from rota_chassis.filters.ast import Filter
     from rota_chassis.postgres.statements import Statement
 
 LARGE = frozenset({"tasks", "search_documents", "events", "trash", "favourite_changes", "task_keys"})
@@ -64,6 +65,10 @@ FILTERS = (
     "is_blocked = true",
     "blocked_by = {parent}",
     "updated_at > now-1d",
+    'title:"basil"',
+    'title:"garden 777"',
+    'title:"nowhere"',
+    'title = "nowhere"',
     "status != done AND (assignee = me OR created_by = me)",
 )
 ORDERS = ("updated_at", "due", "due_at", "start", "start_at", "deadline_at", "priority", "title")
@@ -164,6 +169,15 @@ async def plan_all(connection: asyncpg.Connection, workspace: Workspace, *, runs
     return found
 
 
+async def _filter(reader: Any, text: str, context: Context) -> Filter | None:
+    """A filter as the service looks it up, all labels being of the workspace."""
+    where = filter_of(text, context, {})
+    if where is None:
+        return None
+    where = with_labels(where, {each: each.values for each in labels_named(where)})
+    return titles.with_rare(where, await titles.rare(reader, where, user_id=context.me, workspace_id=None))
+
+
 def _hot(workspace: Workspace) -> dict[str, Any]:
     me, middle = workspace.users[0], workspace.task_id(workspace.tasks // 2)
     among = {"workspace_id": workspace.id, "project_id": workspace.projects[0]}
@@ -178,33 +192,25 @@ def _hot(workspace: Workspace) -> dict[str, Any]:
         "parent": workspace.task_id(1),
     }
 
-    def filter_(text: str) -> Any:
-        where = filter_of(text.format(**ids), context, {})
-        # As the service finds them first, all being labels of the workspace.
-        return where and with_labels(where, {each: each.values for each in labels_named(where)})
-
     def listed(*, after: Any = None, **filters: Any) -> Any:
         nothing = dict.fromkeys(("workspace_id", "project_id", "status", "assignee_id", "label_id"))
         all_filters = nothing | {"favourite": False} | filters
         return lambda reader: tasks.page(reader, user_id=me, limit=PAGE, before=after, filters=all_filters)
 
     def found(text: str = "", order: str = "", after: Any = None, *, favourite: bool = False) -> Any:
-        return lambda reader: listing.page(
-            reader,
-            user_id=me,
-            limit=PAGE,
-            after=after,
-            order=order_of(order),
-            where=filter_(text) if text else None,
-            favourite=favourite,
-            workspace_id=None,
-        )
+        async def ask(reader: Any) -> Any:
+            where = await _filter(reader, text.format(**ids), context)
+            among = {"where": where, "favourite": favourite, "workspace_id": None}
+            return await listing.page(reader, user_id=me, limit=PAGE, after=after, order=order_of(order), **among)
+
+        return ask
 
     def searched(words: str, text: str = "") -> Any:
-        where = filter_(text) if text else None
-        return lambda reader: search.page(
-            reader, user_id=me, words=words, where=where, workspace_id=None, limit=PAGE, after=None
-        )
+        async def ask(reader: Any) -> Any:
+            among = {"where": await _filter(reader, text.format(**ids), context), "workspace_id": None}
+            return await search.page(reader, user_id=me, words=words, **among, limit=PAGE, after=None)
+
+        return ask
 
     def board(kind: type[Any], keys: list[pages.Key], after: Any = None) -> Any:
         return lambda reader: pages.pages(reader, kind, keys, user_id=me, **among, groups={}, after=after, limit=21)
@@ -250,6 +256,8 @@ def _hot(workspace: Workspace) -> dict[str, Any]:
         "search `review basil`, filter `status = todo`": searched("review basil", "status = todo"),
         "search `meeting`, filter `assignee = me`": searched("meeting", "assignee = me"),
         "search `basil`, filter `label_id = {rare_label}`": searched("basil", "label_id = {rare_label}"),
+        'search `meeting`, filter `title:"garden 777"`': searched("meeting", 'title:"garden 777"'),
+        'search `meeting`, filter `title:"nowhere"`': searched("meeting", 'title:"nowhere"'),
         "subtasks of a task with many": subtasks,
         "board by status": board(State, bare),
         "board by status, the next page of a column": board(State, [(None, Status.TODO)], ("l01900000", middle)),
@@ -304,6 +312,8 @@ queries reads a whole large table.
 - Lists, filters and orders walk an index of the workspace in the order asked for and stop at the page; where a filter
   leaves few, PostgreSQL begins with an index on what is filtered, and sorts. To choose it needs to know the values.
   So these queries are planned anew each time (`replan`), and the labels that a filter names are looked up first.
+- A text of five characters and more in titles is first looked for in a sample, the oldest and the newest 500 tasks of
+  each workspace. One that less than three of a thousand have is found by the trigrams of titles, others by walking.
 - Search ranks the newest 500 matches of each workspace. A sample of the newest 1,000 tasks says how common the words
   are, and what a filter and the projects hidden from the user leave. Common words (2.5 % and more) are found by walking
   the newest until there are enough: the documents, where clearly more is let through than has the words, otherwise the

@@ -168,12 +168,15 @@ def questions(channel: grpc.aio.Channel, workspace: Workspace, user: User) -> di
             filter="label = label14", order_by="updated_at desc"
         ),
         "filter priority >= high AND due < now+7d": listed(filter="priority >= high AND due < now+7d"),
+        'filter title:"nowhere" (a rare text in titles)': listed(filter='title:"nowhere"'),
+        'filter title:"garden 777" (one in 7,000)': listed(filter='title:"garden 777"'),
         "order by title": listed(order_by="title asc"),
         "search, a word in all": searched(q="meeting"),
         "search, a word in one of seven": searched(q="basil"),
         "search, a word in one": searched(q=str(workspace.tasks - 1)),
         "search, two words and a filter": searched(q="review basil", filter="status = todo"),
         "search, a word in all and a filter that leaves few": searched(q="meeting", filter="assignee = me"),
+        "search, a word in all and a rare text in titles": searched(q="meeting", filter='title:"nowhere"'),
         "board by status of a project of a tenth of all": lambda: boards.GetBoard(board, metadata=user.metadata),
     }
 

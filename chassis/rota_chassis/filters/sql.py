@@ -41,7 +41,6 @@ from rota_chassis.filters.ast import (
     Leaf,
     Not,
     OneOf,
-    Operator,
     Or,
 )
 
@@ -98,6 +97,8 @@ def condition(
 
 
 def _of_one_value(leaf: Leaf, column: ColumnElement[Any]) -> ColumnElement[bool]:
+    # The order of texts is that of their bytes, and so are indexes; equal are the same in any.
+    compared = column.collate("C") if leaf.field.kind is Kind.TEXT else column
     match leaf:
         case IsUnset():
             return column.is_(None)
@@ -105,21 +106,21 @@ def _of_one_value(leaf: Leaf, column: ColumnElement[Any]) -> ColumnElement[bool]
             return false()
         case OneOf(field, (value,)):
             # As an equation, by which an index may have the rows in the order of what follows in it.
-            equal: ColumnElement[bool] = column == _bound(value, _TYPES[field.kind])
+            equal: ColumnElement[bool] = compared == _bound(value, _TYPES[field.kind])
             return equal
         case OneOf(field, values):
-            return column == func.any(_array(field, values))
+            return compared == func.any(_array(field, values))
         case Contains(_, text):
-            # In the collation C, lower() changes ASCII letters only.
-            folded = func.lower(_bound(text, Text()).collate("C"))
-            return func.strpos(func.lower(column.collate("C")), folded) > 0
+            return contains(column, _bound(text, Text()))
         case Comparison(field, sign, value):
-            left = column.collate("C") if field.kind is Kind.TEXT and sign not in _EQUALITY else column
-            compared: ColumnElement[bool] = COMPARES[sign](left, _bound(value, _TYPES[field.kind]))
-            return compared
+            holds: ColumnElement[bool] = COMPARES[sign](compared, _bound(value, _TYPES[field.kind]))
+            return holds
 
 
-_EQUALITY = {Operator.EQUAL, Operator.UNEQUAL}
+def contains(text: ColumnElement[Any], part: ColumnElement[Any]) -> ColumnElement[bool]:
+    """A text contains another, as `Contains` has it: in the collation C, lower() changes ASCII letters only."""
+    found: ColumnElement[bool] = func.strpos(func.lower(text.collate("C")), func.lower(part.collate("C"))) > 0
+    return found
 
 
 def _array(field: Field, values: Sequence[Value]) -> ColumnElement[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rota_tasks.search import languages, store
-from rota_tasks.tasks.queries import with_labels
+from rota_tasks.tasks.queries import looked_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ async def search_tasks(
         user_id=user.user_id,
         words=words,
         configuration=setting.in_effect,
-        where=await with_labels(tasks, user, where),
+        where=await looked_up(tasks, user, where, workspace_id),
         workspace_id=workspace_id,
         limit=limit,
         after=after,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from rota_chassis.filters.ast import And, Comparison, Field, Kind, Not, OneOf, Operator, Or
+from rota_chassis.filters.ast import And, Comparison, Contains, Field, Kind, Not, OneOf, Operator, Or
 from sqlalchemy import (
     Boolean,
     ColumnElement,
@@ -95,6 +95,8 @@ def implied(found: Filter) -> list[ColumnElement[bool]]:
             return [_in_project(field), _SOME, *([] if name.kind.has_many else [_is_one_of(field, values)])]
         case Comparison(CustomName(definition=CustomField() as field), sign, value):
             return [_in_project(field), _SOME, *([_is_one_of(field, (value,))] if sign is Operator.EQUAL else [])]
+        case Contains(CustomName(definition=CustomField() as field)):
+            return [_in_project(field), _SOME]
     return []
 
 

@@ -16,7 +16,7 @@ from rota_tasks.labels.store import LABELS
 from rota_tasks.projects.access import is_visible
 from rota_tasks.relations.domain import RelationType
 from rota_tasks.relations.store import RELATIONS
-from rota_tasks.tasks import custom
+from rota_tasks.tasks import custom, titles
 from rota_tasks.tasks.domain import OPEN, Priority, Status
 from rota_tasks.tasks.tables import TASKS
 
@@ -142,6 +142,7 @@ _COLLECTIONS = {
     "key": _keys,
     "label_id": _label_ids,
     _LIVING.name: TASKS.c.label_ids.overlap,
+    titles.RARE.name: titles.has_rare,
     "blocked_by": _blockers,
 }
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from rota_chassis.errors import NotFound
 
 from rota_tasks.labels import store as labels
-from rota_tasks.tasks import filtering, listing, store
+from rota_tasks.tasks import filtering, listing, store, titles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,7 +105,7 @@ async def find_tasks(
         limit=limit,
         after=after,
         order=order,
-        where=await with_labels(tasks, user, where),
+        where=await looked_up(tasks, user, where, workspace_id),
         favourite=favourite,
         workspace_id=workspace_id,
     )
@@ -130,10 +130,19 @@ async def list_subtasks(
     return await store.subtasks(tasks.database, task, user_id=user.user_id, limit=limit, after=after)
 
 
-async def with_labels(tasks: Tasks, user: UserPrincipal, where: Filter | None) -> Filter | None:
-    """The filter with the labels that it names looked up; a query more, if it names any."""
+async def looked_up(
+    tasks: Tasks, user: UserPrincipal, where: Filter | None, workspace_id: UUID | None
+) -> Filter | None:
+    """The filter with the labels and rare texts in titles that it names looked up; for each a query more, if any."""
+    if where is None:
+        return None
+    rare = await titles.rare(tasks.database, where, user_id=user.user_id, workspace_id=workspace_id)
+    return titles.with_rare(await _with_labels(tasks, user, where), rare)
+
+
+async def _with_labels(tasks: Tasks, user: UserPrincipal, where: Filter) -> Filter:
     named = filtering.labels_named(where)
-    if where is None or not named:
+    if not named:
         return where
     values = {value for each in named for value in each.values}
     found = await labels.living(

@@ -68,22 +68,23 @@ async def test_custom_fields_are_found_by_index(make_database: MakeDatabase) -> 
         PROJECT,
         USER,
     )
-    number, person = _field(FieldType.NUMBER), _field(FieldType.PERSON)
+    number, person, note = _field(FieldType.NUMBER), _field(FieldType.PERSON), _field(FieldType.TEXT)
     await connection.execute(_FILL, WORKSPACE, USER, PROJECT, str(number.id), str(person.id), ROWS)
     await connection.execute("ANALYZE")
     names = {
         name: CustomName(name, kind, nullable=True, definition=field)
-        for field, kind in ((number, Kind.NUMBER), (person, Kind.ID))
+        for field, kind in ((number, Kind.NUMBER), (person, Kind.ID), (note, Kind.TEXT))
         for name in [f"fields.{field.id}"]
     }
     context = Context(SystemClock().now(), me=USER)
-    cost, owner = names
+    cost, owner, remark = names
     used = {}
     for text, order in (
         (f"{cost} = 70", ""),
         (f"{owner} = me", "title asc"),
         (f"{cost} > 29000", "due_at asc"),
         (f"{cost} < 300 AND {owner} = me", f"{cost} desc"),
+        (f'{remark} : "nowhere"', ""),
         ("", f"{cost} asc"),
     ):
         where = filter_of(text, context, {}, names)
@@ -97,3 +98,4 @@ async def test_custom_fields_are_found_by_index(make_database: MakeDatabase) -> 
         used[text] = {each["Index Name"] for each in nodes if "Index Name" in each}
     await connection.close()
     assert "tasks_fields" in used[f"{cost} = 70"]
+    assert used[f'{remark} : "nowhere"'] & {"tasks_project", "tasks_fields"}
