@@ -1,10 +1,10 @@
 """The languages that searches understand, and for which the documents of a workspace have been prepared.
 
-A user sets one. The documents of each of their workspaces then have the words of its texts also as the stems of that
-language (see `documents`), whoever wrote them. A workspace gets a language when one of its members first needs it, and
-keeps it: a row of `search_languages`, which every document written from then on goes by. Those from before are made
-anew in the background, by whoever comes first, some at a time; then the row is ready. Two that need it at once make one
-row.
+A user sets one, and keeps it when another workspace becomes their own: they have one row, or two if they set it in both
+at once. The documents of each of their workspaces then have the words of its texts also as the stems of that language
+(see `documents`), whoever wrote them. A workspace gets a language when one of its members first needs it, and keeps it:
+a row of `search_languages`, which every document written from then on goes by. Those from before are made anew in the
+background, by whoever comes first, some at a time; then the row is ready. Two that need it at once make one row.
 
 Whoever wrote a document while the row was being made may not have seen it, and may commit late, even behind the place
 that the making anew has reached. So that begins when every transaction has ended that was there when the row was first
@@ -63,46 +63,51 @@ CONFIGURATIONS = {
 
 _OWN, _USER = bindparam("own_workspace_id", type_=PgUUID), bindparam("user_id", type_=PgUUID)
 _WORKSPACE = bindparam("workspace_id", type_=PgUUID)
+_LOCK = statement(
+    text(
+        "SELECT workspace_id FROM search_settings WHERE user_id = :user_id ORDER BY workspace_id FOR UPDATE"
+    ).bindparams(_USER)
+)
 _SET = statement(
     text(
         """
+        WITH before AS (
+            DELETE FROM search_settings WHERE user_id = :user_id AND workspace_id <> :own_workspace_id)
         INSERT INTO search_settings (workspace_id, user_id, language) VALUES (:own_workspace_id, :user_id, :language)
         ON CONFLICT (workspace_id, user_id) DO UPDATE SET language = excluded.language
         """
     ).bindparams(_OWN, _USER)
 )
-_UNSET = statement(
-    text("DELETE FROM search_settings WHERE workspace_id = :own_workspace_id AND user_id = :user_id").bindparams(
-        _OWN, _USER
-    )
-)
+_UNSET = statement(text("DELETE FROM search_settings WHERE user_id = :user_id").bindparams(_USER))
+_SETTING = """
+    (SELECT user_id, language FROM search_settings WHERE user_id = :user_id
+        ORDER BY workspace_id = :own_workspace_id DESC, workspace_id DESC LIMIT 1) AS setting
+"""
 _OF_USER = statement(
     text(
-        """
+        f"""
         SELECT setting.language,
             bool_and(memberships.workspace_id IS NULL OR coalesce(of_workspace.ready, false)) AS ready,
             bool_or(memberships.workspace_id IS NOT NULL AND of_workspace.workspace_id IS NULL) AS missing
-        FROM search_settings setting
+        FROM {_SETTING}
         LEFT JOIN memberships ON memberships.user_id = setting.user_id AND NOT memberships.removed
             AND (CAST(:workspace_id AS uuid) IS NULL OR memberships.workspace_id = :workspace_id)
         LEFT JOIN search_languages of_workspace
             ON of_workspace.workspace_id = memberships.workspace_id AND of_workspace.language = setting.language
-        WHERE setting.workspace_id = :own_workspace_id AND setting.user_id = :user_id
         GROUP BY setting.language
-        """
+        """  # noqa: S608 (the constant above)
     ).bindparams(_OWN, _USER, _WORKSPACE)
 )
 _BEGIN = statement(
     text(
-        """
+        f"""
         INSERT INTO search_languages (workspace_id, language)
         SELECT memberships.workspace_id, setting.language
-        FROM search_settings setting
+        FROM {_SETTING}
         JOIN memberships ON memberships.user_id = setting.user_id AND NOT memberships.removed
-        WHERE setting.workspace_id = :own_workspace_id AND setting.user_id = :user_id
         ORDER BY memberships.workspace_id
         ON CONFLICT DO NOTHING
-        """
+        """  # noqa: S608 (the constant above)
     ).bindparams(_OWN, _USER)
 )
 _IS_UNKNOWN = """
@@ -151,8 +156,9 @@ async def setting_of(
 
 async def set_language(work: UnitOfWork, *, own_workspace_id: UUID, user_id: UUID, language: str | None) -> None:
     """Write what a user sets: the code of a language, or None for none."""
+    await work.fetch(_LOCK, user_id=user_id)
     if language is None:
-        await work.execute(_UNSET, own_workspace_id=own_workspace_id, user_id=user_id)
+        await work.execute(_UNSET, user_id=user_id)
     else:
         await work.execute(_SET, own_workspace_id=own_workspace_id, user_id=user_id, language=CONFIGURATIONS[language])
 

@@ -174,6 +174,47 @@ async def test_who_joins_a_workspace_brings_their_language_with_the_next_search(
     await database.close()
 
 
+async def test_who_has_another_workspace_of_their_own_keeps_their_language(make_database: MakeDatabase) -> None:
+    database = await Database.connect(await make_database("tasks"), size=2)
+    left, own, user_id, another = uuid7(), uuid7(), uuid7(), uuid7()
+
+    async def speaks(language: str | None, workspace_id: UUID, speaker: UUID = user_id) -> None:
+        whose = {"own_workspace_id": workspace_id, "user_id": speaker}
+        async with database.transaction() as work:
+            await languages.set_language(work, **whose, language=language)
+            await languages.begin(work, **whose)
+        while await refreshing.prepare(database):
+            pass
+
+    async def setting(workspace_id: UUID, speaker: UUID = user_id) -> languages.Setting:
+        return await languages.setting_of(database, own_workspace_id=workspace_id, user_id=speaker)
+
+    async with database.connection() as connection:
+        join = "INSERT INTO memberships VALUES ($1, $2, 'member', 1, $3)"
+        await connection.execute(join, left, user_id, False)
+        await connection.execute(join, left, another, False)
+        await speaks("en", left)
+        await speaks("de", left, another)
+        await connection.execute("UPDATE memberships SET removed = true WHERE user_id = $1", user_id)
+        await connection.execute(join, own, user_id, False)
+    # The new one is prepared with the next search, the one that was left is none of theirs.
+    assert await setting(own) == languages.Setting("english", ready=False, missing=True)
+    async with database.transaction() as work:
+        await languages.begin(work, own_workspace_id=own, user_id=user_id)
+    while await refreshing.prepare(database):
+        pass
+    assert await setting(own) == languages.Setting("english")
+    # What they set last is what they have, from a token of before as well; and nobody else has it.
+    await asyncio.gather(speaks("fr", own), speaks("fr", left))
+    await speaks("it", own)
+    assert await setting(own) == await setting(left) == languages.Setting("italian")
+    assert await setting(left, another) == languages.Setting("german")
+    await speaks(None, own)
+    assert await setting(own) == await setting(left) == languages.Setting()
+    assert await setting(left, another) == languages.Setting("german")
+    await database.close()
+
+
 async def test_documents_are_made_anew_when_all_have_ended_who_may_not_know_the_language(
     make_database: MakeDatabase,
 ) -> None:
