@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from google.protobuf import message_factory
@@ -31,30 +31,36 @@ class NewerEvent(MalformedEvent):
     """An event is of a version that only newer code knows; this code could misread it, and that code will not."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EventType:
-    """One type of event.
+    """One type of event. What encodes and decodes it is made when it is first used: for all it takes half a second.
 
     Attributes:
         name: Dotted name, aggregate first: "task.completed".
         version: Version of the shape of its data.
         message: Class of its data.
-        encode: Data message -> JSON object, in the form of the REST API.
-        decode: The inverse, which passes over members that it does not know.
         upcasters: What makes each version of its data the next, beginning with version 1.
     """
 
     name: str
     version: int
     message: type[Message]
-    encode: Callable[[Any], dict[str, Any]]
-    decode: Callable[[Any], Any]
     upcasters: Sequence[Upcaster] = ()
 
     @property
     def aggregate(self) -> str:
         """What kind of thing it happened to: "task"."""
         return self.name.partition(".")[0]
+
+    @cached_property
+    def encode(self) -> Callable[[Any], dict[str, Any]]:
+        """Data message -> JSON object, in the form of the REST API."""
+        return codec.encoder(self.message)
+
+    @cached_property
+    def decode(self) -> Callable[[Any], Any]:
+        """The inverse, which passes over members that it does not know."""
+        return codec.decoder(self.message, lenient=True)
 
     def upcast(self, data: Data, version: int) -> Data:
         """Data of a version in the shape of today; what is given stays as it is.
@@ -93,8 +99,6 @@ def event_types() -> Mapping[str, EventType]:
                 option.type,
                 option.version,
                 message,
-                codec.encoder(message),
-                codec.decoder(message, lenient=True),
                 UPCASTERS.get(option.type, ()),
             )
     return found
