@@ -26,7 +26,7 @@ from rota_tasks.boards.domain import Section, State
 from rota_tasks.history import store as history
 from rota_tasks.search import store as search
 from rota_tasks.sync import store as sync
-from rota_tasks.tasks import listing, titles
+from rota_tasks.tasks import listing, rare
 from rota_tasks.tasks import store as tasks
 from rota_tasks.tasks.domain import Status
 from rota_tasks.tasks.filtering import filter_of, labels_named, with_labels
@@ -52,6 +52,7 @@ FILTERS = (
     "due = null",
     "assignee = me",
     "assignee = me AND status = in_progress",
+    "assignee = {nobody}",
     "watcher = me",
     "created_by = me",
     "label_id = {common_label}",
@@ -175,7 +176,7 @@ async def _filter(reader: Any, text: str, context: Context) -> Filter | None:
     if where is None:
         return None
     where = with_labels(where, {each: each.values for each in labels_named(where)})
-    return titles.with_rare(where, await titles.rare(reader, where, user_id=context.me, workspace_id=None))
+    return rare.with_rare(where, await rare.parts(reader, where, user_id=context.me, workspace_id=None))
 
 
 def _hot(workspace: Workspace) -> dict[str, Any]:
@@ -189,6 +190,7 @@ def _hot(workspace: Workspace) -> dict[str, Any]:
         "project": workspace.projects[5],
         "large_project": workspace.projects[0],
         "section": workspace.section,
+        "nobody": UUID(int=1),
         "parent": workspace.task_id(1),
     }
 
@@ -312,8 +314,9 @@ queries reads a whole large table.
 - Lists, filters and orders walk an index of the workspace in the order asked for and stop at the page; where a filter
   leaves few, PostgreSQL begins with an index on what is filtered, and sorts. To choose it needs to know the values.
   So these queries are planned anew each time (`replan`), and the labels that a filter names are looked up first.
-- A text of five characters and more in titles is first looked for in a sample, the oldest and the newest 500 tasks of
-  each workspace. One that less than three of a thousand have is found by the trigrams of titles, others by walking.
+- Texts of five characters and more in titles, assignees, watchers and labels are first looked for in a sample, the
+  oldest and the newest 500 tasks of each workspace. What less than three of a thousand have is found by index: texts
+  by the trigrams of titles. The plans of the others are left to the planner.
 - Search ranks the newest 500 matches of each workspace. A sample of the newest 1,000 tasks says how common the words
   are, and what a filter and the projects hidden from the user leave. Common words (2.5 % and more) are found by walking
   the newest until there are enough: the documents, where clearly more is let through than has the words, otherwise the

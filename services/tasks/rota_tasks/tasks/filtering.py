@@ -16,7 +16,7 @@ from rota_tasks.labels.store import LABELS
 from rota_tasks.projects.access import is_visible
 from rota_tasks.relations.domain import RelationType
 from rota_tasks.relations.store import RELATIONS
-from rota_tasks.tasks import custom, titles
+from rota_tasks.tasks import custom, rare
 from rota_tasks.tasks.domain import OPEN, Priority, Status
 from rota_tasks.tasks.tables import TASKS
 
@@ -68,8 +68,6 @@ SCHEMA: Mapping[str, Field] = {
     )
 }
 
-_LIVING = Field("living_label", Kind.IDS)
-"""Labels that are known to exist, in place of those that a filter names (see `with_labels`)."""
 _BLOCKERS = TASKS.alias("blockers")
 
 
@@ -141,8 +139,8 @@ _COLLECTIONS = {
     "label": _label_names,
     "key": _keys,
     "label_id": _label_ids,
-    _LIVING.name: TASKS.c.label_ids.overlap,
-    titles.RARE.name: titles.has_rare,
+    rare.LIVING.name: TASKS.c.label_ids.overlap,
+    **rare.COLLECTIONS,
     "blocked_by": _blockers,
 }
 
@@ -197,7 +195,7 @@ def with_labels(found: Filter, ids: Mapping[OneOf, Sequence[UUID]]) -> Filter:
         case Or(parts):
             return Or(tuple(with_labels(part, ids) for part in parts))
         case OneOf() if found in ids:
-            return OneOf(_LIVING, tuple(ids[found]))
+            return OneOf(rare.LIVING, tuple(ids[found]))
     return found
 
 

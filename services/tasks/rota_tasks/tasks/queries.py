@@ -8,7 +8,7 @@ from uuid import UUID
 from rota_chassis.errors import NotFound
 
 from rota_tasks.labels import store as labels
-from rota_tasks.tasks import filtering, listing, store, titles
+from rota_tasks.tasks import filtering, listing, rare, store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -133,11 +133,12 @@ async def list_subtasks(
 async def looked_up(
     tasks: Tasks, user: UserPrincipal, where: Filter | None, workspace_id: UUID | None
 ) -> Filter | None:
-    """The filter with the labels and rare texts in titles that it names looked up; for each a query more, if any."""
+    """The filter with its labels and what hardly any task passes looked up; for each a query more, if there is any."""
     if where is None:
         return None
-    rare = await titles.rare(tasks.database, where, user_id=user.user_id, workspace_id=workspace_id)
-    return titles.with_rare(await _with_labels(tasks, user, where), rare)
+    where = await _with_labels(tasks, user, where)
+    parts = await rare.parts(tasks.database, where, user_id=user.user_id, workspace_id=workspace_id)
+    return rare.with_rare(where, parts)
 
 
 async def _with_labels(tasks: Tasks, user: UserPrincipal, where: Filter) -> Filter:

@@ -1,4 +1,4 @@
-"""Texts in titles that hardly any has are found by an index, and it finds what looking at each title would."""
+"""What hardly any task has is found by an index, and that finds what looking at each task would."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from plans import Explainer, connect
 from rota.tasks.v1 import search_pb2, tasks_pb2
 from rota_chassis.clock import SystemClock
-from rota_chassis.filters.ast import And, Contains, Not, OneOf, Or
+from rota_chassis.filters.ast import And, Contains, Field, Kind, Not, OneOf, Or
 from rota_chassis.filters.literals import Context
 from rota_chassis.filters.predicate import predicate
-from rota_tasks.tasks import filtering, listing, titles
+from rota_tasks.tasks import filtering, listing, rare
 from rota_tasks.tasks.ordering import order_of
 
 if TYPE_CHECKING:
@@ -32,6 +32,16 @@ INSERT INTO tasks (workspace_id, id, title, description, status, priority, assig
     updated_at, version, label_ids)
 SELECT workspace_id, id, title, '', 'todo', 'none', '{}', $3, now(), now(), 1, '{}'
 FROM unnest($1::uuid[], $2::uuid[], $4::text[]) AS made (workspace_id, id, title)
+"""
+# The first and all of another workspace hold $1 and $2, the others $2 and $3.
+_HOLD = """
+UPDATE tasks SET assignee_ids = held, watcher_ids = held, label_ids = held
+FROM (
+    SELECT id, CASE WHEN row_number() OVER (ORDER BY id) = 1 OR workspace_id = $4 THEN ARRAY[$1, $2]::uuid[]
+        ELSE ARRAY[$2, $3]::uuid[] END AS held
+    FROM tasks
+) AS made
+WHERE made.id = tasks.id
 """
 # What folding case or cutting into pieces might get wrong: signs of LIKE and of regular expressions, letters of which
 # the other case is longer or several, marks that combine, what takes more bytes, the sign between trigrams.
@@ -59,7 +69,7 @@ def _sought(draw: st.DrawFn) -> tuple[list[str], list[str]]:
     for each in found:
         start = draw(st.integers(0, 8))
         part = each[start : start + draw(st.integers(5, 12))]
-        texts += [way(part) for way in (str, str.lower, str.upper, str.swapcase) if len(way(part)) >= titles.SHORTEST]
+        texts += [way(part) for way in (str, str.lower, str.upper, str.swapcase) if len(way(part)) >= rare.SHORTEST]
     return found, texts
 
 
@@ -85,7 +95,7 @@ async def test_the_index_finds_the_tasks_whose_titles_have_a_text(make_database:
                 if place != OTHERS and holds({"title": title})
             ]
             explainer = Explainer(connection, runs=1)
-            shown = await _listed(explainer, titles.with_rare(contains, [contains]))
+            shown = await _listed(explainer, rare.with_rare(contains, [contains]))
             assert sorted(shown) == expected, (text, of_tasks)
             used = {node.get("Index Name") for _, node in explainer.planned[0].nodes()}
             assert "tasks_title_trigrams" in used
@@ -116,22 +126,22 @@ async def test_a_text_is_rare_by_the_oldest_and_the_newest_titles(make_database:
     await _write_to(connection, OTHERS, ["chaise longue"] * 10)
     reader = Explainer(connection, runs=1)
 
-    async def rare(text: str, workspace_id: UUID | None = None) -> list[str]:
+    async def sought(text: str, workspace_id: UUID | None = None) -> list[str]:
         where = filtering.filter_of(text, Context(SystemClock().now(), me=USER), {})
-        found = await titles.rare(reader, where, user_id=USER, workspace_id=workspace_id)
-        return sorted(each.text for each in found)
+        found = await rare.parts(reader, where, user_id=USER, workspace_id=workspace_id)
+        return sorted(each.text for each in found if isinstance(each, Contains))
 
-    assert await rare('title : "chair"') == []
-    assert await rare('title : "OLD CHAIR" AND title : "ARMCHAIR" AND title : "table"') == ["ARMCHAIR"]
-    assert await rare('title : "new chair"', HOME) == ["new chair"]
-    assert await rare('title : "chaise"') == ["chaise"]
+    assert await sought('title : "chair"') == []
+    assert await sought('title : "OLD CHAIR" AND title : "ARMCHAIR" AND title : "table"') == ["ARMCHAIR"]
+    assert await sought('title : "new chair"', HOME) == ["new chair"]
+    assert await sought('title : "chaise"') == ["chaise"]
     # Where no workspace is the user's, nothing is.
-    assert await rare('title : "chaise"', OTHERS) == []
+    assert await sought('title : "chaise"', OTHERS) == []
     # Shorter ones need have no whole trigram; and what is not asked of each task leaves others.
     asked = len(reader.planned)
-    assert await rare('title : "noth"') == []
-    assert await rare('NOT title : "nothing" AND (title : "nothing" OR status = todo)') == []
-    assert await rare('description : "nothing"') == []
+    assert await sought('title : "noth"') == []
+    assert await sought('NOT title : "nothing" AND (title : "nothing" OR status = todo)') == []
+    assert await sought('description : "nothing"') == []
     assert len(reader.planned) == asked
     await connection.close()
 
@@ -140,13 +150,33 @@ async def _write_to(connection: asyncpg.Connection, workspace_id: UUID, names: l
     await connection.execute(_TASKS, [workspace_id] * len(names), [uuid4() for _ in names], USER, names)
 
 
+@pytest.mark.parametrize("field", ["assignee", "watcher", "living_label"])
+async def test_what_few_tasks_hold_is_found_by_index_as_by_looking_at_each(
+    make_database: MakeDatabase, field: str
+) -> None:
+    connection = await connect(await make_database("tasks"))
+    await _user_of(connection, HOME)
+    await _write_to(connection, HOME, ["one"] * 1_000)
+    await _write_to(connection, OTHERS, ["another's"] * 10)
+    few, many, none = uuid4(), uuid4(), uuid4()
+    await connection.execute(_HOLD, few, many, uuid4(), OTHERS)
+    reader = Explainer(connection, runs=1)
+    named = {"assignee": filtering.SCHEMA["assignee"], "watcher": filtering.SCHEMA["watcher"]}.get(field, rare.LIVING)
+    for wanted, is_rare in (((few,), True), ((many,), False), ((none,), True), ((none, few), True), ((), True)):
+        where = OneOf(named, wanted)
+        found = await rare.parts(reader, where, user_id=USER, workspace_id=None)
+        assert list(found) == ([where] if is_rare else []), wanted
+        assert await _listed(reader, rare.with_rare(where, [where])) == await _listed(reader, where)
+    await connection.close()
+
+
 def test_only_what_every_task_must_have_is_put_in_another_way() -> None:
     contains = Contains(TITLE, "nothing")
-    rare = OneOf(titles.RARE, ("nothing",))
-    assert titles.with_rare(And((contains, Not(contains), Or((contains,)))), [contains]) == And(
-        (rare, Not(contains), Or((contains,)))
+    by_index = OneOf(Field("rare_in_title", Kind.NAMES), ("nothing",))
+    assert rare.with_rare(And((contains, Not(contains), Or((contains,)))), [contains]) == And(
+        (by_index, Not(contains), Or((contains,)))
     )
-    assert titles.with_rare(contains, []) == contains
+    assert rare.with_rare(contains, []) == contains
 
 
 @pytest.mark.parametrize("order", ["", "title desc", "due asc"])
