@@ -3,20 +3,23 @@
 `dateutil` knows the rules but walks from DTSTART, and walks on to the year 9999 when nothing matches. Here it starts
 in the period (year, month, week, day …) that holds the time asked for: which periods INTERVAL keeps is arithmetic. And
 it walks in a year between 9500 and 9999: the Gregorian calendar repeats every 400 years, weekdays included, so that the
-answer is the same and the end of the walk near.
+answer is the same and the end of the walk near. Rules of hours, minutes and seconds are `subdaily`.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from dateutil import rrule
 
 from rota_scheduler.schedules import zones
+from rota_scheduler.schedules.subdaily import SubDaily
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from zoneinfo import ZoneInfo
 
 MOST_COUNT = 10_000
@@ -30,8 +33,10 @@ _FREQUENCIES = frozenset({"YEARLY", "MONTHLY", "WEEKLY", "DAILY", *_SUB_DAILY})
 _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _VALUE = re.compile(r"[A-Z0-9,+\-]+")
 _CYCLE_YEARS = 400
+_CYCLE = timedelta(days=146_097)
 _LAST_WALKED = 9999
 _FEWEST_YEARS_AHEAD = 50
+_SEARCHED = timedelta(days=366) * _FEWEST_YEARS_AHEAD
 _SEARCHED_FROM = datetime(9600, 1, 1)  # noqa: DTZ001 (a local time)
 _INSTANT = timedelta(microseconds=1)
 
@@ -73,10 +78,11 @@ class RecurrenceRule:
             raise InvalidRecurrence("BYSETPOS needs FREQ=DAILY or longer")
         dates = {name: value for name, value in parts.items() if name in _DATES}
         rest = {name: value for name, value in parts.items() if name not in {"COUNT", "UNTIL"}}
-        words = ";".join(f"{name}={value}" for name, value in {**rest, **self._defaults(parts)}.items())
-        self._rule = _parsed(words, self._period_of(self._dtstart))
+        whole = {**rest, **self._defaults(parts)}
+        self._rule = _parsed(_words(whole), self._period_of(self._dtstart))
         if dates and not _matches_any_date(dates):
             raise NeverRecurs(text)
+        self._sub_daily = self._ticks(whole, dates) if self.ticks else None
         self._until = _until(parts["UNTIL"], where) if "UNTIL" in parts else None
         if "COUNT" in parts:
             self._until = self._end_of(_number(parts, "COUNT", 1, MOST_COUNT))
@@ -91,16 +97,31 @@ class RecurrenceRule:
         cycles = (_LAST_WALKED - _FEWEST_YEARS_AHEAD - after.year) // _CYCLE_YEARS
         if cycles < 0:
             return None
-        shift = timedelta(days=146_097) * cycles
+        found = next(self._walk(after, _CYCLE * cycles), None)
+        return None if found is None or (self._until is not None and found > self._until) else found
+
+    def _walk(self, after: datetime, shift: timedelta) -> Iterator[datetime]:
+        """The times after `after` for at least 50 years, looked for `shift` later."""
         try:
-            found = self._rule.replace(dtstart=self._period_of(after) + shift).after(after + shift)
+            if self._sub_daily is not None:
+                yield from self._sub_daily.after(after, after + _SEARCHED, shift)
+                return
+            for found in self._rule.replace(dtstart=self._period_of(after) + shift).xafter(after + shift):
+                yield found - shift
         except (ValueError, OverflowError):
             # INTERVAL passes over every time of day that the rule names, or the walk ended with the year 9999.
-            return None
-        if found is None or (self._until is not None and found - shift > self._until):
-            return None
-        local: datetime = found - shift
-        return local
+            return
+
+    def _ticks(self, whole: Mapping[str, str], dates: Mapping[str, str]) -> SubDaily:
+        """The same rule of hours, minutes or seconds."""
+        of_dates = {name: whole[name] for name in (*dates, "WKST") if name in whole}
+        return SubDaily(
+            unit_s=_SUB_DAILY[self._frequency],
+            interval=self._interval,
+            first=self._period_of(self._dtstart),
+            times={name: [int(each) for each in whole[name].split(",")] for name in _TIMES if name in whole},
+            dates=_parsed(_words({"FREQ": "DAILY", **of_dates}), self._dtstart) if dates else None,
+        )
 
     def _defaults(self, parts: dict[str, str]) -> dict[str, str]:
         """What the rule leaves to `dtstart`."""
@@ -142,16 +163,8 @@ class RecurrenceRule:
         """The last of the first `count` times; None when there are not as many in at least 50 years."""
         self._until = None
         cycles = max(0, (_LAST_WALKED - _FEWEST_YEARS_AHEAD - self._dtstart.year) // _CYCLE_YEARS)
-        shift = timedelta(days=146_097) * cycles
-        walk = self._rule.replace(dtstart=self._period_of(self._dtstart) + shift)
-        try:
-            for number, found in enumerate(walk.xafter(self._dtstart + shift, inc=True), 1):
-                if number == count:
-                    end: datetime = found - shift
-                    return end
-        except (ValueError, OverflowError):
-            pass
-        return None
+        walk = self._walk(self._dtstart - _INSTANT, _CYCLE * cycles)
+        return next(islice(walk, count - 1, None), None)
 
 
 def _parts(text: str) -> dict[str, str]:
@@ -179,6 +192,10 @@ def _number(parts: dict[str, str], name: str, low: int, high: int) -> int:
     return int(value)
 
 
+def _words(parts: Mapping[str, str]) -> str:
+    return ";".join(f"{name}={value}" for name, value in parts.items())
+
+
 def _parsed(text: str, dtstart: datetime) -> rrule.rrule:
     try:
         parsed = rrule.rrulestr(f"RRULE:{text}", dtstart=dtstart)
@@ -195,8 +212,7 @@ def _matches_any_date(dates: dict[str, str]) -> bool:
     if plain is None and not {"BYMONTHDAY", "BYYEARDAY", "BYWEEKNO"} & dates.keys():
         return True
     loose = {**dates, "BYDAY": plain} if plain else dates
-    words = ";".join(["FREQ=YEARLY", *(f"{name}={value}" for name, value in loose.items())])
-    return next(iter(_parsed(words, _SEARCHED_FROM)), None) is not None
+    return next(iter(_parsed(_words({"FREQ": "YEARLY", **loose}), _SEARCHED_FROM)), None) is not None
 
 
 def _until(value: str, where: ZoneInfo) -> datetime:

@@ -34,6 +34,7 @@ PARTS = {
     "BYDAY": st.sampled_from(["MO", "MO,WE,FR", "SA,SU"]),
     "BYHOUR": st.sampled_from(["0", "9,17"]),
     "BYMINUTE": st.sampled_from(["0", "15,45"]),
+    "BYSECOND": st.sampled_from(["0", "7", "20,40"]),
     "WKST": st.sampled_from(["MO", "SU"]),
 }
 
@@ -60,6 +61,27 @@ def test_gives_the_times_that_a_walk_from_dtstart_gives(
         return
     plain = rrulestr(words.replace("20240701", "20240701T235959").removesuffix("Z"), dtstart=START)
     assert walk(rule, after, 5) == list(islice((each for each in plain if each > after), 5))
+
+
+OF_SECONDS = {
+    "INTERVAL": st.sampled_from(["7", "45", "3601"]),
+    **{name: PARTS[name] for name in ("BYDAY", "BYHOUR", "BYMINUTE", "BYSECOND")},
+}
+
+
+# The walk from DTSTART takes each second: near it, and for few rules.
+@settings(max_examples=25, deadline=None)
+@given(parts=st.fixed_dictionaries({}, optional=OF_SECONDS), ahead_h=st.integers(-48, 30))
+def test_gives_the_times_of_seconds_that_a_walk_from_dtstart_gives(parts: dict[str, str], ahead_h: int) -> None:
+    words = ";".join(["FREQ=SECONDLY", *(f"{name}={value}" for name, value in parts.items())])
+    after = START + timedelta(hours=ahead_h)
+    try:
+        rule = RecurrenceRule(words, START, UTC_ZONE)
+    except InvalidRecurrence:
+        with pytest.raises(ValueError, match="empty"):
+            rrulestr(words, dtstart=START)
+        return
+    assert walk(rule, after, 3) == list(islice((each for each in rrulestr(words, dtstart=START) if each > after), 3))
 
 
 @pytest.mark.parametrize(
@@ -91,6 +113,23 @@ def test_a_rule_that_matches_no_date_is_refused_within_a_second(words: str) -> N
     begun = time.process_time()
     with pytest.raises(NeverRecurs):
         RecurrenceRule(words, START, UTC_ZONE)
+    assert time.process_time() - begun < 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "FREQ=SECONDLY;BYMONTH=2;BYMONTHDAY=29;BYDAY=SU;BYHOUR=3;BYMINUTE=3;BYSECOND=3",
+        "FREQ=SECONDLY;INTERVAL=7;BYMONTH=12;BYMONTHDAY=25;BYHOUR=3;BYMINUTE=3;BYSECOND=3",
+        "FREQ=SECONDLY;INTERVAL=99991;BYHOUR=3;BYMINUTE=3;BYSECOND=3",
+        "FREQ=MINUTELY;INTERVAL=99991;BYMONTH=12;BYMONTHDAY=25;BYHOUR=3;BYMINUTE=3",
+        "FREQ=SECONDLY;BYMONTH=12;BYMONTHDAY=25;BYHOUR=3;BYMINUTE=3;COUNT=10000",
+    ],
+)
+def test_a_rule_of_short_units_that_hardly_ever_matches_is_answered_within_a_second(words: str) -> None:
+    begun = time.process_time()
+    with contextlib.suppress(NeverRecurs):
+        RecurrenceRule(words, START, UTC_ZONE).next_local(START)
     assert time.process_time() - begun < 1
 
 
