@@ -81,6 +81,13 @@ class Expression:
             raise ExpressionError(f"It has no value: {_first_sentence(error)}", 0) from error
         return _bounded(value)
 
+    def members_of(self, variable: str) -> Iterator[str]:
+        """The members of a variable that it names with a dot: `a` of `x` in `x.a.b + x["c"]`."""
+        words = [each[0] for each in _TOKEN.finditer(self.text) if each.lastgroup != "space"]
+        for before, name, dot, member in zip(["", *words], words, words[1:], words[2:], strict=False):
+            if (name, dot) == (variable, ".") and before != ".":
+                yield member
+
 
 @lru_cache(maxsize=1024)
 def read(text: str) -> Expression:

@@ -22,9 +22,9 @@ class RefusedDefinition(Exception):
     """
 
     def __init__(self, path: str, description: str) -> None:
-        super().__init__(f"{path} {description}.")
         self.path = path
-        self.description = description
+        self.description = description.rstrip(".")
+        super().__init__(f"{path} {self.description}.")
 
 
 def check(content: Any, path: str, kinds: Iterable[str], variables: frozenset[str]) -> Mapping[str, Any]:

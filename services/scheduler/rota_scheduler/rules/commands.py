@@ -178,4 +178,12 @@ def _check(rule: Rule) -> None:
             code="INVALID_FIELDS",
             violations=[Violation("project_id", f"cannot be given together with {other}", "invalid_fields")],
         )
-    check_condition(rule.condition, rule.events, Context(now=rule.updated_at, me=rule.owner_id))
+    try:
+        check_condition(rule.condition, rule.events, Context(now=rule.updated_at, me=rule.owner_id))
+    except InvalidArgument as error:
+        raise InvalidArgument(
+            error.detail,
+            code=error.code,
+            metadata=error.metadata,
+            violations=[replace(each, field="when") for each in error.violations],
+        ) from error

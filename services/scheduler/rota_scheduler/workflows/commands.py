@@ -22,7 +22,7 @@ from rota_scheduler.actions.templates import RefusedDefinition
 from rota_scheduler.expressions import MAX_RESULT_BYTES
 from rota_scheduler.resource_pools.checks import check_resources
 from rota_scheduler.workflows import queries, store, trees
-from rota_scheduler.workflows.definition import from_yaml, parse
+from rota_scheduler.workflows.definition import check_steps_named, from_yaml, parse
 from rota_scheduler.workflows.domain import RefusedRetry, begin
 from rota_scheduler.workflows.engine import apply
 from rota_scheduler.workflows.messages import event_of
@@ -283,7 +283,9 @@ def _check_signal(run: WorkflowRun, event: Signalled) -> None:
 def _checked(definition: Mapping[str, Any] | str, egress: EgressPolicy) -> Mapping[str, Any]:
     try:
         content = from_yaml(definition) if isinstance(definition, str) else definition
-        for step in parse(content, KINDS).steps.values():
+        steps = parse(content, KINDS).steps.values()
+        check_steps_named(content)
+        for step in steps:
             asked = step.approval.action if step.approval else None
             for name, action in (("action", step.action), ("approval", asked), ("compensate", step.compensate)):
                 if action is not None:

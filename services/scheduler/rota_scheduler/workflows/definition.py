@@ -30,7 +30,9 @@ from rota_scheduler.workflows.steps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
+
+    from rota_scheduler.expressions import Expression
 
 MAX_STEPS = 200
 MAX_BYTES = 256_000
@@ -46,6 +48,7 @@ OF_THE_TASK = ("title", "description", "priority", "project_id", "assignee_ids")
 """The members of an approval that its task has."""
 _STEP_KEYS = frozenset({"needs", "if", "for_each", "compensate", *DOES})
 _ACTIONS = frozenset({"action", "compensate"})
+_TEMPLATES = frozenset({"compensate", *DOES})
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
 # What is written in C reads five times as fast.
 _Loader: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -111,6 +114,28 @@ def parse(content: Mapping[str, Any], kinds: Iterable[str]) -> Definition:
         raise RefusedDefinition("steps", f"need each other in a circle: {cycle}") from error
     check_template(content.get("output"), "output", VARIABLES)
     return Definition({name: steps[name] for name in order}, content.get("output"))
+
+
+def check_steps_named(content: Mapping[str, Any]) -> None:
+    """Return if the expressions of a definition that was read name no step that there is not.
+
+    Raises:
+        RefusedDefinition: they do.
+    """
+    for name, step in content["steps"].items():
+        bare = [step["if"]] if step.get("if") is not None else []
+        bare += [step["for_each"]["in"]] if "for_each" in step else []
+        templates = {key: value for key, value in step.items() if key in _TEMPLATES}
+        found = [*expressions.expressions(templates), *map(expressions.read, bare)]
+        _check_steps(found, f"steps.{name}", content["steps"])
+    _check_steps(expressions.expressions(content.get("output")), "output", content["steps"])
+
+
+def _check_steps(found: Iterable[Expression], path: str, steps: Collection[str]) -> None:
+    for expression in found:
+        for named in expression.members_of("steps"):
+            if named not in steps:
+                raise RefusedDefinition(path, f"names steps.{named}, and there is no such step")
 
 
 def shown(content: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -77,6 +77,11 @@ def test_what_is_not_an_expression_is_refused_with_the_position(text: str, posit
     assert caught.value.position == position
 
 
+def test_an_expression_tells_the_members_that_it_names_of_a_variable() -> None:
+    text = "steps.a.output + input.steps.b + size(steps . c) + 'steps.d' + steps['e']"
+    assert list(read(text).members_of("steps")) == ["a", "c"]
+
+
 def test_the_position_counts_from_the_start_of_the_template() -> None:
     with pytest.raises(ExpressionError) as caught:
         list(expressions("hello ${1 + }"))

@@ -271,8 +271,11 @@ async def test_others_see_nothing_and_viewers_change_nothing(world: Any) -> None
     [
         ({"steps": {"a": task("x", needs=["b"]), "b": task("x", needs=["a"])}}, "circle: "),
         ({"steps": {"a": task("x", needs=["z"])}}, "names z"),
+        ({"steps": {"a": task("${size(steps.z.output)}")}}, r"^steps\.a names steps\.z, and there is no such step\.$"),
+        ({"steps": {"a": task("x", **{"if": "has(steps.z)"})}}, r"steps\.a names steps\.z"),
+        ({"steps": {"a": task("x")}, "output": ["${steps.z.output}"]}, r"output names steps\.z"),
         ({"steps": {"a": task("x", nedes=[])}}, "steps.a.nedes"),
-        ({"steps": {"a": task("${1 + }")}}, "character"),
+        ({"steps": {"a": task("${1 + }")}}, r"character 7 of a text: .*[^.]\.$"),
         ({"steps": {"a": {"action": {"fly": {}}}}}, "fly"),
         (
             {"steps": {"a": {"action": {"create_task": {"titel": "${input}"}}}}},
@@ -288,6 +291,9 @@ async def test_others_see_nothing_and_viewers_change_nothing(world: Any) -> None
     ids=[
         "cycle",
         "missing",
+        "missing-in-an-action",
+        "missing-in-a-condition",
+        "missing-in-the-output",
         "unknown-key",
         "expression",
         "kind",
