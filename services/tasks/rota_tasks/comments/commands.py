@@ -14,7 +14,7 @@ from rota_chassis.memberships import ADMIN, OWNER, WRITERS, require_role
 
 from rota_tasks.comments import domain, queries, store
 from rota_tasks.comments.domain import Comment
-from rota_tasks.comments.messages import event_message
+from rota_tasks.comments.messages import comment_message, event_message
 from rota_tasks.preconditions import require_version
 from rota_tasks.tasks.queries import get_task, no_such_task
 from rota_tasks.tasks.requirements import strangers_to
@@ -160,7 +160,7 @@ async def _lock(
     comment, held = found
     role = found[1].role
     require_role(role, WRITERS)
-    require_version(if_match, version=comment.version, etag=comment.etag)
+    require_version(if_match, version=comment.version, etag=comment.etag, current=lambda: comment_message(comment))
     return comment, held, role
 
 

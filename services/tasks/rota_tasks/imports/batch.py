@@ -94,4 +94,7 @@ class Batch:
                 self.outcome.note(
                     record, "PERSON_UNKNOWN", f"No member is known for `{name[:100]}`; say who it is in `people`."
                 )
-        return tuple(dict.fromkeys(found))[:most]
+        people = tuple(dict.fromkeys(found))
+        if len(people) > most:
+            self.outcome.note(record, "TOO_MANY_PEOPLE", f"It names more than {most} people; it gets the first.")
+        return people[:most]

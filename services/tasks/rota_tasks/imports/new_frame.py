@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from rota_tasks.imports.batch import Batch
     from rota_tasks.imports.domain import FieldRecord, LabelRecord, ProjectRecord, SectionRecord, TaskRecord
 
+MAX_LABELS = 50
+"""Of one task."""
 _REQUIRABLE = (
     "description",
     "due_at",
@@ -140,9 +142,18 @@ def field(batch: Batch, record: FieldRecord, project_id: UUID, there: list[Custo
     return new
 
 
+def names_of(task: TaskRecord) -> Mapping[str, str]:
+    """The names of a task's labels, by what those that count as one have in common: as many as a task may have."""
+    names: dict[str, str] = {}
+    for name in task.labels:
+        if name.strip() and len(names) < MAX_LABELS:
+            names.setdefault(name_key(name), name)
+    return names
+
+
 def label_names(records: Sequence[LabelRecord], tasks: Sequence[TaskRecord]) -> Collection[str]:
     """What the names of labels have in common that records or tasks name."""
-    named = {name_key(name) for record in tasks for name in record.labels}
+    named = {key for record in tasks for key in names_of(record)}
     return named | {name_key(record.name) for record in records}
 
 
@@ -155,8 +166,8 @@ def labels(batch: Batch, records: Sequence[LabelRecord], tasks: Sequence[TaskRec
             yield _label(batch, record.name, record.color)
             batch.outcome.create(record)
     for task in tasks:
-        for name in task.labels:
-            if name.strip() and name_key(name) not in batch.labels and task.key not in batch.ids:
+        for key, name in names_of(task).items():
+            if key not in batch.labels and task.key not in batch.ids:
                 yield _label(batch, name[:100], "")
 
 

@@ -11,6 +11,7 @@ from rota_chassis.ids import uuid7
 
 from rota_tasks.boards import domain as boards
 from rota_tasks.fields.domain import fitting
+from rota_tasks.imports.new_frame import MAX_LABELS, names_of
 from rota_tasks.labels.domain import name_key
 from rota_tasks.tasks.days import zones
 from rota_tasks.tasks.domain import MAX_ASSIGNEES, MAX_LEVELS, MAX_WATCHERS, OPEN, Status, Task
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from rota_tasks.imports.batch import Batch
     from rota_tasks.imports.domain import TaskRecord
 
-_MAX_LABELS = 50
 _SETTABLE = frozenset(
     {"title", "description", "status", "priority", "due_at", "due_on", "start_at", "start_on", "deadline_at"}
     | {"remind_at", "estimate_s", "progress", "category", "time_zone", "completed_at", "position", "status_before"}
@@ -123,8 +123,11 @@ def _section(batch: Batch, record: TaskRecord, project_id: UUID | None) -> UUID 
 
 
 def _labels(batch: Batch, record: TaskRecord) -> tuple[UUID, ...]:
-    found = (batch.labels.get(name_key(name)) for name in record.labels)
-    return tuple(dict.fromkeys(each for each in found if each is not None))[:_MAX_LABELS]
+    named = names_of(record)
+    if len(named) == MAX_LABELS and any(name.strip() and name_key(name) not in named for name in record.labels):
+        batch.outcome.note(record, "TOO_MANY_LABELS", f"A task has at most {MAX_LABELS} labels; it gets the first.")
+    found = map(batch.labels.get, named)
+    return tuple(dict.fromkeys(each for each in found if each is not None))
 
 
 def _values(batch: Batch, record: TaskRecord, project_id: UUID | None) -> Mapping[str, Mapping[str, Any]]:

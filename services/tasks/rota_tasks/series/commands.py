@@ -30,7 +30,7 @@ from rota_tasks.series.recurrence import Anchor
 from rota_tasks.tasks import commands, requirements, tree
 from rota_tasks.tasks import store as task_store
 from rota_tasks.tasks.domain import OPEN, Status, Task, TaskCreated
-from rota_tasks.tasks.messages import event_message
+from rota_tasks.tasks.messages import event_message, task_message
 from rota_tasks.tasks.queries import get_task, no_such_task
 from rota_tasks.trash import commands as trash
 
@@ -227,7 +227,7 @@ async def _lock(
     members, role = found
     require_role(role, WRITERS)
     named = next(each for each in members if each.id == seen.id)
-    require_version(if_match, version=named.version, etag=named.etag)
+    require_version(if_match, version=named.version, etag=named.etag, current=lambda: task_message(named))
     return members
 
 

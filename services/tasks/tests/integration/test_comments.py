@@ -94,8 +94,9 @@ async def test_a_comment_keeps_its_earlier_versions(stage: Stage) -> None:
     third = await change(stage, first, text="three", if_match=second.etag)
     assert await versions(stage, first, size=2) == [first, second, third]
     assert await read(stage, first) == third
-    with pytest.raises(PreconditionFailed):
+    with pytest.raises(PreconditionFailed) as caught:
         await change(stage, first, text="four", if_match=first.etag)
+    assert caught.value.current == third
 
 
 async def test_only_its_author_changes_a_comment_and_an_owner_may_delete_it(stage: Stage) -> None:

@@ -92,6 +92,17 @@ async def test_rows_without_ids_are_known_by_what_they_say(stage: Stage) -> None
     assert (again.created, again.skipped) == (1, 3)
 
 
+async def test_of_too_many_labels_the_first_are_made_and_the_rest_is_told(stage: Stage) -> None:
+    many = ";".join(f"label {number}" for number in range(60))
+    job = await run(stage, f"title,labels\nMany,{many}\nFew,label 1;LABEL 1;label 59\n")
+    assert codes(job) == [("line 2", "TOO_MANY_LABELS")]
+    tasks = await tasks_of(stage)
+    assert (len(tasks["Many"].label_ids), len(tasks["Few"].label_ids)) == (50, 2)
+    connection = await asyncpg.connect(stage.database_url)
+    assert await connection.fetchval("SELECT count(*) FROM labels") == 51
+    await connection.close()
+
+
 async def test_a_dry_run_tells_what_would_be_created_and_changes_nothing(stage: Stage) -> None:
     job = await run(stage, TABLE, dry_run=True)
     assert {each.kind: each.created for each in job.counts} == {"project": 1, "section": 1, "task": 3}

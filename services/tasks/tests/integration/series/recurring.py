@@ -65,10 +65,10 @@ async def complete(stage: Stage, task: Any) -> Any:
 
 
 async def patch(stage: Stage, task: Any, **fields: Any) -> Any:
-    scope = fields.pop("scope", None)
+    scope, if_match = fields.pop("scope", None), fields.pop("if_match", "")
     mask = FieldMask(paths=list(fields))
     given = {name: value for name, value in fields.items() if value is not None}
-    request = tasks_pb2.UpdateTaskRequest(id=task.id, update_mask=mask, **given)
+    request = tasks_pb2.UpdateTaskRequest(id=task.id, update_mask=mask, if_match=if_match, **given)
     if scope:
         request.scope = tasks_pb2.OccurrenceScope.Value(f"OCCURRENCE_SCOPE_{scope.upper()}")
     return (await stage.tasks.UpdateTask(request, metadata=stage.ada.metadata)).task

@@ -26,7 +26,7 @@ from rota.tasks.v1 import (
     recurrence_pb2,
     tasks_pb2,
 )
-from rota_chassis.errors import Conflict
+from rota_chassis.errors import Conflict, PreconditionFailed
 from rota_chassis.testing.waiting import eventually
 
 if TYPE_CHECKING:
@@ -170,6 +170,14 @@ async def test_a_task_that_did_not_recur_begins_to(stage: Stage) -> None:
     assert at_nine.due_at == instant("2026-01-02T08:00:00Z")
     late = await stage.create(recurrence=recurrence_pb2.Recurrence(rrule="FREQ=DAILY", starts_on="2026-02-01"))
     assert late.due_on == "2026-02-01"
+
+
+async def test_a_change_of_all_that_comes_too_late_is_answered_with_what_there_is(stage: Stage) -> None:
+    first = await stage.create(due_on="2026-01-01", recurrence=daily())
+    newer = await patch(stage, first, title="Feed the cat")
+    with pytest.raises(PreconditionFailed) as caught:
+        await patch(stage, first, title="Feed the dog", scope="all", if_match=first.etag)
+    assert (caught.value.current.title, caught.value.metadata["etag"]) == ("Feed the cat", newer.etag)
 
 
 async def test_deleting_all_ends_the_series_and_keeps_what_is_done(stage: Stage) -> None:
