@@ -7,11 +7,12 @@ functions that find out what is wrong.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
+from rota.options.v1 import options_pb2
 
 from rota_chassis.codec import scalars
 from rota_chassis.codec.keys import read_bool_key, read_integer_key
@@ -105,6 +106,15 @@ def member_names(body: Any, message: Descriptor) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _patched(message: Descriptor, body: dict[str, Any]) -> tuple[str, ...]:
+    return member_names({name: body[name] for name in body if name in message.fields_by_name}, message)
+
+
+def is_update_mask(field: FieldDescriptor) -> bool:
+    """Whether it names the members that a merge patch has (`rota.options.v1.field`)."""
+    return bool(field.GetOptions().Extensions[options_pb2.field].update_mask)
+
+
 def is_real_oneof(oneof: OneofDescriptor) -> bool:
     """Whether a oneof was written as one; proto3 makes one behind every `optional` field."""
     return oneof.name != f"_{oneof.fields[0].name}"
@@ -142,7 +152,7 @@ class _Compiler:
             if is_well_known(message.full_name):
                 self._names[name] = READERS[message.full_name]
             else:
-                self._source += self._body(name, message, frozenset())
+                self._source += [*self._body(name, message, frozenset())[:-1], *self._mask(message), ""]
         return self._functions[message.full_name]
 
     def _constant(self, prefix: str, value: Any) -> str:
@@ -175,6 +185,14 @@ class _Compiler:
         for field in fields:
             lines += [f"    value = get({field.name!r})", "    if value is not None:", *_indent(2, self._field(field))]
         return [*lines, ""]
+
+    def _mask(self, message: Descriptor) -> list[str]:
+        """Of a merge patch in another message: its mask, unless it is given, names the members that are there."""
+        masks = [field.name for field in message.fields if is_update_mask(field)]
+        if not masks:
+            return []
+        patched = self._constant("patched", partial(_patched, message))
+        return [f"    if {mask!r} not in body:\n        message.{mask}.paths.extend({patched}(body))" for mask in masks]
 
     def _field(self, field: FieldDescriptor) -> list[str]:
         member = f"getattr(message, {field.name!r})" if iskeyword(field.name) else f"message.{field.name}"
