@@ -189,14 +189,16 @@ def _newest_matches(asked: Any, where: Any, *, by_filter: bool) -> Any:
             .lateral("looked_up")
         )
         found = select(gone_through, document).join_from(gone_through, document, true())
+        # In the order of the table, which one by one keeps. PostgreSQL before 17 does not know that the table has it: if
+        # it were asked for, all would be gone through and sorted.
         found = found.where(func.ts_match_vq(document.c.document, asked))
         ids = select(gone_through.c.task_id).order_by(gone_through.c.task_id.desc())
     else:
         gone_through = _newest(_documents()).subquery("gone_through")
         found = select(gone_through).where(gone_through.c.document.bool_op("@@")(asked))
-        found = found.where(_let_through(where, gone_through))
+        found = found.where(_let_through(where, gone_through)).order_by(gone_through.c.task_id.desc())
         ids = _documents().with_only_columns(DOCUMENTS.c.task_id).order_by(DOCUMENTS.c.task_id.desc())
-    among = found.order_by(gone_through.c.task_id.desc()).limit(RANKED).correlate(MEMBERSHIPS).cte("among")
+    among = found.limit(RANKED).correlate(MEMBERSHIPS).cte("among")
     # The last that was gone through, unless that was all.
     last = ids.offset(_NEWEST - literal_column("1")).limit(1).correlate(MEMBERSHIPS).cte("last")
     of_last = select(last.c.task_id).scalar_subquery()
