@@ -189,8 +189,8 @@ def _newest_matches(asked: Any, where: Any, *, by_filter: bool) -> Any:
             .lateral("looked_up")
         )
         found = select(gone_through, document).join_from(gone_through, document, true())
-        # In the order of the table, which one by one keeps. PostgreSQL before 17 does not know that the table has it: if
-        # it were asked for, all would be gone through and sorted.
+        # In the order of the table, which one by one keeps. PostgreSQL before 17 does not know that the table has it:
+        # asked for it, it would go through all and sort.
         found = found.where(func.ts_match_vq(document.c.document, asked))
         ids = select(gone_through.c.task_id).order_by(gone_through.c.task_id.desc())
     else:
