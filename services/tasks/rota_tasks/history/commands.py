@@ -105,8 +105,13 @@ async def _undo_deletion(tasks: Tasks, user: UserPrincipal, task_id: UUID, if_ma
 async def _undoable(work: UnitOfWork, user: UserPrincipal, task: Task, to: int) -> Task:
     """The task as it was at a version, since which the user alone has changed it."""
     since = await store.since(work, workspace_id=task.workspace_id, task_id=task.id, version=to)
-    if not since or any(kind not in _UNDOABLE for kind, _ in since):
-        raise Conflict("What happened to this task since cannot be undone.", code="NOT_UNDOABLE")
+    if not since:
+        raise Conflict("Nothing has happened to this task since; there is nothing to undo.", code="NOT_UNDOABLE")
+    if any(kind not in _UNDOABLE for kind, _ in since):
+        raise Conflict(
+            "What made or restored this task cannot be undone; name a later version, or delete the task.",
+            code="NOT_UNDOABLE",
+        )
     if any(actor != f"user:{user.user_id}" for _, actor in since):
         raise _changed_by_another()
     before = await _at(work, task, to)

@@ -135,7 +135,7 @@ async def test_undoing_steps_back_over_several_changes_and_forth_again(stage: St
     for version in (7, 99):
         with pytest.raises(Conflict) as caught:
             await undo(stage, task, version=version)
-        assert caught.value.code == "NOT_UNDOABLE"
+        assert (caught.value.code, "Nothing has happened" in caught.value.detail) == ("NOT_UNDOABLE", True)
 
 
 async def test_undoing_does_not_step_over_the_change_of_another(stage: Stage) -> None:
