@@ -13,7 +13,7 @@ import shutil
 import sysconfig
 from pathlib import Path
 
-from rota_chassis.embedded.process import ChildProcess, Program, ServerError
+from rota_chassis.embedded.process import ChildServer, Program, ServerError
 from rota_chassis.embedded.sockets import port_is_free
 
 HOST = "127.0.0.1"
@@ -47,7 +47,7 @@ _OWN_SUBJECTS = (
 )
 
 
-class Nats:
+class Nats(ChildServer):
     """A NATS server whose acknowledged writes are on disk.
 
     Args:
@@ -67,7 +67,6 @@ class Nats:
         self._password = password
         self._preferred_port = port
         self._port = 0
-        self._child: ChildProcess | None = None
 
     @property
     def url(self) -> str:
@@ -79,11 +78,6 @@ class Nats:
         """Where anyone on this machine reads the event stream."""
         return f"nats://{HOST}:{self._port}"
 
-    @property
-    def pid(self) -> int | None:
-        """Its process id."""
-        return self._child.pid if self._child else None
-
     async def start(self) -> None:
         """Serve, with JetStream enabled."""
         for ports in self._run.glob("*.ports"):
@@ -91,33 +85,16 @@ class Nats:
         configuration = self._run / "nats.conf"
         configuration.touch(mode=0o600)
         configuration.write_text(self._configuration(), encoding="utf-8")
-        self._child = ChildProcess(
+        await self._serve(
             Program(
                 name=self.name,
                 argv=[_binary(), "--config", str(configuration)],
                 log=self._log,
                 pid_file=self._run / "nats.pid",
                 environment={"GOMEMLIMIT": "128MiB", **os.environ},
-            )
+            ),
+            self._is_ready,
         )
-        await self._child.start()
-        await self._child.wait_ready(self._is_ready)
-
-    async def stop(self) -> None:
-        """End it."""
-        if self._child:
-            await self._child.stop()
-
-    def hurry(self) -> None:
-        """End it at once."""
-        if self._child:
-            self._child.hurry()
-
-    async def died(self) -> str:
-        """Wait until it ends; why, as a sentence."""
-        if self._child is None:
-            raise RuntimeError("nats was never started")
-        return await self._child.died()
 
     def _configuration(self) -> str:
         """JSON is a subset of the server's configuration language."""

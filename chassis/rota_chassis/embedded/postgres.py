@@ -14,7 +14,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from rota_chassis.embedded.process import ChildProcess, Program, ServerError, end_process
+from rota_chassis.embedded.process import ChildProcess, ChildServer, Program, ServerError, end_process
 from rota_chassis.embedded.sockets import socket_folder
 
 _SETTINGS = {
@@ -34,7 +34,7 @@ _SETTINGS = {
 _FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum_naptime": "10min"}
 
 
-class Postgres:
+class Postgres(ChildServer):
     """A PostgreSQL server with one superuser, `postgres`, whom the socket folder's mode 0700 protects.
 
     Args:
@@ -54,17 +54,11 @@ class Postgres:
         self._durable = durable
         self._follows = follows
         self._sockets = self._run
-        self._child: ChildProcess | None = None
 
     @property
     def url(self) -> str:
         """`postgresql://postgres@/postgres?host=<socket folder>`."""
         return f"postgresql://postgres@/postgres?host={self._sockets}"
-
-    @property
-    def pid(self) -> int | None:
-        """The postmaster's process id."""
-        return self._child.pid if self._child else None
 
     async def start(self) -> None:
         """Make the cluster when there is none, end a postmaster that a killed parent left, and serve."""
@@ -85,7 +79,7 @@ class Postgres:
         self._sockets.mkdir(mode=0o700, exist_ok=True)
         _give(self._sockets, user)
         settings = _SETTINGS | ({} if self._durable else _FORGETFUL)
-        self._child = ChildProcess(
+        await self._serve(
             Program(
                 name=self.name,
                 argv=[
@@ -96,29 +90,14 @@ class Postgres:
                 pid_file=self._run / "postgres.pid",
                 environment=_environment(),
                 user=user,
+                # A fast shutdown: connections are ended, everything is written.
                 stop_signal=signal.SIGINT,
+                # At once: the next start recovers from the write-ahead log.
                 hurry_signal=signal.SIGQUIT,
                 death_signal=signal.SIGINT,
-            )
+            ),
+            self._is_ready,
         )
-        await self._child.start()
-        await self._child.wait_ready(self._is_ready)
-
-    async def stop(self) -> None:
-        """A fast shutdown: connections are ended, everything is written."""
-        if self._child:
-            await self._child.stop()
-
-    def hurry(self) -> None:
-        """Shut down at once; the next start recovers from the write-ahead log."""
-        if self._child:
-            self._child.hurry()
-
-    async def died(self) -> str:
-        """Wait until it ends; why, as a sentence."""
-        if self._child is None:
-            raise RuntimeError("postgres was never started")
-        return await self._child.died()
 
     def _user(self) -> tuple[int, int] | None:
         if os.geteuid() != 0:

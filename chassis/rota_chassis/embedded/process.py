@@ -200,6 +200,39 @@ class ChildProcess:
         return ""
 
 
+class ChildServer:
+    """A server that is one child process from its first start on, which starts with `_serve`."""
+
+    name: str
+    _child: ChildProcess | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
+        return self._child.pid if self._child else None
+
+    async def stop(self) -> None:
+        """End it, cleanly."""
+        if self._child:
+            await self._child.stop()
+
+    def hurry(self) -> None:
+        """Make a `stop()` that is under way end at once."""
+        if self._child:
+            self._child.hurry()
+
+    async def died(self) -> str:
+        """Wait until it ends; why, as a sentence. Raises RuntimeError when it was never started."""
+        if self._child is None:
+            raise RuntimeError(f"{self.name} was never started")
+        return await self._child.died()
+
+    async def _serve(self, program: Program, is_ready: Callable[[], Awaitable[bool]]) -> None:
+        self._child = ChildProcess(program)
+        await self._child.start()
+        await self._child.wait_ready(is_ready)
+
+
 async def end_survivor(pid_file: Path, stop_signal: signal.Signals) -> None:
     """End the process that `pid_file` names when it is still the one that the file was written for."""
     noted = _read_pid_file(pid_file)

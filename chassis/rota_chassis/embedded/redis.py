@@ -7,11 +7,11 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from rota_chassis.embedded.process import ChildProcess, Program, ServerError
+from rota_chassis.embedded.process import ChildServer, Program, ServerError
 from rota_chassis.embedded.sockets import socket_folder
 
 
-class Redis:
+class Redis(ChildServer):
     """A Redis server that forgets everything when it stops: Rota keeps in it only what it can do without.
 
     Args:
@@ -25,17 +25,11 @@ class Redis:
         self._run = run.absolute()
         self._log = log
         self._socket = self._run / "redis.sock"
-        self._child: ChildProcess | None = None
 
     @property
     def url(self) -> str:
         """`unix://<socket>`."""
         return f"unix://{self._socket}"
-
-    @property
-    def pid(self) -> int | None:
-        """Its process id."""
-        return self._child.pid if self._child else None
 
     async def start(self) -> None:
         """Serve on the socket."""
@@ -51,33 +45,16 @@ class Redis:
             "maxmemory-policy": "allkeys-lru",
             "loglevel": "warning",
         }
-        self._child = ChildProcess(
+        await self._serve(
             Program(
                 name=self.name,
                 argv=[_binary(), *(word for name, value in settings.items() for word in (f"--{name}", value))],
                 log=self._log,
                 pid_file=self._run / "redis.pid",
                 environment=dict(os.environ),
-            )
+            ),
+            self._is_ready,
         )
-        await self._child.start()
-        await self._child.wait_ready(self._is_ready)
-
-    async def stop(self) -> None:
-        """End it."""
-        if self._child:
-            await self._child.stop()
-
-    def hurry(self) -> None:
-        """End it at once."""
-        if self._child:
-            self._child.hurry()
-
-    async def died(self) -> str:
-        """Wait until it ends; why, as a sentence."""
-        if self._child is None:
-            raise RuntimeError("redis was never started")
-        return await self._child.died()
 
     async def _is_ready(self) -> bool:
         try:

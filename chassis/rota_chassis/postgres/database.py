@@ -143,9 +143,7 @@ class Database:
         """
         with _unavailable():
             async with AsyncExitStack() as held:
-                work = UnitOfWork(
-                    acquire=lambda: held.enter_async_context(self._acquired()), database=self, first=first
-                )
+                work = UnitOfWork(lambda: held.enter_async_context(self._acquired()), database=self, first=first)
                 if not late:
                     await work.begin()
                 try:

@@ -64,31 +64,44 @@ class UnitOfWork:
     which there is nothing else, is that one statement alone; one in which there is nothing at all does not even take a
     connection.
 
+    `Database.transaction` makes one that begins a transaction of its own; `joining` is in one that has begun.
+
     Args:
-        connection: What it runs on, in the caller's transaction, and then nothing waits. Absent in one of its own.
-        acquire: Gives the connection of one of its own.
-        database: Where that is.
+        acquire: Gives the connection that it runs on, when it begins.
+        database: Where to look ahead before that; absent, it begins then too.
         first: What it begins with, if it begins at all.
     """
 
     def __init__(
         self,
-        connection: asyncpg.Connection | None = None,
+        acquire: Callable[[], Awaitable[asyncpg.Connection]],
         *,
-        acquire: Callable[[], Awaitable[asyncpg.Connection]] | None = None,
         database: Reader | None = None,
         first: Callable[[asyncpg.Connection], Awaitable[None]] | None = None,
     ) -> None:
-        self._connection = connection
         self._acquire = acquire
         self._database = database
         self._first = first
+        self._connection: asyncpg.Connection | None = None
+        self._joined = False
         self._transaction: asyncpg.transaction.Transaction | None = None
         self._waiting: list[tuple[Statement, dict[str, Any]]] = []
         self._events: list[tuple[NewEvent, dict[str, Any]]] = []
         self._wrote_events = False
         self._held: dict[str, Lock] = {}
         self._ordered = False
+
+    @classmethod
+    def joining(cls, connection: asyncpg.Connection) -> UnitOfWork:
+        """One in the transaction that its caller has begun on `connection`, and ends; nothing waits in it."""
+
+        async def given() -> asyncpg.Connection:
+            return connection
+
+        work = cls(given)
+        work._connection = connection
+        work._joined = True
+        return work
 
     @property
     def connection(self) -> asyncpg.Connection:
@@ -104,7 +117,7 @@ class UnitOfWork:
     @property
     def has_begun(self) -> bool:
         """Whether there is anything to commit yet, apart from what waits."""
-        return self._acquire is None or self._transaction is not None
+        return self._joined or self._transaction is not None
 
     @property
     def ahead(self) -> Reader:
@@ -129,8 +142,6 @@ class UnitOfWork:
 
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None:
-            if self._acquire is None:
-                raise RuntimeError("a unit of work needs a connection")
             self._connection = await self._acquire()
         return self._connection
 
@@ -193,7 +204,7 @@ class UnitOfWork:
 
         Those that wait together do not see what the others write; foreign keys may refer to it.
         """
-        if self._acquire is None:
+        if self._joined:
             await self.execute(statement, **parameters)
         else:
             self._waiting.append((statement, parameters))

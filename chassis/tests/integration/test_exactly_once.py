@@ -133,7 +133,7 @@ class Log(RuleBasedStateMachine):
             await writer.transaction.start()
         writer.holds.add(which)
         task_id = self.aggregates[which]
-        work = UnitOfWork(writer.connection)
+        work = UnitOfWork.joining(writer.connection)
         before = self.versions[which] + sum(each == task_id for each, _ in writer.written)
         for version in range(before + 1, before + number + 1):
             work.append(NewEvent(WORKSPACE, task_id, version, events_pb2.TaskCompleted()))
@@ -279,7 +279,7 @@ async def test_a_reader_waits_for_positions_that_are_not_decided(tables_url: str
     below_the_horizon = "SELECT position FROM events WHERE xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY 1"
 
     async def write(writer: asyncpg.Connection) -> None:
-        work = UnitOfWork(writer)
+        work = UnitOfWork.joining(writer)
         work.append(NewEvent(WORKSPACE, uuid7(), 1, events_pb2.TaskCompleted()))
         await work.write_events()
 

@@ -148,7 +148,7 @@ class Shadow:
         while self._position < end:
             rows = await self._connection.fetch(_EVENTS, self._position, end, self._aggregates, _FETCH)
             async with self._connection.transaction():
-                await self._replay_events(UnitOfWork(self._connection), rows)
+                await self._replay_events(UnitOfWork.joining(self._connection), rows)
             self._position = rows[-1]["position"] if len(rows) == _FETCH else end
             self.events += len(rows)
 

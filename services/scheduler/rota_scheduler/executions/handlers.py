@@ -19,6 +19,7 @@ from rota_scheduler.executions.domain import Armed
 from rota_scheduler.runs import calls
 from rota_scheduler.runs import store as runs
 from rota_scheduler.runs.messages import run_ended, task_run_ended
+from rota_scheduler.task_events import CHANGES, is_open
 from rota_scheduler.timers.domain import due_of
 
 if TYPE_CHECKING:
@@ -31,15 +32,13 @@ if TYPE_CHECKING:
     from rota_chassis.postgres.work import UnitOfWork
     from rota_chassis.private_projects import PrivateProjects
 
-_EVENTS = ("task.created", "task.updated", "task.assigned", "task.completed", "task.reopened", "task.restored")
 _DELETED, _PURGED = "task.deleted", "task.purged"
-_OPEN = frozenset({tasks_pb2.TASK_STATUS_BACKLOG, tasks_pb2.TASK_STATUS_TODO, tasks_pb2.TASK_STATUS_IN_PROGRESS})
 _NOT_WANTED = "The task was closed or changed before it began."
 
 
 def handlers(clock: Clock, projects: PrivateProjects) -> Mapping[str, Handler]:
     """The events that arm actions, for `Runtime.consume`."""
-    return dict.fromkeys((*_EVENTS, _DELETED, _PURGED), partial(_on_task, clock, projects))
+    return dict.fromkeys((*CHANGES, _DELETED, _PURGED), partial(_on_task, clock, projects))
 
 
 async def _on_task(clock: Clock, projects: PrivateProjects, work: UnitOfWork, event: Event) -> None:
@@ -80,7 +79,7 @@ def _armed(event: Event) -> Armed:
         action_id=UUID(task.action_state.id),
         acts_for=UUID(task.action_state.given_by),
         action=struct_json(task.action),
-        fire_at=_fire_at(task) if event.type != _DELETED and task.status in _OPEN else None,
+        fire_at=_fire_at(task) if event.type != _DELETED and is_open(task) else None,
         causation_depth=event.causation_depth,
         project_id=UUID(task.project_id) if task.project_id else None,
     )

@@ -6,9 +6,9 @@ from datetime import UTC, date
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from rota.tasks.v1 import tasks_pb2
 from rota_chassis.postgres.work import Lock
 
+from rota_scheduler.task_events import CHANGES, is_open
 from rota_scheduler.timers import store
 from rota_scheduler.timers.domain import TimedTask, timers_of
 
@@ -17,17 +17,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from google.protobuf.timestamp_pb2 import Timestamp
+    from rota.tasks.v1 import tasks_pb2
     from rota_chassis.events.consumer import Handler
     from rota_chassis.events.envelope import Event
     from rota_chassis.postgres.work import UnitOfWork
 
-_CHANGES = ("task.created", "task.updated", "task.assigned", "task.completed", "task.reopened", "task.restored")
-_OPEN = frozenset({tasks_pb2.TASK_STATUS_BACKLOG, tasks_pb2.TASK_STATUS_TODO, tasks_pb2.TASK_STATUS_IN_PROGRESS})
-
 
 def handlers() -> Mapping[str, Handler]:
     """The events that move timers, for `Runtime.consume`."""
-    return {**dict.fromkeys(_CHANGES, _on_task_changed), "task.deleted": _on_task_deleted}
+    return {**dict.fromkeys(CHANGES, _on_task_changed), "task.deleted": _on_task_deleted}
 
 
 async def _on_task_changed(work: UnitOfWork, event: Event) -> None:
@@ -63,7 +61,7 @@ def _timed_task(event: Event, *, exists: bool) -> TimedTask:
         workspace_id=event.workspace_id,
         id=event.aggregate_id,
         version=event.aggregate_version,
-        is_open=exists and task.status in _OPEN,
+        is_open=exists and is_open(task),
         title=task.title,
         recipient_ids=tuple(UUID(user_id) for user_id in task.assignee_ids or [task.created_by]),
         created_at=task.created_at.ToDatetime(tzinfo=UTC),

@@ -42,7 +42,7 @@ async def content_of(
         database.connection() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        snapshot = Snapshot(UnitOfWork(connection), user_id=user.user_id, **scope)
+        snapshot = Snapshot(UnitOfWork.joining(connection), user_id=user.user_id, **scope)
         tasks = await snapshot.count()
         if tasks > max_tasks:
             raise _too_large(f"{tasks:,} tasks, and at most {max_tasks:,}")

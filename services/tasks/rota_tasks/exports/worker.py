@@ -90,7 +90,7 @@ class Exporter:
         ):
             await connection.execute("SET LOCAL statement_timeout = '5min'")
             snapshot = Snapshot(
-                UnitOfWork(connection),
+                UnitOfWork.joining(connection),
                 user_id=job.created_by,
                 workspace_id=job.workspace_id,
                 project_id=job.project_id,

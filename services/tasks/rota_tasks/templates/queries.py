@@ -98,7 +98,7 @@ async def content_of_task(
         tasks.database.connection() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        reader = UnitOfWork(connection)
+        reader = UnitOfWork.joining(connection)
         tree = await store.tree(reader, **scope, user_id=user.user_id, root_id=task_id, limit=MAX_TASKS + 1)
         if len(tree) > MAX_TASKS:
             raise _too_large()

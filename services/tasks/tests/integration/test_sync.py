@@ -117,7 +117,7 @@ async def test_what_commits_late_is_told_although_others_were_told_before(stage:
     await prepare_connection(late)
     transaction = late.transaction()
     await transaction.start()
-    work = UnitOfWork(late)
+    work = UnitOfWork.joining(late)
     gone = tasks_pb2.Task.FromString(task.SerializeToString())
     gone.version = 2
     work.append(
