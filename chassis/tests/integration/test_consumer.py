@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import nats
 import orjson
 import pytest
+from consuming import consumer, dead_letters, effects, handled, note, publish, settled
 from effects import ADD, EFFECTS
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
@@ -17,7 +18,7 @@ from rota_chassis.events import envelope
 from rota_chassis.events.connection import nats_connection
 from rota_chassis.events.consumer import LANES, Consumer
 from rota_chassis.events.log import NewEvent, PendingEvent
-from rota_chassis.events.stream import DEAD_LETTERS_STREAM, EVENTS_STREAM, ensure_streams
+from rota_chassis.events.stream import EVENTS_STREAM, ensure_streams
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.database import Database
 from rota_chassis.postgres.statements import statement
@@ -25,8 +26,7 @@ from rota_chassis.testing.streams import stored, stored_events
 from rota_chassis.testing.waiting import eventually, in_background
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from uuid import UUID
+    from collections.abc import Callable
 
     import asyncpg
     from conftest import RestartableNats
@@ -37,51 +37,6 @@ if TYPE_CHECKING:
     from rota_chassis.postgres.work import UnitOfWork
 
     Created = Callable[..., NewEvent]
-
-
-async def note(work: UnitOfWork, event: Event) -> None:
-    await work.execute(ADD, id=event.aggregate_id, version=event.aggregate_version)
-
-
-def consumer(database: Database, client: Client, handler: Handler = note, **options: Any) -> Consumer:
-    # Nothing is delivered again but what a test lets fail, however slow the machine is; who tests dying says otherwise.
-    defaults = {"backoff_s": (0.05, 0.05), "ack_wait_s": 60.0}
-    return Consumer("test", {"task.created": handler}, database=database, nats=client, **{**defaults, **options})
-
-
-async def publish(client: Client, *events: NewEvent, again: bool = False) -> None:
-    """Put events into the stream; `again` gives them another message id, as when the duplicate window is over."""
-    for event in events:
-        row = PendingEvent.of(event).row()
-        headers = envelope.headers(row, "/rota/test")
-        if again:
-            headers["Nats-Msg-Id"] = str(uuid7())
-        body = orjson.dumps(row["data"])
-        await client.jetstream().publish(envelope.subject(row["workspace_id"], row["type"]), body, headers=headers)
-
-
-async def effects(connection: asyncpg.Connection) -> list[tuple[UUID, int]]:
-    return [tuple(row) for row in await connection.fetch("SELECT id, version FROM effects ORDER BY at")]
-
-
-async def settled(client: Client) -> bool:
-    """Whether every event has been handled and acknowledged."""
-    try:
-        info = await client.jetstream().consumer_info(EVENTS_STREAM, "test")
-    except NotFoundError:
-        return False
-    return (info.num_pending, info.num_ack_pending) == (0, 0)
-
-
-async def handled(client: Client, connection: asyncpg.Connection, number: int) -> None:
-    async def enough() -> bool:
-        return await connection.fetchval("SELECT count(*) FROM effects") >= number and await settled(client)
-
-    await eventually(enough, timeout_s=30)
-
-
-async def dead_letters(client: Client) -> list[Mapping[str, Any]]:
-    return [orjson.loads(message.data or b"") for message in await stored(client, DEAD_LETTERS_STREAM)]
 
 
 async def test_events_take_effect_and_are_acknowledged(
@@ -95,16 +50,6 @@ async def test_events_take_effect_and_are_acknowledged(
         await handled(client, connection, 3)
     assert {each for each, _ in await effects(connection)} == {event.aggregate_id for event in events}
     assert woken.is_set()
-
-
-async def test_events_of_other_types_are_not_delivered(
-    database: Database, client: Client, connection: asyncpg.Connection, created: Created
-) -> None:
-    await client.jetstream().publish("rota.events.v1.w.task.deleted", b"{}")
-    await publish(client, created())
-    async with in_background(consumer(database, client).run()):
-        await handled(client, connection, 1)
-    assert await dead_letters(client) == []
 
 
 async def test_an_event_that_only_newer_code_knows_waits_for_that(
@@ -189,57 +134,6 @@ async def test_whatever_a_handler_does_takes_effect_once(
     done = "SELECT (SELECT count(*) FROM effects) + (SELECT count(*) FROM events)"
     assert await connection.fetchval(done) == 1
     assert await connection.fetchval("SELECT count(*) FROM inbox") == 1
-
-
-async def test_an_event_that_there_is_nothing_to_do_about_leaves_nothing_behind(
-    database: Database, client: Client, connection: asyncpg.Connection, created: Created
-) -> None:
-    woken = asyncio.Event()
-    seen: list[UUID] = []
-
-    async def pass_over(work: UnitOfWork, event: Event) -> None:
-        if not await work.ahead.fetch(statement(EFFECTS.select())):
-            seen.append(event.aggregate_id)
-
-    await publish(client, *(created() for _ in range(3)))
-    async with in_background(consumer(database, client, pass_over, after_commit=woken.set).run()):
-        await eventually(lambda: len(seen) == 3)
-        await eventually(lambda: settled(client))
-    assert await connection.fetchval("SELECT count(*) FROM inbox") == 0
-    assert not woken.is_set()
-
-
-async def test_what_concerns_no_handler_is_acknowledged_and_the_rest_is_handled_in_order(
-    database: Database, client: Client, connection: asyncpg.Connection, created: Created
-) -> None:
-    asked: list[int] = []
-    passed_over = uuid7()
-
-    async def concerned(events: Sequence[Event]) -> set[UUID]:
-        asked.append(len(events))
-        return {event.id for event in events if event.aggregate_id != passed_over}
-
-    tasks = [uuid7() for _ in range(10)]
-    await publish(client, *(created(task_id, version) for version in range(1, 6) for task_id in [*tasks, passed_over]))
-    async with in_background(consumer(database, client, concerned=concerned).run()):
-        await handled(client, connection, 50)
-    found = await effects(connection)
-    for task_id in tasks:
-        assert [version for each, version in found if each == task_id] == [1, 2, 3, 4, 5]
-    assert len(found) == 50
-    assert sum(asked) == 55
-    assert await connection.fetchval("SELECT count(*) FROM inbox") == 50
-
-
-async def test_when_nobody_knows_what_concerns_a_handler_it_gets_everything(
-    database: Database, client: Client, connection: asyncpg.Connection, created: Created
-) -> None:
-    async def fail(_events: Sequence[Event]) -> set[UUID]:
-        raise Unavailable("the database does not answer")
-
-    await publish(client, *(created() for _ in range(5)))
-    async with in_background(consumer(database, client, concerned=fail).run()):
-        await handled(client, connection, 5)
 
 
 async def test_consumers_of_different_names_each_handle_an_event(

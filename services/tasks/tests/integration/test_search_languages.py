@@ -9,12 +9,12 @@ from uuid import UUID
 import asyncpg
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
-from prometheus_client import REGISTRY
 from rota.tasks.v1 import comments_pb2, projects_pb2, search_pb2
 from rota_chassis.errors import InvalidArgument
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.database import Database
 from rota_chassis.postgres.statements import statement
+from rota_chassis.testing.metrics import set_aside
 from rota_chassis.testing.waiting import eventually
 from rota_tasks.rebuild import rebuild
 from rota_tasks.search import documents, languages, refreshing
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
     from conftest import Stage
     from rota_chassis.testing.service_plugin import MakeDatabase
     from rota_chassis.testing.services import User
-
-
-def set_aside(what: str) -> float:
-    """How many rows of a kind this process has set aside."""
-    return REGISTRY.get_sample_value("rota_rows_set_aside_total", {"what": what}) or 0.0
 
 
 async def found(stage: Stage, q: str, *, user: User | None = None, **fields: Any) -> list[str]:
