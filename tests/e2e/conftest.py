@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from rota_chassis.testing import servers
 from whole import System, started
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ RATES = dict.fromkeys(("ROTA_RATE_READ", "ROTA_RATE_WRITE", "ROTA_RATE_CREDENTIA
 @pytest.fixture(scope="session")
 async def system() -> AsyncIterator[System]:
     """One Rota for every test that does not harm it."""
-    with tempfile.TemporaryDirectory(prefix="rota-e2e-") as folder:
+    with tempfile.TemporaryDirectory(prefix="rota-e2e-", dir=servers.memory()) as folder:
         data = Path(folder) / "data"
         with started(data, **RATES) as running:
             await running.until_ready()

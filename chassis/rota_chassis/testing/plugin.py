@@ -34,15 +34,15 @@ def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
     try:
         return (yield)
     finally:
-        asyncio.run(servers.drop_databases(_BORROWED, but=there))
+        asyncio.run(servers.drop_databases(_BORROWED, asyncio.run(servers.databases(_BORROWED)) - there))
 
 
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
-    """The folder of this process's servers, removed at the end."""
+    """The folder of this process's servers, in memory where there is room; removed at the end."""
     from rota_chassis.testing import servers  # noqa: PLC0415 (unit tests need none of it)
 
-    with servers.server_folder() as folder:
+    with servers.server_folder(servers.memory()) as folder:
         yield folder
 
 

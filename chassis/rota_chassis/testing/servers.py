@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import subprocess
 import tempfile
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,18 +19,34 @@ from rota_chassis.embedded.process import Server
 from rota_chassis.embedded.redis import Redis
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
 
 S = TypeVar("S", bound=Server)
 
+_MEMORY = Path("/dev/shm")
+_ROOM = 4 * 2**30
+"""Bytes: the write-ahead logs, streams and databases of several test processes, many times over."""
+
+
+def memory() -> Path | None:
+    """The file system in memory, for folders that nobody wants durable; None where there is none, or little room.
+
+    A database is some seven hundred files, and most tests make one.
+    """
+    with suppress(OSError):
+        found = os.statvfs(_MEMORY)
+        if found.f_bavail * found.f_frsize >= _ROOM and os.access(_MEMORY, os.W_OK):
+            return _MEMORY
+    return None
+
 
 @contextmanager
-def server_folder() -> Iterator[Path]:
-    """A new private folder with a short path, removed at the end.
+def server_folder(parent: Path | None = None) -> Iterator[Path]:
+    """A new private folder with a short path in `parent`, removed at the end; absent means where temporary files are.
 
-    Nobody waits for that: the databases of a thousand tests are half a million files.
+    Nobody waits for that: what a thousand tests leave are many files.
     """
-    folder = Path(tempfile.mkdtemp(prefix="rota-test-"))
+    folder = Path(tempfile.mkdtemp(prefix="rota-test-", dir=parent))
     try:
         yield folder
     finally:
@@ -74,12 +91,11 @@ async def databases(url: str) -> frozenset[str]:
         await connection.close()
 
 
-async def drop_databases(url: str, *, but: frozenset[str]) -> None:
-    """Drop all databases of the server but these."""
-    found = await databases(url)
+async def drop_databases(url: str, names: Iterable[str]) -> None:
+    """Drop databases of the server, whoever is connected to them."""
     connection = await asyncpg.connect(url)
     try:
-        for name in found - but:
+        for name in names:
             await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     finally:
         await connection.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-async def make_database(postgres_url: str) -> AsyncIterator[MakeDatabase]:
-    """Makes databases; with "tasks" it returns the address of a new, migrated one of the tasks service.
+async def make_lasting_database(postgres_url: str) -> AsyncIterator[MakeDatabase]:
+    """Makes databases that last as long as their server; for those of one test there is `make_database`.
 
     Each service is migrated once; its databases are copies of that one.
     """
@@ -44,6 +45,25 @@ async def make_database(postgres_url: str) -> AsyncIterator[MakeDatabase]:
 
     yield make
     await connection.close()
+
+
+@pytest.fixture
+async def make_database(make_lasting_database: MakeDatabase, postgres_url: str) -> AsyncIterator[MakeDatabase]:
+    """Makes databases; with "tasks" it returns the address of a new, migrated one of the tasks service.
+
+    They go with the test: those of a thousand tests are ten gigabytes.
+    """
+    from rota_chassis.testing import servers  # noqa: PLC0415 (unit tests need none of it)
+
+    made: set[str] = set()
+
+    async def make(service: str) -> str:
+        url = await make_lasting_database(service)
+        made.add(urlsplit(url).path[1:])
+        return url
+
+    yield make
+    await servers.drop_databases(postgres_url, made)
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,11 @@ from rota_chassis.testing.clock import ManualClock
 from rota_chassis.testing.services import running
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
     import grpc
+    from rota_chassis.testing.service_plugin import MakeDatabase
     from rota_chassis.testing.tokens import TokenIssuer
 
     Grant = auth_pb2.RegisterResponse | auth_pb2.LoginResponse | auth_pb2.RefreshResponse
@@ -96,9 +97,9 @@ def start(postgres_url: str, redis_url: str, nats_url: str, issuer: TokenIssuer)
 
 
 @pytest.fixture(scope="module")
-async def replica(start: Start, make_database: Callable[[str], Awaitable[str]]) -> AsyncIterator[Auth]:
+async def replica(start: Start, make_lasting_database: MakeDatabase) -> AsyncIterator[Auth]:
     """The service with a database of its own."""
-    async with start(await make_database("auth")) as auth:
+    async with start(await make_lasting_database("auth")) as auth:
         yield auth
 
 
