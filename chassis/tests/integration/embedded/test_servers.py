@@ -13,6 +13,7 @@ import redis.asyncio
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
+from nats.js.errors import NotFoundError
 from rota_chassis.embedded.nats import DEFAULT_PORT, Nats
 from rota_chassis.embedded.process import ServerError
 from rota_chassis.testing import servers
@@ -33,6 +34,8 @@ async def _ignore(_error: Exception) -> None:
 async def stream(nats_url: str) -> AsyncIterator[Client]:
     client = await nats.connect(nats_url)
     jetstream = client.jetstream()
+    with suppress(NotFoundError):
+        await jetstream.delete_stream("ROTA_EVENTS")
     await jetstream.add_stream(StreamConfig(name="ROTA_EVENTS", subjects=["rota.events.v1.>"]))
     await jetstream.add_consumer(
         "ROTA_EVENTS", ConsumerConfig(durable_name="notifications", ack_policy=AckPolicy.EXPLICIT)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from rota_tasks.boards import domain as boards
+from rota_tasks.copies import dates
 from rota_tasks.fields.domain import people as persons
 from rota_tasks.tasks.domain import OPEN, Status
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 MAX_TASKS = 5_000
 MAX_OTHERS = 20_000
 """Checklist items, relations, comments and attachments together."""
-MOVED = ("start_on", "start_at", "due_on", "due_at", "deadline_at", "remind_at")
-BEGIN = ("start_on", "start_at", "due_on", "due_at")
 
 
 class Part(StrEnum):
@@ -147,7 +146,7 @@ class Copier:
         self._going_on = newest_occurrences(self._tasks)
         self._days = timedelta(0)
         if wish.start_on is not None:
-            self._days = _distance(wish.start_on, (task for task in self._tasks if task.id not in self._going_on))
+            self._days = dates.distance(wish.start_on, (task for task in self._tasks if task.id not in self._going_on))
         self._ids = _Ids(new_id)
         self._ids.give([content.project])
         for originals in (content.states, content.sections, content.fields):
@@ -249,13 +248,13 @@ class Copier:
         return _begun_anew(copied, states) if self._anew else copied
 
     def _dates(self, task: Task) -> dict[str, Any]:
-        dates = {name: getattr(task, name) for name in MOVED}
+        found = {name: getattr(task, name) for name in dates.MOVED}
         if self._days and task.id not in self._going_on:
             zone: tzinfo = ZoneInfo(task.time_zone) if task.time_zone else UTC
-            dates = {name: _moved(value, self._days, zone) for name, value in dates.items()}
-        if dates["remind_at"] is not None and dates["remind_at"] <= self._now:
-            dates["remind_at"] = None
-        return dates
+            found = {name: dates.moved(value, self._days, zone) for name, value in found.items()}
+        if found["remind_at"] is not None and found["remind_at"] <= self._now:
+            found["remind_at"] = None
+        return found
 
     def _people(self, found: tuple[UUID, ...]) -> tuple[UUID, ...]:
         if Part.PEOPLE not in self._wish.include:
@@ -358,34 +357,3 @@ def _begun_anew(task: Task, states: Sequence[State]) -> Task:
         return task
     state = boards.target(states, task.state_id, status=task.status, state_id=task.state_id) or boards.initial(states)
     return replace(task, state_id=state.id, status=state.group)
-
-
-def _distance(start_on: date, tasks: Iterable[Task]) -> timedelta:
-    """How far the earliest start or due date of the tasks is from a day."""
-    begin = earliest(tasks, BEGIN)
-    return timedelta(0) if begin is None else start_on - begin
-
-
-def earliest(tasks: Iterable[Task], dates: Iterable[str]) -> date | None:
-    """The first day that one of the named dates of the tasks falls on, in the time zone of its task."""
-    names = tuple(dates)
-    days = [
-        value.astimezone(ZoneInfo(task.time_zone) if task.time_zone else UTC).date()
-        if isinstance(value, datetime)
-        else value
-        for task in tasks
-        for value in (getattr(task, name) for name in names)
-        if value is not None
-    ]
-    return min(days, default=None)
-
-
-def _moved(value: Any, days: timedelta, zone: tzinfo) -> Any:
-    """A day or an instant so many days on, at the same time of day in its zone.
-
-    Raises:
-        OverflowError: it lies outside the calendar.
-    """
-    if isinstance(value, datetime):
-        return (value.astimezone(zone).replace(tzinfo=None) + days).replace(tzinfo=zone).astimezone(UTC)
-    return None if value is None else value + days

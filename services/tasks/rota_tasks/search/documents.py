@@ -8,27 +8,26 @@ once take turns on the document's row before they read, so that the second sees 
 task labels holds these first, so that a label that is renamed meanwhile is read by its new name.
 
 What many tasks have in common, a label's name or a project's key, is in all their documents. Where these are more than
-`AT_ONCE`, the transaction that changes it leaves a note, and `refreshing` makes them anew afterwards, some at a time. A
-document is always made from the rows as they are, so it does no harm to do that twice, or while the next change comes:
-that leaves a note of its own.
+`AT_ONCE`, the transaction that changes it leaves a note, and `refreshing` makes them anew afterwards, a piece at a time
+(see `pieces`). A document is always made from the rows as they are, so it does no harm to do that twice, or while the
+next change comes: that leaves a note of its own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from rota_chassis.ids import uuid7
 from rota_chassis.postgres.statements import statement
-from sqlalchemy import Boolean, Integer, Text, bindparam, text
+from sqlalchemy import Integer, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from rota_chassis.postgres.database import Database
     from rota_chassis.postgres.statements import Statement
@@ -42,7 +41,7 @@ AT_ONCE = 500
 _WORKSPACE = bindparam("workspace_id", type_=PgUUID)
 _TASKS = bindparam("task_ids", type_=ARRAY(PgUUID))
 _LABEL, _PROJECT = bindparam("label_id", type_=PgUUID), bindparam("project_id", type_=PgUUID)
-_NOTE_ID, _LAST = bindparam("id", type_=PgUUID), bindparam("last_id", type_=PgUUID)
+_LAST = bindparam("last_id", type_=PgUUID)
 _LIMIT = bindparam("limit", type_=Integer)
 _HOLD_LABELS = statement(
     text(
@@ -164,33 +163,6 @@ _WRONG = statement(
         """  # noqa: S608 (the statement above)
     ).bindparams(_WORKSPACE, _TASKS)
 )
-_NEXT_LANGUAGE = statement(
-    text(
-        """
-        SELECT workspace_id, language, last_id, begins_after IS NULL AS unseen FROM search_languages
-        WHERE NOT ready AND (begins_after IS NULL OR begins_after <= pg_snapshot_xmin(pg_current_snapshot()))
-        ORDER BY workspace_id, language LIMIT 1 FOR UPDATE SKIP LOCKED
-        """
-    )
-)
-_SEEN = statement(
-    text(
-        "UPDATE search_languages SET begins_after = pg_current_xact_id()"
-        " WHERE workspace_id = :workspace_id AND language = :language"
-    ).bindparams(_WORKSPACE)
-)
-_PREPARED = statement(
-    text(
-        "UPDATE search_languages SET last_id = :last_id, ready = :ready"
-        " WHERE workspace_id = :workspace_id AND language = :language AND last_id = :before"
-    ).bindparams(_WORKSPACE, _LAST, bindparam("before", type_=PgUUID), bindparam("ready", type_=Boolean))
-)
-_AFTER = statement(
-    text(
-        "SELECT workspace_id, id AS task_id, true AS stale FROM tasks"
-        " WHERE workspace_id = :workspace_id AND id > :last_id ORDER BY id LIMIT :limit"
-    ).bindparams(_WORKSPACE, _LAST, _LIMIT)
-)
 _ALL = statement(
     text(
         """
@@ -216,34 +188,7 @@ _NOTE = statement(
         INSERT INTO stale_documents (workspace_id, id, label_id, project_id)
         VALUES (:workspace_id, :id, :label_id, :project_id)
         """
-    ).bindparams(_WORKSPACE, _NOTE_ID, _LABEL, _PROJECT)
-)
-# A note is worked off by one at a time, by whoever comes first.
-_NEXT_NOTE = statement(
-    text(
-        """
-        SELECT workspace_id, id, label_id, project_id, last_id FROM stale_documents
-        ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
-        """
-    )
-)
-_NEXT_TASKS = statement(
-    text(
-        """
-        SELECT workspace_id, id AS task_id,
-            coalesce(label_ids @> ARRAY[:label_id], false) OR coalesce(project_id = :project_id, false) AS stale
-        FROM tasks WHERE workspace_id = :workspace_id AND id > :last_id ORDER BY id LIMIT :limit
-        """
-    ).bindparams(_WORKSPACE, _LABEL, _PROJECT, _LAST, _LIMIT)
-)
-_GO_ON = statement(
-    text(
-        "UPDATE stale_documents SET last_id = :last_id"
-        " WHERE workspace_id = :workspace_id AND id = :id AND last_id = :before"
-    ).bindparams(_WORKSPACE, _NOTE_ID, _LAST, bindparam("before", type_=PgUUID))
-)
-_DONE = statement(
-    text("DELETE FROM stale_documents WHERE workspace_id = :workspace_id AND id = :id").bindparams(_WORKSPACE, _NOTE_ID)
+    ).bindparams(_WORKSPACE, bindparam("id", type_=PgUUID), _LABEL, _PROJECT)
 )
 
 
@@ -288,76 +233,6 @@ async def write_of_label(work: UnitOfWork, *, workspace_id: UUID, label_id: UUID
 async def write_of_project(work: UnitOfWork, *, workspace_id: UUID, project_id: UUID) -> None:
     """Bring the documents of the tasks of a project up to date, whose keys have become more, or leave a note to."""
     await _write_or_note(work, _OF_PROJECT, workspace_id, project_id=project_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """The next tasks of a note, or of a language of a workspace; locked until the transaction ends.
-
-    Attributes:
-        of: The row of the note, or of the language.
-        tasks: With `workspace_id` and `task_id`, and whether the document is `stale`.
-        is_last: Whether no tasks come after them.
-    """
-
-    of: Mapping[str, Any]
-    tasks: Sequence[Mapping[str, Any]]
-    is_last: bool
-
-    async def write(self, work: UnitOfWork) -> None:
-        """Make the documents of its tasks anew."""
-        stale = [task["task_id"] for task in self.tasks if task["stale"]]
-        if stale:
-            await write(work, workspace_id=self.of["workspace_id"], task_ids=stale)
-
-
-async def next_of_note(work: UnitOfWork, most: int) -> Piece | None:
-    """The next tasks that a note is about, at most so many; None when there is no note that nobody else has.
-
-    Dying before the commit leaves it where it was.
-    """
-    note = await work.fetch_one(_NEXT_NOTE)
-    if note is None:
-        return None
-    of = {name: note[name] for name in ("workspace_id", "label_id", "project_id", "last_id")}
-    tasks = await work.fetch(_NEXT_TASKS, **of, limit=most)
-    return Piece(note, tasks, is_last=len(tasks) < most)
-
-
-async def go_on_with_note(work: UnitOfWork, piece: Piece) -> None:
-    """Let the note be about what comes after these tasks; it is done when nothing does."""
-    of = {name: piece.of[name] for name in ("workspace_id", "id")}
-    if piece.is_last:
-        await work.execute(_DONE, **of)
-    else:
-        await work.execute(_GO_ON, **of, before=piece.of["last_id"], last_id=piece.tasks[-1]["task_id"])
-
-
-async def next_of_language(work: UnitOfWork, most: int) -> Piece | None:
-    """The next tasks that a language of a workspace is prepared for (see `languages`), at most so many.
-
-    None of them when it has just been seen; None when there is no such language that nobody else has. Dying before the
-    commit leaves it where it was.
-    """
-    language = await work.fetch_one(_NEXT_LANGUAGE)
-    if language is None:
-        return None
-    if language["unseen"]:
-        return Piece(language, (), is_last=False)
-    of = {name: language[name] for name in ("workspace_id", "last_id")}
-    tasks = await work.fetch(_AFTER, **of, limit=most)
-    return Piece(language, tasks, is_last=len(tasks) < most)
-
-
-async def go_on_with_language(work: UnitOfWork, piece: Piece) -> None:
-    """Let the language go on after these tasks; it is ready when none come."""
-    of = {name: piece.of[name] for name in ("workspace_id", "language")}
-    if piece.of["unseen"]:
-        await work.execute(_SEEN, **of)
-        return
-    before = piece.of["last_id"]
-    last_id = piece.tasks[-1]["task_id"] if piece.tasks else before
-    await work.execute(_PREPARED, **of, before=before, last_id=last_id, ready=piece.is_last)
 
 
 async def rebuild(database: Database) -> None:

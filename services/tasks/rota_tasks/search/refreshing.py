@@ -16,7 +16,7 @@ from rota_chassis.logs import logger
 from rota_chassis.telemetry import ROWS_SET_ASIDE
 
 from rota_tasks.polling import work_off
-from rota_tasks.search import documents, languages
+from rota_tasks.search import documents, languages, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rota_chassis.postgres.database import Database
     from rota_chassis.postgres.work import UnitOfWork
 
-    from rota_tasks.search.documents import Piece
+    from rota_tasks.search.pieces import Piece
 
 _LOG = logger(__name__)
 
@@ -39,12 +39,12 @@ async def run(database: Database) -> None:
 
 async def refresh(database: Database) -> bool:
     """Go on with one note, in a transaction of its own; whether there was one."""
-    return await _make_anew(database, documents.next_of_note, documents.go_on_with_note)
+    return await _make_anew(database, pieces.next_of_note, pieces.go_on_with_note)
 
 
 async def prepare(database: Database) -> bool:
     """Go on with one language of a workspace, in a transaction of its own; whether there was one."""
-    return await _make_anew(database, documents.next_of_language, documents.go_on_with_language)
+    return await _make_anew(database, pieces.next_of_language, pieces.go_on_with_language)
 
 
 async def _make_anew(

@@ -11,7 +11,8 @@ from datetime import UTC, date
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from rota_tasks.copies.domain import BEGIN, MOVED, Completed, chosen, earliest, newest_occurrences
+from rota_tasks.copies.dates import BEGIN, MOVED, earliest
+from rota_tasks.copies.domain import Completed, chosen, newest_occurrences
 from rota_tasks.executions.execution import Execution
 from rota_tasks.fields.domain import FORMS, FieldType
 from rota_tasks.tasks.domain import OPEN

@@ -16,7 +16,7 @@ from rota_tasks.series.recurrence_messages import recurrence_given
 from rota_tasks.tasks.days import day, zone_name
 from rota_tasks.tasks.messages import task_message
 from rota_tasks.templates import commands, queries
-from rota_tasks.templates.commands import Use
+from rota_tasks.templates.instantiating import Use, instantiate_template
 from rota_tasks.templates.messages import content_of, template_message
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class TemplateServicer(templates_pb2_grpc.TemplateServiceServicer):
     async def InstantiateTemplate(
         self, request: templates_pb2.InstantiateTemplateRequest, _context: Any
     ) -> templates_pb2.InstantiateTemplateResponse:
-        answer = await commands.instantiate_template(
+        answer = await instantiate_template(
             self._tasks,
             require_user(),
             template_id=UUID(request.id),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rota_chassis.postgres.database import Database
     from rota_chassis.postgres.work import UnitOfWork
-    from rota_tasks.search.documents import Piece
+    from rota_tasks.search.pieces import Piece
 
     Next = Callable[[UnitOfWork, int], Awaitable[Piece | None]]
     GoOn = Callable[[UnitOfWork, Piece], Awaitable[None]]

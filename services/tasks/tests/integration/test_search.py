@@ -17,6 +17,7 @@ from rota_chassis.postgres.database import Database
 from rota_chassis.testing.waiting import eventually
 from rota_tasks.rebuild import rebuild
 from rota_tasks.search import documents as documents_module
+from rota_tasks.search import pieces
 from rota_tasks.search.domain import Way
 from rota_tasks.search.matching import page_query
 from rota_tasks.search.words import Asked
@@ -210,7 +211,7 @@ async def test_dying_while_documents_are_made_anew_loses_no_rename(
         )
     async with database.transaction() as work:
         await documents_module.write_of_label(work, workspace_id=workspace_id, label_id=label_id)
-    await make_anew(database, documents_module.next_of_note, documents_module.go_on_with_note)
+    await make_anew(database, pieces.next_of_note, pieces.go_on_with_note)
     async with database.connection() as connection:
         query = "SELECT count(*) FROM search_documents WHERE document @@ to_tsquery('simple', 'garden')"
         assert await connection.fetchval(query) == 2 * documents_module.AT_ONCE + 1

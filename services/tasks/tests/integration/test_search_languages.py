@@ -17,7 +17,7 @@ from rota_chassis.postgres.statements import statement
 from rota_chassis.testing.metrics import set_aside
 from rota_chassis.testing.waiting import eventually
 from rota_tasks.rebuild import rebuild
-from rota_tasks.search import documents, languages, refreshing
+from rota_tasks.search import documents, languages, pieces, refreshing
 from searching import make_anew
 from sqlalchemy import text
 
@@ -260,7 +260,7 @@ async def test_dying_while_documents_are_made_anew_and_two_at_once_leave_none_ou
         await languages.set_language(work, **whose, language="en")
         await languages.begin(work, **whose)
     assert await refreshing.prepare(database)
-    await make_anew(database, documents.next_of_language, documents.go_on_with_language)
+    await make_anew(database, pieces.next_of_language, pieces.go_on_with_language)
     async with database.connection() as connection:
         query = "SELECT count(*) FROM search_documents WHERE document @@ to_tsquery('english', 'plants')"
         assert await connection.fetchval(query) == 2 * documents.AT_ONCE + 1
