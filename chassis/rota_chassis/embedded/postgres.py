@@ -61,7 +61,11 @@ class Postgres(ChildServer):
         return f"postgresql://postgres@/postgres?host={self._sockets}"
 
     async def start(self) -> None:
-        """Make the cluster when there is none, end a postmaster that a killed parent left, and serve."""
+        """Make the cluster when there is none, end a postmaster that a killed parent left, and serve.
+
+        Raises:
+            ServerError: it cannot, with a sentence for the operator.
+        """
         try:
             await self._start()
         except PermissionError as error:

@@ -141,7 +141,11 @@ class ChildProcess:
             await asyncio.sleep(0.02)
 
     async def wait(self) -> int:
-        """Wait until it ends; its exit code, negative for the signal that ended it."""
+        """Wait until it ends; its exit code, negative for the signal that ended it.
+
+        Raises:
+            RuntimeError: it was never started.
+        """
         if self._process is None:
             raise RuntimeError(f"{self.program.name} was never started")
         code = await self._process.wait()

@@ -46,7 +46,7 @@ class RemoteKeySet:
 
 
 def public_key(key: auth_pb2.Jwk) -> EllipticCurvePublicKey:
-    """The key that a JWK describes (RFC 7518, section 6.2)."""
+    """The key that a JWK describes (RFC 7518, section 6.2). Raises TypeError when it is not of an elliptic curve."""
     parsed = jwt.PyJWK({"kty": key.kty, "crv": key.crv, "x": key.x, "y": key.y, "alg": key.alg}).key
     if not isinstance(parsed, EllipticCurvePublicKey):
         raise TypeError(f"auth published a key that is not elliptic-curve: {key.kid}")

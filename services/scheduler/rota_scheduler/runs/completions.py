@@ -215,27 +215,26 @@ async def write(
     Raises:
         Unavailable: the database is away.
     """
-    if not batch:
-        return
-    try:
-        async with database.transaction() as work:
-            settled = await settle(work, batch, now=now, jitter=jitter)
-    except Exception as error:
-        if not follows_from_data(error):
-            raise
-        if len(batch) > 1:
-            middle = len(batch) // 2
-            for half in (batch[:middle], batch[middle:]):
-                async for written in write(database, half, now=now, jitter=jitter, on_runs=on_runs):
-                    yield written
-            return
-        await _give_up(database, batch[0].run, error, now)
-        on_runs()
-    else:
-        settled.count()
-        if settled.frees:
+    parts = [batch] if batch else []
+    while parts:
+        part = parts.pop()
+        try:
+            async with database.transaction() as work:
+                settled = await settle(work, part, now=now, jitter=jitter)
+        except Exception as error:
+            if not follows_from_data(error):
+                raise
+            if len(part) > 1:
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]
+                continue
+            await _give_up(database, part[0].run, error, now)
             on_runs()
-    yield len(batch)
+        else:
+            settled.count()
+            if settled.frees:
+                on_runs()
+        yield len(part)
 
 
 async def _give_up(database: Database, run: Run, error: Exception, now: datetime) -> None:
