@@ -19,6 +19,8 @@ from opentelemetry import trace
 from protovalidate import Validator
 from rota.options.v1 import options_pb2
 
+from rota_chassis.codec import enum_words
+from rota_chassis.codec.scalars import one_of
 from rota_chassis.errors import (
     STATUS_TRAILER,
     DeadlineExceeded,
@@ -38,8 +40,10 @@ from rota_chassis.telemetry import RPC_SECONDS, TRACER, extract
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from google.protobuf.descriptor import EnumDescriptor
     from google.protobuf.descriptor_pb2 import MethodOptions
     from google.protobuf.message import Message
+    from protovalidate import Violation as FoundViolation
 
     from rota_chassis.tokens import TokenVerifier
 
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
 OPEN_PREFIXES = ("/grpc.health.", "/grpc.reflection.")
 LONGEST_RPC_S = 30.0
 _VIOLATIONS_SHOWN = 20
+_OF_NUMBERS = frozenset({"enum.in", "enum.not_in"})
 _BEARER = "Bearer "
 _LOG = logger(__name__)
 
@@ -179,8 +184,28 @@ def violations_of(validator: Validator, request: Message) -> list[Violation]:
     violations: dict[str, Violation] = {}
     for found in validator.collect_violations(request)[:_VIOLATIONS_SHOWN]:
         path = _path(found.proto.field)
-        violations.setdefault(path, Violation(path, found.proto.message or found.proto.rule_id, found.proto.rule_id))
+        violations.setdefault(path, Violation(path, _description(found, request), found.proto.rule_id))
     return list(violations.values())
+
+
+def _description(found: FoundViolation, request: Message) -> str:
+    if found.proto.rule_id not in _OF_NUMBERS:
+        return str(found.proto.message or found.proto.rule_id)
+    # The library knows the numbers of an enum, and its clients know its words.
+    allowed = found.proto.rule_id == "enum.in"
+    words = enum_words(_enum(found.proto.field, request)).items()
+    return one_of({word: number for word, number in words if (number in found.rule_value) == allowed})
+
+
+def _enum(field: Any, request: Message) -> EnumDescriptor:
+    found: Any = None
+    for element in field.elements:
+        within = request.DESCRIPTOR if found is None else found.message_type
+        found = within.fields_by_name[element.field_name]
+        if found.message_type is not None and found.message_type.GetOptions().map_entry:
+            found = found.message_type.fields_by_name["value"]
+    enum: EnumDescriptor = found.enum_type
+    return enum
 
 
 def _path(field: Any) -> str:
