@@ -64,7 +64,8 @@ def test_gives_the_times_that_a_walk_from_dtstart_gives(
 
 
 OF_SECONDS = {
-    "INTERVAL": st.sampled_from(["7", "45", "3601"]),
+    # What shares no factor with a week comes to every second of it soon; 45 to the same ones each day.
+    "INTERVAL": st.sampled_from(["11", "13", "45"]),
     **{name: PARTS[name] for name in ("BYDAY", "BYHOUR", "BYMINUTE", "BYSECOND")},
 }
 
