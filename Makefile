@@ -20,7 +20,7 @@ run: $(VENV)/.run ## install what is needed and start everything on this machine
 
 test: $(VENV)/.dev ## run every test, on real servers of its own
 	@$(BIN)/pytest --numprocesses=2 --ignore=tests/e2e
-	@$(BIN)/pytest tests/e2e
+	@$(BIN)/pytest --numprocesses=2 --dist=worksteal tests/e2e
 
 coverage: $(VENV)/.dev ## say which lines no unit or integration test runs
 	@$(BIN)/pytest --numprocesses=2 --cov --cov-report=term:skip-covered --ignore=tests/e2e
