@@ -8,9 +8,11 @@ import httpx
 import orjson
 from rota_chassis.errors import InvalidArgument, Violation
 
+from rota_scheduler.actions.bodies import check_template
 from rota_scheduler.actions.egress import AddressNotAllowedError
 from rota_scheduler.actions.secrets import MASK
 from rota_scheduler.actions.signing import key_of
+from rota_scheduler.expressions import ExpressionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -73,6 +75,8 @@ def _check_url(text: str, policy: EgressPolicy) -> None:
 def _check_call(call: Mapping[str, Any]) -> None:
     if call.get("text") is not None and call.get("body") is not None:
         raise _invalid("action.http.text", "cannot be given together with body")
+    if call.get("template"):
+        _check_template(call)
     seen = set()
     for index, header in enumerate(call.get("headers") or ()):
         field, name = f"action.http.headers[{index}]", header["name"].lower()
@@ -91,6 +95,15 @@ def _check_call(call: Mapping[str, Any]) -> None:
         except ValueError as error:
             raise _invalid("action.http.signing_secret", str(error)) from error
     _check_ranges("action.http.success", call.get("success") or ())
+
+
+def _check_template(call: Mapping[str, Any]) -> None:
+    for name in ("text", "body"):
+        try:
+            check_template(call.get(name))
+        except ExpressionError as error:
+            where = f"is wrong at character {error.position + 1} of a text: {str(error).rstrip('.')}"
+            raise _invalid(f"action.http.{name}", where) from error
 
 
 def _check_ranges(field: str, ranges: Iterable[str]) -> None:

@@ -9,11 +9,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import httpx
-import orjson
 
+from rota_scheduler.actions.bodies import body_of
 from rota_scheduler.actions.egress import AddressNotAllowedError
 from rota_scheduler.actions.retries import TIMEOUT_S, timeout_of, within
 from rota_scheduler.actions.signing import signature_headers
+from rota_scheduler.expressions import ExpressionError
 from rota_scheduler.runs.domain import Failed, Succeeded
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ class CallHttp:
     async def __call__(self, run: Run) -> Outcome:
         """Make one attempt; the status of the answer is kept, and how its body begins."""
         call, timeout_s = run.parameters, timeout_of(run.action)
-        body = _body(call)
+        try:
+            body = body_of(call, run)
+        except ExpressionError as error:
+            return Failed(f"The body cannot be made: {error}", retryable=False)
         headers = _headers(call, run)
         if call.get("signing_secret"):
             headers.update(signature_headers(call["signing_secret"], str(run.id), int(self._now_s()), body or b""))
@@ -80,12 +84,6 @@ class CallHttp:
             return Failed(f"The call cannot be made: {error}.", retryable=False)
         except (httpx.TransportError, OSError) as error:
             return Failed(f"The call failed: {error or type(error).__name__}.", retryable=True, cause="connection")
-
-
-def _body(call: Mapping[str, Any]) -> bytes | None:
-    if call.get("text") is not None:
-        return str(call["text"]).encode()
-    return None if call.get("body") is None else orjson.dumps(call["body"])
 
 
 def _headers(call: Mapping[str, Any], run: Run) -> dict[str, str]:

@@ -47,6 +47,8 @@ def check(content: Any, path: str, kinds: Iterable[str], variables: frozenset[st
     given = known.intersection(action)
     if len(given) != 1 or not all(isinstance(action[kind], dict) for kind in given):
         raise RefusedDefinition(path, f"must be an object with exactly one of {', '.join(sorted(known))}")
+    if (action.get("http") or {}).get("template"):
+        raise RefusedDefinition(f"{path}.http.template", "is for actions that are no templates; this one is")
     if MASK in _secrets(action):
         raise RefusedDefinition(path, "has the mask of a secret; give the secret")
     check_template(action, path, variables)

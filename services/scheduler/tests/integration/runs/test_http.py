@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from rota_chassis.ids import uuid7
 from rota_scheduler.actions.egress import EgressPolicy
 from rota_scheduler.actions.http import KEPT_CHARACTERS, CallHttp, open_client
@@ -83,6 +84,32 @@ async def test_a_header_may_say_what_the_body_is(make_run: MakeRun, listening: A
         headers = [{"name": "Content-Type", "value": "application/xml"}]
         await attempt(make_run(call(endpoint.url, text="<a/>", headers=headers)))
     assert endpoint.calls[0]["content-type"] == "application/xml"
+
+
+async def test_a_template_is_made_of_the_run_the_same_in_each_attempt(make_run: MakeRun, listening: Any) -> None:
+    body = {"at": "${run.nominal_time}", "run": ["the run ${run.id}", "${run.manual}", "$${run.id}"], "n": 1}
+    async with listening(500, 200, 200) as endpoint:
+        run = make_run(call(endpoint.url, body=body, template=True, signing_secret=SECRET))
+        await attempt(run)
+        await attempt(replace(run, attempts=2, fence=2))
+        await attempt(make_run(call(endpoint.url, body=body)))
+    first, second, plain = endpoint.calls
+    assert orjson.loads(first["body"]) == {
+        "at": run.nominal_time.isoformat().replace("+00:00", "Z"),
+        "run": [f"the run {run.id}", False, "${run.id}"],
+        "n": 1,
+    }
+    assert first["body"] == second["body"]
+    assert first["webhook-signature"] == second["webhook-signature"]
+    assert orjson.loads(plain["body"]) == body
+
+
+async def test_a_template_without_a_value_fails_at_once(make_run: MakeRun, listening: Any) -> None:
+    async with listening(200) as endpoint:
+        failed = await attempt(make_run(call(endpoint.url, text="${run.manual + 1}", template=True)))
+    assert isinstance(failed, Failed)
+    assert not failed.retryable
+    assert endpoint.calls == []
 
 
 async def test_success_is_what_the_action_calls_so(make_run: MakeRun, listening: Any) -> None:

@@ -37,6 +37,8 @@ REFUSED = {
     "signature": (http(headers=headers("webhook-signature")), "action.http.headers[0].name"),
     "twice": (http(headers=headers("X-A", "x-a")), "action.http.headers[1].name"),
     "two bodies": (http(body=1, text="a"), "action.http.text"),
+    "template": (http(body={"at": ["${run.nominal_time", 1]}, template=True), "action.http.body"),
+    "unknown": (http(text="of ${run.name}", template=True), "action.http.text"),
     "secret": (http(signing_secret="whsec_no"), "action.http.signing_secret"),
     "masked secret": (http(signing_secret=MASK), "action.http.signing_secret"),
     "masked header": (

@@ -87,6 +87,11 @@ def test_what_has_the_wrong_shape_is_refused_by_both(definition: dict[str, Any])
     [
         ({"action": ITEM}, "steps.a.action", "names item"),
         ({"action": UNDO, "for_each": {"in": "input"}}, "steps.a.action", "names output"),
+        (
+            {"action": {"http": {"url": "https://e.org", "template": True}}},
+            "steps.a.action.http.template",
+            "no templates",
+        ),
         ({"action": ACTION, "for_each": {"in": "input +"}}, "steps.a.for_each.in", "character 8"),
         ({"action": ACTION, "for_each": {"in": "item"}}, "steps.a.for_each.in", "names item"),
         ({"workflow": {"workflow_id": "x"}}, "steps.a.workflow.workflow_id", "UUID"),
@@ -95,7 +100,7 @@ def test_what_has_the_wrong_shape_is_refused_by_both(definition: dict[str, Any])
         ({"wait": {"event": {"type": "task.completed", "where": "x = y"}}}, "steps.a.wait.event.where", "position 0"),
         ({"wait": {"event": {"type": "task.completed", "where": "${1 +}"}}}, "steps.a.wait.event.where", "character"),
     ],
-    ids=["item", "output", "in", "in-item", "uuid", "input", "title", "where", "where-expression"],
+    ids=["item", "output", "template", "in", "in-item", "uuid", "input", "title", "where", "where-expression"],
 )
 def test_what_no_schema_can_say_is_refused_with_the_place(step: Any, path: str, words: str) -> None:
     with pytest.raises(RefusedDefinition, match=words) as caught:
