@@ -80,6 +80,15 @@ class Nats(ChildServer):
 
     async def start(self) -> None:
         """Serve, with JetStream enabled."""
+        try:
+            await self._start()
+        except ServerError:
+            if self._preferred_port is None or port_is_free(HOST, self._preferred_port):
+                raise
+            # Another took the port since it was free.
+            await self._start()
+
+    async def _start(self) -> None:
         for ports in self._run.glob("*.ports"):
             ports.unlink()
         configuration = self._run / "nats.conf"

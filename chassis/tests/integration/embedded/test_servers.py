@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import suppress
 from email.message import EmailMessage
 from typing import TYPE_CHECKING
@@ -122,6 +123,25 @@ async def test_nats_takes_another_port_when_its_own_is_taken(nats_url: str) -> N
         async with servers.running(server):
             assert server.public_url != f"nats://127.0.0.1:{taken}"
     assert DEFAULT_PORT == 4222
+
+
+async def test_two_that_start_at_once_and_want_one_port_both_serve(server_folder: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    found = []
+    for name in ("one", "other"):
+        folder = server_folder / name
+        folder.mkdir()
+        found.append(Nats(folder / "nats", folder, folder / "log", password="secret", port=port))
+    try:
+        await asyncio.gather(*(server.start() for server in found))
+        assert len({server.public_url for server in found}) == 2
+        assert f"nats://127.0.0.1:{port}" in {server.public_url for server in found}
+    finally:
+        for server in found:
+            server.hurry()
+            await server.stop()
 
 
 async def test_each_recipient_of_a_mail_gets_a_file(smtp_sink: MailSink) -> None:
