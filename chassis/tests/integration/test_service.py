@@ -120,7 +120,7 @@ async def service(tmp_path: Path, postgres_url: str, redis_url: str, fresh_nats_
 
 async def test_sigterm_lets_a_call_under_way_end_and_then_exits_with_0(service: Tasks, postgres_url: str) -> None:
     await service.start()
-    await eventually(service.serving)
+    await eventually(service.serving, timeout_s=30)
     await service.create("Warm")
     connection = await asyncpg.connect(database_url(postgres_url, "rota_tasks"))
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'tasks'::regclass"
@@ -142,12 +142,12 @@ async def test_after_sigkill_nothing_acknowledged_is_lost_and_the_same_address_s
     service: Tasks, fresh_nats_url: str
 ) -> None:
     await service.start()
-    await eventually(service.serving)
+    await eventually(service.serving, timeout_s=30)
     created = [(await service.create(f"Task {number}")).id for number in range(20)]
     service.signal(signal.SIGKILL)
     assert await service.ended() == -signal.SIGKILL
     await service.start()
-    await eventually(service.serving)
+    await eventually(service.serving, timeout_s=30)
     created.append((await service.create("After")).id)
     client = await nats.connect(fresh_nats_url)
 
@@ -175,7 +175,7 @@ async def test_a_service_starts_without_nats_and_redis_and_picks_up_when_they_co
     urls = {"ROTA_POSTGRES_URL": postgres_url, "ROTA_REDIS_URL": redis.url, "ROTA_NATS_URL": own_nats.url}
     async with tasks(tmp_path, **urls) as service:
         await service.start()
-        await eventually(service.serving)
+        await eventually(service.serving, timeout_s=30)
         task = await service.create("Without NATS")
         await own_nats.start()
         client = await nats.connect(own_nats.url)
@@ -197,7 +197,7 @@ async def test_a_service_stops_cleanly_while_nats_is_down(tmp_path: Path, postgr
     nowhere = {"ROTA_NATS_URL": "nats://127.0.0.1:9", "ROTA_REDIS_URL": redis_url, "ROTA_POSTGRES_URL": postgres_url}
     async with tasks(tmp_path, **nowhere) as service:
         await service.start()
-        await eventually(service.serving)
+        await eventually(service.serving, timeout_s=30)
         service.signal(signal.SIGINT)
         assert await service.ended() == 0
 
@@ -234,7 +234,7 @@ async def test_health_follows_the_database(
     urls = {"ROTA_POSTGRES_URL": own_postgres.url, "ROTA_REDIS_URL": redis_url, "ROTA_NATS_URL": fresh_nats_url}
     async with tasks(tmp_path, **urls, ROTA_METRICS_LISTEN="127.0.0.1:0") as service:
         await service.start()
-        await eventually(service.serving)
+        await eventually(service.serving, timeout_s=30)
         await own_postgres.stop()
 
         async def not_serving() -> bool:
@@ -244,7 +244,7 @@ async def test_health_follows_the_database(
         assert service.process is not None
         assert service.process.returncode is None
         await own_postgres.start()
-        await eventually(service.serving)
+        await eventually(service.serving, timeout_s=30)
         await service.create("Back")
         service.signal(signal.SIGTERM)
         assert await service.ended() == 0
@@ -279,7 +279,7 @@ async def test_the_health_of_a_service_is_the_exit_code_of_a_command(service: Ta
 
     assert not await healthy()
     await service.start()
-    await eventually(service.serving)
+    await eventually(service.serving, timeout_s=30)
     assert await healthy()
 
 
@@ -296,7 +296,7 @@ async def test_traces_are_sent_to_the_collector(service: Tasks) -> None:
     port = collector.sockets[0].getsockname()[1]
     service.set("ROTA_OTLP_ENDPOINT", f"http://127.0.0.1:{port}/v1/traces")
     await service.start()
-    await eventually(service.serving)
+    await eventually(service.serving, timeout_s=30)
     await service.create("Traced")
     service.signal(signal.SIGTERM)
     assert await service.ended() == 0
