@@ -36,7 +36,6 @@ FIRES_PER_S = 1_000
 MEASURED_S = 20
 IDLE_S = 30
 START_S = 10
-LOG = "SELECT pg_logical_emit_message(false, '', repeat('-', 1000000)) FROM generate_series(1, 1000)"  # 1 GB
 
 
 class System(Protocol):
@@ -94,16 +93,6 @@ OF_NODE: dict[str, Callable[[], System]] = {
     "bullmq": partial(bullmq, "many"),
     "bullmq-one": partial(bullmq, "one"),
 }
-
-
-async def season(server_url: str) -> None:
-    """Fill the files of the server's log once; who comes first would make them for all that follow."""
-    connection = await asyncpg.connect(server_url)
-    try:
-        await connection.execute(LOG)
-        await connection.execute("CHECKPOINT")
-    finally:
-        await connection.close()
 
 
 async def drain(system: System, server: int) -> None:
@@ -198,7 +187,6 @@ async def main(options: argparse.Namespace) -> None:
     with server_folder() as folder:
         async with running(Postgres(folder / "pg", folder, folder / "pg.log")) as postgres:
             server = int((folder / "pg" / "postmaster.pid").read_text().split()[0])
-            await season(postgres.url)
             systems = [known[name]() for name in known if options.only in (None, name)]
             print(f"{'':36} {'a second':>10} {'CPU us, process':>14} {'CPU us, server':>16}")
             for system in systems:
